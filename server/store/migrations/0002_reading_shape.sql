@@ -1,0 +1,30 @@
+-- The columns of a reading, said once; 0003 chooses the storage. pre
+create table reading_shape (
+    patient_id        bigint           not null,
+    kind              text             not null check (kind in ('blood_pressure', 'glucose')),
+    measured_at       timestamptz      not null,
+    reading_id        uuid             not null,
+    gateway_id        text             not null,
+    meter_id          text             not null,
+    user_slot         smallint,
+    systolic_mmhg     double precision,
+    diastolic_mmhg    double precision,
+    mean_mmhg         double precision,
+    pulse_bpm         double precision,
+    glucose_mmol_l    double precision,
+    glucose_mg_dl     double precision,
+    glucose_censored  text check (glucose_censored in ('HI', 'LO')),
+    meal              text,
+    unit_sent         text,
+    meter_status      int,
+    quality           text             not null check (quality in ('invalid', 'rejected', 'accepted')), -- absolute marks only
+    quality_reasons   text[]           not null default '{}',
+    time_quality      text             not null,
+    meter_time        text,
+    clock_offset_s    double precision,
+    zone              text             not null,
+    received_at       timestamptz      not null,
+    stored_at         timestamptz      not null default clock_timestamp(),
+    decoder           text             not null,
+    primary key (patient_id, kind, measured_at, reading_id)
+);

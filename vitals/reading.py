@@ -1,0 +1,108 @@
+"""What a meter measured (`Measurement`) and the same with its provenance (`Reading`).
+
+Values are in canonical units, named by the field; beside them the value and unit as sent. What the meter says it lacks
+is `None`, never NaN. These structs are also the wire format (see `envelope`): strict, and no unknown field passes.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}\Z")]
+"""A gateway, a meter: 1 to 64 characters that mean nothing to MQTT, SQL or a shell."""
+
+ZoneName = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}\Z")]
+"""An IANA time zone by name, such as Asia/Shanghai."""
+
+Instant = Annotated[datetime, Meta(tz=True)]
+"""An aware instant."""
+
+Word16 = Annotated[int, Meta(ge=0, le=0xFFFF)]
+UserSlot = Annotated[int, Meta(ge=0, le=0xFE)]
+"""A meter's user number; 0xFF means unknown on the wire and is `None` here."""
+
+
+class TimeQuality(StrEnum):
+    """How far `measured_at` can be trusted (HL7 PHD coincident time stamp; docs/explanation/safety)."""
+
+    SYNCED = "synced"
+    CORRECTED = "corrected"
+    TRUSTED = "trusted"
+    RECEIVED = "received"
+    SUSPECT = "suspect"
+    ORPHAN = "orphan"
+
+
+class BloodPressure(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="blood_pressure"
+):
+    """One inflation of a cuff. `status` is the Measurement Status word as sent (bits: GATT 0x2A35)."""
+
+    systolic_mmhg: float | None
+    diastolic_mmhg: float | None
+    mean_mmhg: float | None = None
+    pulse_bpm: float | None = None
+    unit_sent: Literal["mmHg", "kPa"]
+    systolic_sent: float | None = None
+    diastolic_sent: float | None = None
+    mean_sent: float | None = None
+    status: Word16 | None = None
+
+
+Meal = Literal["preprandial", "postprandial", "fasting", "casual", "bedtime"]
+
+
+class Glucose(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="glucose"):
+    """One finger-stick. `censored` is what the meter shows as HI or LO: beyond its range, not a number.
+
+    `sample_type` and `sample_location` are the specification's names in snake case; a reserved member is `None` and
+    stays in the reading's raw bytes. `status` is the Sensor Status Annunciation word as sent (GATT 0x2A18).
+    """
+
+    sequence: Word16
+    glucose_mmol_l: float | None
+    glucose_mg_dl: float | None
+    unit_sent: Literal["kg/L", "mol/L"] | None = None
+    glucose_sent: float | None = None
+    censored: Literal["HI", "LO"] | None = None
+    sample_type: str | None = None
+    sample_location: str | None = None
+    status: Word16 | None = None
+    meal: Meal | None = None
+
+
+Measurement = BloodPressure | Glucose
+
+
+def kind_of(measurement: Measurement) -> str:
+    """`blood_pressure` or `glucose`: the word that is stored and sent."""
+    return str(measurement.__struct_config__.tag)
+
+
+class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A measurement with its provenance. Equal `reading_id` means the same inflation or the same drop of blood.
+
+    `meter_time` is the meter's own clock as it said it (ISO 8601 without a zone), never corrected. `measured_at` is the
+    best estimate in UTC, and `time_quality` says how good. `clock_offset_s` is the gateway's clock minus the meter's, read
+    together. `zone` is the zone of the home. `raw` holds the frame of `characteristic` (four hex digits), `context_raw`
+    the 0x2A34 frame that belongs to it.
+    """
+
+    reading_id: UUID
+    gateway_id: Identifier
+    meter_id: Identifier
+    user_slot: UserSlot | None = None
+    measurement: Measurement
+    measured_at: Instant
+    meter_time: Annotated[str, Meta(max_length=32)] | None = None
+    received_at: Instant
+    time_quality: TimeQuality
+    clock_offset_s: float | None = None
+    zone: ZoneName
+    characteristic: Annotated[str, Meta(pattern=r"^[0-9a-f]{4}\Z")]
+    raw: Annotated[bytes, Meta(max_length=512)]
+    context_raw: Annotated[bytes, Meta(max_length=512)] | None = None
+    decoder: Annotated[str, Meta(pattern=r"^[ -~]{1,32}\Z")]

@@ -1,0 +1,42 @@
+"""One canonical unit per quantity; an unknown unit raises.
+
+Pressure is kept in mmHg, glucose in mmol/L *and* mg/dL, because a threshold is compared in the unit in which it is
+written. Conversions run in decimal arithmetic, so that 0.00126 kg/L is 126 mg/dL and not 126.00000000000001.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+from vitals.errors import MalformedError
+
+MMHG_PER_KPA: Final = Decimal("7.50062")
+"""mmHg in one kPa (BIPM; the factor of ISO 81060-2's tables)."""
+
+MG_DL_PER_MMOL_L: Final = Decimal("18.0182")
+"""mg/dL of glucose in one mmol/L: molar mass 180.182 g/mol, as glucose meters' own documents use it."""
+
+
+def pressure_mmhg(value: Decimal, unit: str) -> Decimal:
+    """`value` in "mmHg" or "kPa", as mmHg."""
+    match unit:
+        case "mmHg":
+            return value
+        case "kPa":
+            return value * MMHG_PER_KPA
+    raise MalformedError("unit", f"pressure in {unit!r}; expected mmHg or kPa", unit)
+
+
+def glucose(value: Decimal, unit: str) -> tuple[Decimal, Decimal]:
+    """`value` in "kg/L", "mol/L", "mg/dL" or "mmol/L", as (mmol/L, mg/dL)."""
+    match unit:
+        case "kg/L":
+            mg_dl = value * 100_000
+        case "mg/dL":
+            mg_dl = value
+        case "mol/L":
+            return value * 1_000, value * 1_000 * MG_DL_PER_MMOL_L
+        case "mmol/L":
+            return value, value * MG_DL_PER_MMOL_L
+        case _:
+            raise MalformedError("unit", f"glucose in {unit!r}; expected kg/L, mol/L, mg/dL or mmol/L", unit)
+    return mg_dl / MG_DL_PER_MMOL_L, mg_dl
