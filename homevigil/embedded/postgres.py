@@ -141,11 +141,10 @@ class EmbeddedPostgres:
                 os.chown(folder, entry.pw_uid, entry.pw_gid)
 
     def _initialise(self, binaries: Path) -> None:
-        command = [binaries / "initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+        command: list[str | Path] = [binaries / "initdb", "-D", self._data, "-U", "postgres", "--auth=trust"]
+        command += ["--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
         with self._log.open("ab") as log:
-            initdb = child.start(
-                [*command, "--locale=C.UTF-8", "--no-instructions"], log=log, cwd="/", account=self._account
-            )
+            initdb = child.start(command, log=log, cwd="/", account=self._account)
             if initdb.wait() != 0:
                 raise UnavailableError(f"initdb failed:\n{child.tail(self._log)}")
 
