@@ -1,0 +1,193 @@
+"""Blood Pressure Service (0x1810): Measurement 0x2A35, Intermediate Cuff Pressure 0x2A36, Feature 0x2A49.
+
+Layouts: Bluetooth SIG, BLS 1.1.1. Says what the meter said; whether to believe it is `vitals.quality`'s question.
+"""
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Final, Literal, Self
+
+from vitals import reading
+from vitals.gatt.date_time import DateTime
+from vitals.gatt.frame import Cursor, check_length, check_minimum, u16
+from vitals.gatt.sfloat import NAN, Sfloat
+from vitals.units import pressure_mmhg
+
+UNKNOWN_USER: Final = 0xFF
+
+Unit = Literal["mmHg", "kPa"]
+
+
+class Status(IntFlag):
+    """Measurement Status. The pulse range is a field of two bits: 1 above the meter's upper limit, 2 below its lower."""
+
+    BODY_MOVEMENT = 0x0001
+    CUFF_TOO_LOOSE = 0x0002
+    IRREGULAR_PULSE = 0x0004
+    PULSE_ABOVE_RANGE = 0x0008
+    PULSE_BELOW_RANGE = 0x0010
+    IMPROPER_POSITION = 0x0020
+
+
+class Feature(IntFlag):
+    """Blood Pressure Feature (0x2A49), what the cuff can notice."""
+
+    BODY_MOVEMENT = 0x0001
+    CUFF_FIT = 0x0002
+    IRREGULAR_PULSE = 0x0004
+    PULSE_RANGE = 0x0008
+    POSITION = 0x0010
+    MULTIPLE_BONDS = 0x0020
+    E2E_CRC = 0x0040
+    USER_DATA_SERVICE = 0x0080
+    USER_FACING_TIME = 0x0100
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Two bytes; `int.from_bytes` keeps its own meaning. Raises `MalformedError`."""
+        check_length(data, expected=2)
+        return cls(int.from_bytes(data, "little"))
+
+    def __bytes__(self) -> bytes:
+        return u16(self)
+
+
+class _Flags(IntFlag):
+    KPA = 0x01
+    TIME_STAMP = 0x02
+    PULSE_RATE = 0x04
+    USER_ID = 0x08
+    STATUS = 0x10
+
+
+_ALWAYS: Final = 7
+"""Flags and three SFLOATs."""
+_OPTIONAL: Final = {_Flags.TIME_STAMP: DateTime.LENGTH, _Flags.PULSE_RATE: 2, _Flags.USER_ID: 1, _Flags.STATUS: 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BloodPressureMeasurement:
+    """One inflation (0x2A35), in the unit in which the meter sent it. A field is None where its flag is clear."""
+
+    Flags = _Flags
+
+    systolic: Sfloat
+    diastolic: Sfloat
+    mean: Sfloat = NAN
+    unit: Unit = "mmHg"
+    date_time: DateTime | None = None
+    pulse: Sfloat | None = None
+    user_id: int | None = None
+    status: int | None = None
+
+    def __post_init__(self) -> None:
+        assert self.unit in ("mmHg", "kPa"), self.unit
+        assert self.user_id is None or 0 <= self.user_id <= 0xFF, self.user_id
+        assert self.status is None or 0 <= self.status <= 0xFFFF, self.status
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Raises `MalformedError`: `frame_length`, or `flags` where unknown flags may explain the length."""
+        check_minimum(data, _ALWAYS)
+        flags = data[0]
+        expected = _ALWAYS + sum(length for flag, length in _OPTIONAL.items() if flags & flag)
+        check_length(data, expected=expected, reserved=bool(flags & 0xE0))
+        at = Cursor(data, 1)
+        return cls(
+            systolic=at.sfloat(),
+            diastolic=at.sfloat(),
+            mean=at.sfloat(),
+            unit="kPa" if flags & _Flags.KPA else "mmHg",
+            date_time=at.date_time() if flags & _Flags.TIME_STAMP else None,
+            pulse=at.sfloat() if flags & _Flags.PULSE_RATE else None,
+            user_id=at.u8() if flags & _Flags.USER_ID else None,
+            status=at.u16() if flags & _Flags.STATUS else None,
+        )
+
+    def __bytes__(self) -> bytes:
+        flags = _Flags.KPA if self.unit == "kPa" else _Flags(0)
+        body = bytes(self.systolic) + bytes(self.diastolic) + bytes(self.mean)
+        for flag, field in (
+            (_Flags.TIME_STAMP, None if self.date_time is None else bytes(self.date_time)),
+            (_Flags.PULSE_RATE, None if self.pulse is None else bytes(self.pulse)),
+            (_Flags.USER_ID, None if self.user_id is None else bytes((self.user_id,))),
+            (_Flags.STATUS, None if self.status is None else u16(self.status)),
+        ):
+            if field is not None:
+                flags |= flag
+                body += field
+        return bytes((flags,)) + body
+
+    @property
+    def user_slot(self) -> int | None:
+        """The meter's user number; None if it sent none or says that it does not know."""
+        return None if self.user_id == UNKNOWN_USER else self.user_id
+
+    @property
+    def meter_time(self) -> str | None:
+        """The meter's clock as it said it, ISO 8601 without a zone; None if there is none that a calendar knows."""
+        return None if self.date_time is None else self.date_time.iso
+
+    def to_measurement(self) -> reading.BloodPressure:
+        """The same in mmHg, with what was sent beside it; what the meter says it lacks is None."""
+        return reading.BloodPressure(
+            systolic_mmhg=_mmhg(self.systolic, self.unit),
+            diastolic_mmhg=_mmhg(self.diastolic, self.unit),
+            mean_mmhg=_mmhg(self.mean, self.unit),
+            pulse_bpm=None if self.pulse is None else self.pulse.number,
+            unit_sent=self.unit,
+            systolic_sent=self.systolic.number,
+            diastolic_sent=self.diastolic.number,
+            mean_sent=self.mean.number,
+            status=self.status,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntermediateCuffPressure:
+    """The cuff's pressure while it still inflates (0x2A36). It is never a reading: nothing has been measured yet.
+
+    The layout is 0x2A35's with diastolic and mean unused; what a meter writes there is not kept.
+    """
+
+    pressure: Sfloat
+    unit: Unit = "mmHg"
+    date_time: DateTime | None = None
+    pulse: Sfloat | None = None
+    user_id: int | None = None
+    status: int | None = None
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Raises `MalformedError` as `BloodPressureMeasurement.from_bytes` does."""
+        frame = BloodPressureMeasurement.from_bytes(data)
+        return cls(
+            pressure=frame.systolic,
+            unit=frame.unit,
+            date_time=frame.date_time,
+            pulse=frame.pulse,
+            user_id=frame.user_id,
+            status=frame.status,
+        )
+
+    def __bytes__(self) -> bytes:
+        return bytes(
+            BloodPressureMeasurement(
+                systolic=self.pressure,
+                diastolic=NAN,
+                mean=NAN,
+                unit=self.unit,
+                date_time=self.date_time,
+                pulse=self.pulse,
+                user_id=self.user_id,
+                status=self.status,
+            )
+        )
+
+    @property
+    def pressure_mmhg(self) -> float | None:
+        return _mmhg(self.pressure, self.unit)
+
+
+def _mmhg(sent: Sfloat, unit: Unit) -> float | None:
+    return None if sent.value is None else float(pressure_mmhg(sent.value, unit))

@@ -1,0 +1,45 @@
+"""Names for the sixteen-bit numbers of the Bluetooth SIG. Services and characteristics are four hex digits everywhere."""
+
+import re
+from typing import Final
+
+BLOOD_PRESSURE_SERVICE: Final = "1810"
+GLUCOSE_SERVICE: Final = "1808"
+CURRENT_TIME_SERVICE: Final = "1805"
+DEVICE_INFORMATION_SERVICE: Final = "180a"
+BATTERY_SERVICE: Final = "180f"
+
+BLOOD_PRESSURE_MEASUREMENT: Final = "2a35"
+INTERMEDIATE_CUFF_PRESSURE: Final = "2a36"
+BLOOD_PRESSURE_FEATURE: Final = "2a49"
+GLUCOSE_MEASUREMENT: Final = "2a18"
+GLUCOSE_CONTEXT: Final = "2a34"
+GLUCOSE_FEATURE: Final = "2a51"
+RECORD_ACCESS: Final = "2a52"
+DATE_TIME: Final = "2a08"
+CURRENT_TIME: Final = "2a2b"
+LOCAL_TIME: Final = "2a0f"
+BATTERY_LEVEL: Final = "2a19"
+SYSTEM_ID: Final = "2a23"
+MODEL_NUMBER: Final = "2a24"
+SERIAL_NUMBER: Final = "2a25"
+FIRMWARE_REVISION: Final = "2a26"
+HARDWARE_REVISION: Final = "2a27"
+SOFTWARE_REVISION: Final = "2a28"
+MANUFACTURER_NAME: Final = "2a29"
+PNP_ID: Final = "2a50"
+
+_BASE: Final = "-0000-1000-8000-00805f9b34fb"
+_SHORT: Final = re.compile(r"(?:0x)?([0-9a-f]{4})|0000([0-9a-f]{4})" + _BASE, re.ASCII)
+
+
+def short(uuid: str) -> str | None:
+    """Four lower-case hex digits for "2A35", "0x2a35" or the 128-bit form; None for a UUID that is not the SIG's."""
+    match = _SHORT.fullmatch(uuid.lower())
+    return None if match is None else match[1] or match[2]
+
+
+def full(short_uuid: str) -> str:
+    """The 128-bit form of four hex digits."""
+    assert short(short_uuid) == short_uuid, short_uuid
+    return f"0000{short_uuid}{_BASE}"
