@@ -1,0 +1,88 @@
+"""Local accounts: a login, a role, an argon2 hash.
+
+It is the only module that imports argon2. It opens no session (`sessions`) and grants no patient (`panels`).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Final, Literal
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+
+from server.people.errors import LoginTakenError, WeakPasswordError
+from server.store import people
+from server.store.people import User
+from server.store.postgres import Connection
+
+Role = Literal["doctor", "nurse", "admin"]
+Language = Literal["zh", "en"]
+
+PASSWORD_LENGTHS: Final = (8, 256)
+"""At least 8 characters (NIST SP 800-63B 5.1.1.2); at most what is worth hashing."""
+
+_hasher: Final = PasswordHasher()
+
+
+def add_user(
+    conn: Connection,
+    *,
+    login: str,
+    display_name: str,
+    role: Role,
+    password: str,
+    language: Language,
+    now: datetime,
+) -> int:
+    """The new account's id. Raises `WeakPasswordError`, `LoginTakenError`."""
+    user_id = people.add_user(
+        conn,
+        login=login,
+        display_name=display_name,
+        role=role,
+        language=language,
+        password_hash=_hash(password),
+        now=now,
+    )
+    if user_id is None:
+        raise LoginTakenError(f"the login {login!r} is taken; choose another")
+    return user_id
+
+
+def list_users(conn: Connection) -> Sequence[User]:
+    """Every account, by login."""
+    return people.list_users(conn)
+
+
+def verify(conn: Connection, *, login: str, password: str) -> int | None:
+    """The user whose password this is, or `None`. A hash made with older parameters is renewed on the way.
+
+    An unknown login takes as long as a known one, so that time does not tell which logins exist.
+    """
+    credentials = people.find_credentials(conn, login)
+    stored = credentials.password_hash if credentials else _hash_of_nobody()
+    if not _fits(stored, password) or credentials is None:
+        return None
+    if _hasher.check_needs_rehash(stored):
+        people.set_password(conn, user_id=credentials.user_id, password_hash=_hasher.hash(password))
+    return credentials.user_id
+
+
+def _hash(password: str) -> str:
+    shortest, longest = PASSWORD_LENGTHS
+    if not shortest <= len(password) <= longest:
+        raise WeakPasswordError(f"a password has {shortest} to {longest} characters; this one has {len(password)}")
+    return _hasher.hash(password)
+
+
+def _fits(stored: str, password: str) -> bool:
+    try:
+        return _hasher.verify(stored, password)
+    except (VerifyMismatchError, InvalidHashError):
+        return False
+
+
+@cache
+def _hash_of_nobody() -> str:
+    return _hasher.hash("nobody signs in with this")

@@ -1,0 +1,62 @@
+"""What can go wrong between people and the record. Doors turn these into a status code and a sentence."""
+
+from datetime import datetime, timedelta
+
+
+class PeopleError(Exception):
+    """The base of what this room raises for what people ask of it."""
+
+
+class LoginTakenError(PeopleError):
+    """Somebody already signs in under this name."""
+
+
+class WeakPasswordError(PeopleError):
+    """The password is shorter or longer than what is taken."""
+
+
+class WrongPasswordError(PeopleError):
+    """Login and password do not fit; which of the two is not said."""
+
+
+class TooManyAttemptsError(PeopleError):
+    """Sign-in has failed too often; `retry_after` says when to come back."""
+
+    def __init__(self, retry_after: timedelta) -> None:
+        super().__init__("too many failed attempts to sign in")
+        self.retry_after = retry_after
+
+
+class NotSignedInError(PeopleError):
+    """No session, or one that has ended."""
+
+
+class ForgedRequestError(PeopleError):
+    """A change was asked for in a session's name without the session's CSRF token, or from another site."""
+
+
+class NotOnPanelError(PeopleError):
+    """For this user the patient, or the patient's alert, does not exist."""
+
+
+class MissingVersionError(PeopleError):
+    """A decision must say which version of the alert was read (`If-Match`)."""
+
+
+class StaleVersionError(PeopleError):
+    """The alert has changed since it was read: somebody else decided, or new readings came."""
+
+    def __init__(self, *, version: int, state: str, changed_by: str | None, changed_at: datetime | None) -> None:
+        super().__init__("the alert has changed since it was read")
+        self.version = version
+        self.state = state
+        self.changed_by = changed_by
+        self.changed_at = changed_at
+
+
+class DecisionConflictError(PeopleError):
+    """The alert is in a state in which this decision has no meaning."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the alert is {state}")
+        self.state = state

@@ -1,0 +1,102 @@
+"""Who is signed in: opaque tokens, 15 minutes idle, 12 hours at most, and a limit on guessing.
+
+A session is a row. Signing out deletes it, and closing the account ends it; nothing in the cookie outlives that.
+"""
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from server.people import accounts
+from server.people.errors import ForgedRequestError, NotSignedInError, TooManyAttemptsError, WrongPasswordError
+from server.people.tokens import draw_token, hash_token
+from server.store import people
+from server.store.people import Session
+from server.store.postgres import Connection, Pool, transaction
+
+IDLE_FOR: Final = timedelta(minutes=15)
+LASTS_FOR: Final = timedelta(hours=12)
+"""Idle and absolute ends of a session: a ward's shared screen is left open, a shift ends (reliability: OWASP ASVS 7.3)."""
+
+ATTEMPTS: Final = 5
+ATTEMPTS_WITHIN: Final = timedelta(minutes=15)
+ATTEMPTS_KEPT_FOR: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """A new session: the only moment at which its token is known."""
+
+    token: str
+    session: Session
+
+
+def sign_in(pool: Pool, *, login: str, password: str, address: str, now: datetime) -> SignedIn:
+    """Raises `TooManyAttemptsError`, `WrongPasswordError`.
+
+    Three short transactions rather than one: no connection is held while argon2 works, and an attempt is on record
+    before its password is looked at, so that attempts made at once cannot outrun the limit.
+    """
+    with transaction(pool) as conn:
+        _admit(conn, login=login, address=address, now=now)
+    with transaction(pool) as conn:
+        user_id = accounts.verify(conn, login=login, password=password)
+    if user_id is None:
+        raise WrongPasswordError("login and password do not fit")
+    with transaction(pool) as conn:
+        people.note_success(conn, login=login, address=address, now=now)
+        return _open(conn, user_id=user_id, now=now)
+
+
+def find(pool: Pool, token: str, *, now: datetime, is_touching: bool = True) -> Session:
+    """The session in force under `token`; it stays alive for another quarter of an hour. Raises `NotSignedInError`.
+
+    `is_touching=False` is for what a page asks by itself: a screen left open must not keep its session alive.
+    """
+    with transaction(pool) as conn:
+        session = people.find_session(conn, hash_token(token), now=now, idle_since=now - IDLE_FOR)
+        if session is None:
+            raise NotSignedInError("sign in first")
+        if is_touching:
+            people.touch_session(conn, session.token_hash, now=now)
+    return session
+
+
+def sign_out(pool: Pool, session: Session) -> None:
+    """Ends the session, and with it its token."""
+    with transaction(pool) as conn:
+        people.close_session(conn, session.token_hash)
+
+
+def check_csrf(session: Session, token: str | None) -> None:
+    """Raises `ForgedRequestError` unless `token` is the session's own."""
+    if token is None or not hmac.compare_digest(token.encode(), session.csrf_token.encode()):
+        raise ForgedRequestError("the request lacks this session's CSRF token; reload the page")
+
+
+def _admit(conn: Connection, *, login: str, address: str, now: datetime) -> None:
+    people.lock_sign_in(conn, login=login, address=address)
+    failed = people.count_failed_attempts(conn, login=login, address=address, since=now - ATTEMPTS_WITHIN)
+    if failed.failures >= ATTEMPTS:
+        assert failed.first_at is not None
+        raise TooManyAttemptsError(failed.first_at + ATTEMPTS_WITHIN - now)
+    people.note_attempt(conn, login=login, address=address, now=now)
+    people.forget_attempts(conn, before=now - ATTEMPTS_KEPT_FOR)
+    people.forget_sessions(conn, now=now, idle_since=now - IDLE_FOR)
+
+
+def _open(conn: Connection, *, user_id: int, now: datetime) -> SignedIn:
+    token = draw_token()
+    people.open_session(
+        conn,
+        token_hash=hash_token(token),
+        user_id=user_id,
+        csrf_token=draw_token(),
+        now=now,
+        expires_at=now + LASTS_FOR,
+    )
+    session = people.find_session(conn, hash_token(token), now=now, idle_since=now - IDLE_FOR)
+    if session is None:  # the account was closed while its password was being looked at
+        raise WrongPasswordError("login and password do not fit")
+    return SignedIn(token=token, session=session)

@@ -1,0 +1,82 @@
+-- Accounts, sessions, login attempts, panels and patient links.
+
+-- name: add_user
+-- A new account; nothing if the login is taken.
+insert into app_user (login, display_name, role, language, password_hash, created_at)
+values (%(login)s, %(display_name)s, %(role)s, %(language)s, %(password_hash)s, %(now)s)
+on conflict (login) do nothing
+returning user_id;
+
+-- name: set_password
+update app_user set password_hash = %(password_hash)s where user_id = %(user_id)s;
+
+-- name: list_users
+select user_id, login, display_name, role, language, active from app_user order by login;
+
+-- name: find_credentials
+-- What a sign-in is checked against.
+select user_id, password_hash from app_user where login = %(login)s and active;
+
+-- name: lock_sign_in
+-- Attempts on one login from one address are counted one after the other.
+select pg_advisory_xact_lock(hashtextextended(%(login)s || chr(10) || %(address)s, 0));
+
+-- name: count_failed_attempts
+-- Failures since `since`, and the instant of the earliest of them.
+select count(*) as failures, min(attempted_at) as first_at
+from login_attempt
+where login = %(login)s and address = %(address)s and attempted_at > %(since)s and not succeeded;
+
+-- name: note_attempt
+-- Counted as failed until the password has been found right.
+insert into login_attempt (login, address, attempted_at, succeeded)
+values (%(login)s, %(address)s, %(now)s, false);
+
+-- name: note_success
+update login_attempt set succeeded = true
+where login = %(login)s and address = %(address)s and attempted_at = %(now)s;
+
+-- name: forget_attempts
+-- An attempt matters for a quarter of an hour; a day is kept for whoever asks what happened.
+delete from login_attempt where attempted_at < %(before)s;
+
+-- name: open_session
+insert into user_session (token_hash, user_id, csrf_token, created_at, last_seen_at, expires_at)
+values (%(token_hash)s, %(user_id)s, %(csrf_token)s, %(now)s, %(now)s, %(expires_at)s);
+
+-- name: find_session
+-- A session in force, with its user; nothing when idle too long, past its end, or when the account was closed.
+select s.token_hash, s.csrf_token, s.last_seen_at, s.expires_at,
+       u.user_id, u.login, u.display_name, u.role, u.language
+from user_session s join app_user u using (user_id)
+where s.token_hash = %(token_hash)s and u.active and s.expires_at > %(now)s and s.last_seen_at > %(idle_since)s;
+
+-- name: touch_session
+update user_session set last_seen_at = %(now)s where token_hash = %(token_hash)s and last_seen_at < %(now)s;
+
+-- name: close_session
+delete from user_session where token_hash = %(token_hash)s;
+
+-- name: forget_sessions
+-- Those that can never be used again.
+delete from user_session where expires_at <= %(now)s or last_seen_at <= %(idle_since)s;
+
+-- name: add_to_panel
+insert into panel (user_id, patient_id) values (%(user_id)s, %(patient_id)s) on conflict do nothing;
+
+-- name: is_on_panel
+select exists (
+    select from panel_member where user_id = %(user_id)s and patient_id = %(patient_id)s
+) as is_on_panel;
+
+-- name: issue_patient_link
+insert into patient_link (token_hash, patient_id, created_at, expires_at)
+values (%(token_hash)s, %(patient_id)s, %(now)s, %(expires_at)s);
+
+-- name: find_patient_link
+select patient_id from patient_link
+where token_hash = %(token_hash)s and revoked_at is null and expires_at > %(now)s;
+
+-- name: revoke_patient_links
+update patient_link set revoked_at = %(now)s
+where patient_id = %(patient_id)s and revoked_at is null and expires_at > %(now)s;
