@@ -1,0 +1,7 @@
+"""`python -m homevigil` is `homevigil`."""
+
+import sys
+
+from homevigil.cli import main
+
+sys.exit(main())
