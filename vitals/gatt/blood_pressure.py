@@ -9,7 +9,7 @@ from typing import Final, Literal, Self
 
 from vitals import reading
 from vitals.gatt.date_time import DateTime
-from vitals.gatt.frame import Cursor, check_length, check_minimum, u16
+from vitals.gatt.frame import Cursor, check_length, check_minimum, flag_words, u16
 from vitals.gatt.sfloat import NAN, Sfloat
 from vitals.units import pressure_mmhg
 
@@ -128,6 +128,11 @@ class BloodPressureMeasurement:
         """The meter's clock as it said it, ISO 8601 without a zone; None if there is none that a calendar knows."""
         return None if self.date_time is None else self.date_time.iso
 
+    @property
+    def status_flags(self) -> tuple[str, ...] | None:
+        """What the status word says, by name; None without one."""
+        return _status_flags(self.status)
+
     def to_measurement(self) -> reading.BloodPressure:
         """The same in mmHg, with what was sent beside it; what the meter says it lacks is None."""
         return reading.BloodPressure(
@@ -187,6 +192,29 @@ class IntermediateCuffPressure:
     @property
     def pressure_mmhg(self) -> float | None:
         return _mmhg(self.pressure, self.unit)
+
+    @property
+    def user_slot(self) -> int | None:
+        """The meter's user number; None if it sent none or says that it does not know."""
+        return None if self.user_id == UNKNOWN_USER else self.user_id
+
+    @property
+    def meter_time(self) -> str | None:
+        """The meter's clock as it said it, ISO 8601 without a zone."""
+        return None if self.date_time is None else self.date_time.iso
+
+    @property
+    def status_flags(self) -> tuple[str, ...] | None:
+        """What the status word says, by name; None without one."""
+        return _status_flags(self.status)
+
+
+def _status_flags(status: int | None) -> tuple[str, ...] | None:
+    if status is None:
+        return None
+    pulse_range = Status.PULSE_ABOVE_RANGE | Status.PULSE_BELOW_RANGE
+    is_reserved = status & pulse_range == pulse_range  # 3 has no meaning; it is not "above and below"
+    return flag_words(Status, status & ~pulse_range if is_reserved else status)
 
 
 def _mmhg(sent: Sfloat, unit: Unit) -> float | None:

@@ -5,7 +5,7 @@ frame has been seen to decode into somebody's blood pressure.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import TypeVar
 
 from vitals.errors import MalformedError
@@ -43,6 +43,11 @@ def member(of: type[E], code: int) -> E | None:
 def word_of(named: IntEnum | None) -> str | None:
     """The specification's name in snake case, as it is stored and shown."""
     return None if named is None else named.name.lower()
+
+
+def flag_words(of: type[IntFlag], word: int) -> tuple[str, ...]:
+    """The names of the known flags set in `word`, lowest bit first, in snake case."""
+    return tuple(flag.name.lower() for flag in of if flag.name and word & flag)
 
 
 @dataclass(slots=True)

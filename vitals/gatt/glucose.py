@@ -11,7 +11,7 @@ from typing import Final, Literal, Self, cast
 
 from vitals import reading, units
 from vitals.gatt.date_time import DateTime
-from vitals.gatt.frame import Cursor, check_length, check_minimum, member, s16, u16, word_of
+from vitals.gatt.frame import Cursor, check_length, check_minimum, flag_words, member, s16, u16, word_of
 from vitals.gatt.glucose_context import GlucoseContext
 from vitals.gatt.sfloat import Sfloat
 
@@ -177,6 +177,11 @@ class GlucoseMeasurement:
             return None if base is None else base + timedelta(minutes=self.time_offset_min or 0)
         except OverflowError:  # a base time at the end of the year 9999
             return None
+
+    @property
+    def status_flags(self) -> tuple[str, ...] | None:
+        """What the status word says, by name; None without one."""
+        return None if self.status is None else flag_words(SensorStatus, self.status)
 
     @property
     def censored(self) -> Literal["HI", "LO"] | None:
