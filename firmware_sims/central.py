@@ -1,0 +1,141 @@
+"""The bridge's own end of the radio: one Bumble central that scans, connects, pairs and remembers bonds.
+
+It knows HCI and SMP and nothing of D-Bus. Connects are made one at a time, because a controller has room for one pending
+connect.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from bumble import hci
+from bumble.core import ProtocolError
+from bumble.device import Advertisement, Connection, Device, DeviceConfiguration
+from bumble.host import Host
+from bumble.pairing import PairingConfig, PairingDelegate
+from bumble.transport.common import AsyncPipeSink
+
+from firmware_sims.virtual_link import VirtualController, VirtualLink
+
+ADDRESS: Final = "F0:00:00:00:00:01"
+"""The central's static random address. Bumble files bonds under the identity address, so both sides use random ones."""
+
+log = structlog.get_logger()
+
+
+class ConnectFailedError(Exception):
+    """The meter could not be reached. `is_timeout` says that it never answered."""
+
+    def __init__(self, message: str, *, is_timeout: bool = False) -> None:
+        super().__init__(message)
+        self.is_timeout = is_timeout
+
+
+class BondLostError(Exception):
+    """The meter no longer knows the key that we share (battery change, reset, another phone)."""
+
+
+class Central:
+    """`async with Central(...)`: powered on for as long as the context is open."""
+
+    def __init__(
+        self,
+        link: VirtualLink,
+        *,
+        delegate: Callable[[Connection], PairingDelegate],
+        rssi_dbm: Callable[[hci.Address], int],
+    ) -> None:
+        controller = VirtualController("central", link=link, rssi_dbm=rssi_dbm, public_address="00:1B:DC:00:00:01")
+        configuration = DeviceConfiguration()
+        configuration.name = "central"
+        configuration.address = hci.Address(ADDRESS)
+        configuration.irk = secrets.token_bytes(16)
+        self._device = Device(config=configuration, host=Host(controller, AsyncPipeSink(controller)))
+        self._device.pairing_config_factory = lambda connection: PairingConfig(
+            sc=True,
+            mitm=delegate(connection).io_capability != PairingDelegate.NO_OUTPUT_NO_INPUT,
+            bonding=True,
+            delegate=delegate(connection),
+            identity_address_type=PairingConfig.AddressType.RANDOM,
+        )
+        self._one_connect_at_a_time = asyncio.Lock()
+
+    async def __aenter__(self) -> "Central":
+        await self._device.power_on()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for connection in tuple(self._device.connections.values()):
+            with contextlib.suppress(ProtocolError, asyncio.CancelledError):
+                await connection.disconnect()
+        await self._device.power_off()
+
+    def on_advertisement(self, heard: Callable[[Advertisement], None]) -> None:
+        """Call `heard` for every advertisement while scanning."""
+        self._device.on(self._device.EVENT_ADVERTISEMENT, heard)
+
+    async def scan(self, is_on: bool) -> None:
+        if is_on:
+            await self._device.start_scanning(active=True, filter_duplicates=False)
+        else:
+            await self._device.stop_scanning()
+
+    async def connect(self, address: str, timeout_s: float) -> Connection:
+        """A connection to the meter with this random address; raises `ConnectFailedError`.
+
+        Cancelling it cancels the controller's pending connect too.
+        """
+        peer = hci.Address(address)
+        async with self._one_connect_at_a_time:
+            try:
+                return await self._device.connect(peer, timeout=timeout_s)
+            except TimeoutError as e:
+                raise ConnectFailedError("no answer", is_timeout=True) from e
+            except ProtocolError as e:
+                raise ConnectFailedError(str(e), is_timeout="Timeout" in type(e).__name__) from e
+            except asyncio.CancelledError:
+                await self._cancel_connect(peer)
+                raise
+
+    async def _cancel_connect(self, peer: hci.Address) -> None:
+        with contextlib.suppress(hci.HCI_Error):
+            await self._device.send_sync_command(hci.HCI_LE_Create_Connection_Cancel_Command())
+        if connection := self._device.find_connection_by_bd_addr(peer):
+            await connection.disconnect()
+
+    async def is_bonded(self, address: str) -> bool:
+        return await self._bond(address) is not None
+
+    async def forget(self, address: str) -> None:
+        """Drop the bond, if there is one."""
+        if await self.is_bonded(address):
+            assert self._device.keystore is not None
+            await self._device.keystore.delete(_key_of(address))
+
+    async def encrypt(self, connection: Connection) -> None:
+        """Encrypt with the key of the bond; raises `BondLostError` if the meter does not have it any more."""
+        try:
+            await connection.encrypt()
+        except ProtocolError as e:
+            raise BondLostError(str(connection.peer_address)) from e
+        except asyncio.CancelledError as e:
+            if _is_cancelled_from_outside():
+                raise
+            raise BondLostError("the link was dropped") from e
+
+    async def _bond(self, address: str) -> Any:
+        assert self._device.keystore is not None
+        return await self._device.keystore.get(_key_of(address))
+
+
+def _is_cancelled_from_outside() -> bool:
+    """Bumble cancels what waits on a connection when that connection drops; only the task itself knows the difference."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _key_of(address: str) -> str:
+    return str(hci.Address(address))

@@ -1,0 +1,39 @@
+"""How a simulated meter misbehaves: knobs as values, so that a bug report is a few lines of JSON.
+
+What is here was seen on real meters or is asked for by the list of bad inputs; clocks have their own knob
+(`settings.Clock`), because every meter has a clock and only some have faults.
+"""
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+
+class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All off by default.
+
+    - `disconnect_after_ms`: the link drops so long after it came up.
+    - `hangs_up`: the meter ends the link itself once its last record is confirmed (A&D UA-651BLE).
+    - `drops_after_indication`: so many times, the link drops right after an indication was sent; the meter has not seen the
+      confirmation, so it keeps the record and sends it again next time.
+    - `forgets_bond`: after every connection, as if the battery had been changed.
+    - `sends_twice`: each record is indicated or notified twice.
+    - `truncate_to`: every measurement frame is cut to so many bytes.
+    - `fails`: every measurement ends without a value (a boso medicus: NaN everywhere and status 0).
+    - `ignores_clock_writes`: a clock write succeeds and changes nothing (some Omrons).
+    """
+
+    disconnect_after_ms: Annotated[int, Meta(ge=0)] | None = None
+    hangs_up: bool = False
+    drops_after_indication: Annotated[int, Meta(ge=0)] = 0
+    forgets_bond: bool = False
+    sends_twice: bool = False
+    truncate_to: Annotated[int, Meta(ge=0)] | None = None
+    fails: bool = False
+    ignores_clock_writes: bool = False
+
+
+NONE: Final = Faults()
+
+BOSO_FAILED: Final = bytes.fromhex("16FF07FF07FF07E80706170E230AFF070000")
+"""Captured from a boso medicus whose user moved: no value, 2024-06-23 14:35:10, status 0."""

@@ -1,0 +1,63 @@
+"""The clock inside a meter: what it shows when the wall shows something else, and what happens when it is set.
+
+Wall clocks only, without zones, as in the meters themselves. It is told the time and never reads one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from firmware_sims.settings import Clock, WrongClock
+from vitals.gatt.date_time import DateTime
+
+UNKNOWN: Final = DateTime(year=0, month=0, day=0)
+NEVER_SET: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # a meter's clock has no zone
+FIRST: Final = datetime(2000, 1, 1)  # noqa: DTZ001
+LAST: Final = datetime(2099, 12, 31, 23, 59, 59)  # noqa: DTZ001
+"""What the display of a meter can show; a clock set beyond it stays where it is."""
+
+
+@dataclass(slots=True, kw_only=True)
+class MeterClock:
+    """`is_there` is False for a meter without any clock."""
+
+    is_there: bool = True
+    is_set: bool = True
+    offset: timedelta = timedelta(0)
+    stuck_at: datetime | None = None
+
+    @classmethod
+    def of(cls, setting: Clock) -> "MeterClock":
+        match setting:
+            case "ok":
+                return cls()
+            case "absent":
+                return cls(is_there=False)
+            case "unset":
+                return cls(is_set=False)
+            case "1970":
+                return cls(stuck_at=NEVER_SET)
+            case WrongClock():
+                return cls(offset=timedelta(seconds=setting.offset_s), stuck_at=setting.stuck_at)
+
+    def shown(self, wall: datetime) -> datetime | None:
+        """What the display shows when the wall shows `wall` (naive); None if the clock is absent or unset."""
+        assert wall.tzinfo is None, "a meter's clock has no zone"
+        if not self.is_there or not self.is_set:
+            return None
+        return self.stuck_at or wall + self.offset
+
+    def stamp(self, wall: datetime) -> DateTime | None:
+        """The time stamp of a record taken at `wall`; None if the meter has no clock at all."""
+        if not self.is_there:
+            return None
+        shown = self.shown(wall)
+        return UNKNOWN if shown is None else DateTime.of(shown)
+
+    def set_to(self, shown: datetime, *, wall: datetime) -> bool:
+        """Set the display; False if it cannot show that. A stuck clock takes the write and stays stuck."""
+        if not FIRST <= shown <= LAST:
+            return False
+        self.is_set = True
+        self.offset = shown - wall
+        return True

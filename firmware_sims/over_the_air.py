@@ -1,0 +1,299 @@
+"""The meters' firmware on Bumble: virtual controllers, real ATT, real SMP with real keys.
+
+A driver only: it carries out what a firmware wants said, reports back what was confirmed, and lets the meter advertise
+exactly while it has something to give. Bonds live as long as the meter object does.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import structlog
+from bumble import att, gatt, hci
+from bumble.core import UUID, AdvertisingData, BaseBumbleError
+from bumble.device import Connection, Device, DeviceConfiguration
+from bumble.host import Host
+from bumble.pairing import PairingConfig, PairingDelegate
+from bumble.transport.common import AsyncPipeSink
+
+from firmware_sims.firmware import AttError, Characteristic, HangUp, Indicate, Notify, Property
+from firmware_sims.happenings import MEASUREMENTS, Happening, Listener, firmware_of, ignore
+from firmware_sims.settings import Meter
+from firmware_sims.virtual_link import VirtualController, VirtualLink
+
+_PERMISSIONS = att.Attribute.Permissions
+_CAN_SUBSCRIBE: Final = Property.NOTIFY | Property.INDICATE
+
+log = structlog.get_logger()
+
+
+class MeterOnAir:
+    """`async with MeterOnAir(...)`: switched on for as long as the context is open."""
+
+    def __init__(
+        self, meter: Meter, link: VirtualLink, *, now: Callable[[], datetime], listener: Listener = ignore
+    ) -> None:
+        self.meter = meter
+        self.firmware = firmware_of(meter)
+        self._zone = ZoneInfo(meter.zone)
+        self._now = now
+        self._listener = listener
+        self._wake = asyncio.Event()
+        self._connection: Connection | None = None
+        self._starting_to_advertise = asyncio.Lock()
+        self._is_on = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._device = _device(meter, link, self.firmware.advertised_service)
+        self._device.pairing_config_factory = lambda _: _pairing(meter)
+        self._values: dict[str, gatt.Characteristic[bytes]] = {}
+        for service in self._services():
+            self._device.add_service(service)
+        self._device.on(self._device.EVENT_CONNECTION, self._on_connection)
+
+    async def __aenter__(self) -> "MeterOnAir":
+        await self._device.power_on()
+        self._is_on = True
+        await self._advertise_if_wanted()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._is_on = False
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._connection is not None:
+            await _hang_up(self._connection)
+        await self._device.stop_advertising()
+        await self._device.power_off()
+
+    @property
+    def wall(self) -> datetime:
+        """What the clock on the wall beside the meter shows."""
+        return self._now().astimezone(self._zone).replace(tzinfo=None)
+
+    def wake(self) -> None:
+        """Say that the firmware has something new: it advertises, or goes on talking if it is connected."""
+        self._wake.set()
+        self._spawn(self._advertise_if_wanted(), "advertise")
+
+    async def forget_bond(self) -> None:
+        """As after a change of battery: the meter no longer knows any collector."""
+        assert self._device.keystore is not None
+        await self._device.keystore.delete_all()
+
+    # --- advertising and connections
+
+    async def _advertise_if_wanted(self) -> None:
+        async with self._starting_to_advertise:
+            is_wanted = self._is_on and self.firmware.is_advertising and self._connection is None
+            if is_wanted and not self._device.is_advertising:
+                await self._device.start_advertising(auto_restart=False)
+
+    def _on_connection(self, connection: Connection) -> None:
+        self._connection = connection
+        self.firmware.on_connected()
+        talk = self._spawn(self._talk(connection), "talk")
+        if (after_ms := self.meter.faults.disconnect_after_ms) is not None:
+            self._spawn(_hang_up_later(connection, after_ms), "fault: disconnect")
+
+        def ended(_: int) -> None:
+            self._connection = None
+            talk.cancel()
+            self.firmware.on_disconnected()
+            self._spawn(self._after_connection(), "after connection")
+
+        connection.on(connection.EVENT_DISCONNECTION, ended)
+
+    async def _after_connection(self) -> None:
+        if self.meter.faults.forgets_bond:
+            await self.forget_bond()
+        await self._advertise_if_wanted()
+
+    async def _talk(self, connection: Connection) -> None:
+        """Say what the firmware wants said, whenever it wakes, until the link is gone."""
+        while True:
+            self._wake.clear()
+            while (action := self.firmware.next_action()) is not None:
+                match action:
+                    case Notify():
+                        self._tell("indicated", action)
+                        await self._device.notify_subscriber(
+                            connection, self._values[action.characteristic], action.value
+                        )
+                        # Let the central's side run: a controller has buffers for few packets.
+                        await asyncio.sleep(0)
+                    case Indicate():
+                        await self._indicate(connection, action)
+                    case HangUp():
+                        await _hang_up(connection)
+            await self._wake.wait()
+
+    async def _indicate(self, connection: Connection, action: Indicate) -> None:
+        self._tell("indicated", action)
+        sending = self._device.indicate_subscriber(connection, self._values[action.characteristic], action.value)
+        if action.then_drops:
+            self._spawn(_sent_in_vain(sending), "indication without confirmation")
+            await asyncio.sleep(0)
+            await _hang_up(connection)
+            return
+        await sending
+        self.firmware.on_confirmed()
+        self._tell("confirmed", action)
+
+    def _tell(self, event: str, action: Notify | Indicate) -> None:
+        if action.characteristic not in MEASUREMENTS:
+            return
+        self._listener(
+            Happening(
+                event="confirmed" if event == "confirmed" else "indicated",
+                meter=self.meter.name,
+                meter_id=self.meter.meter_id,
+                characteristic=action.characteristic,
+                raw=action.value,
+            )
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"{self.meter.name}: {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+        return task
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("meter_task_failed", meter_id=self.meter.meter_id, task=task.get_name(), error=repr(error))
+
+    # --- attributes
+
+    def _services(self) -> list[gatt.Service]:
+        by_service: dict[str, list[gatt.Characteristic[bytes]]] = {}
+        for characteristic in self.firmware.characteristics:
+            value = self._attribute(characteristic)
+            self._values[characteristic.uuid] = value
+            by_service.setdefault(characteristic.service, []).append(value)
+        return [gatt.Service(_uuid(service), values) for service, values in by_service.items()]
+
+    def _attribute(self, characteristic: Characteristic) -> "gatt.Characteristic[bytes]":
+        is_guarded = characteristic.is_protected and self.meter.secure
+        permissions = _PERMISSIONS.READABLE | _PERMISSIONS.WRITEABLE
+        if is_guarded:
+            permissions |= _PERMISSIONS.WRITE_REQUIRES_ENCRYPTION
+        uuid = characteristic.uuid
+        value: gatt.Characteristic[bytes] = gatt.Characteristic(
+            _uuid(uuid),
+            gatt.Characteristic.Properties(int(characteristic.properties)),
+            permissions,
+            att.AttributeValueV2(read=lambda _: self._read(uuid), write=lambda _, data: self._write(uuid, data)),
+        )
+        if characteristic.properties & _CAN_SUBSCRIBE:
+            value.descriptors = [self._configuration(value, permissions)]
+            value.on(value.EVENT_SUBSCRIPTION, self._subscription_of(characteristic))
+        return value
+
+    def _configuration(
+        self, value: "gatt.Characteristic[bytes]", permissions: att.Attribute.Permissions
+    ) -> gatt.Descriptor:
+        """Our own descriptor instead of Bumble's, which anybody may write: a secure meter wants encryption first."""
+        return gatt.Descriptor(
+            gatt.GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR,
+            permissions,
+            self._device.gatt_server.make_descriptor_value(value),
+        )
+
+    def _subscription_of(self, characteristic: Characteristic) -> Callable[[object, bool, bool], None]:
+        is_indicated = Property.INDICATE in characteristic.properties
+
+        def changed(_: object, wants_notifications: bool, wants_indications: bool) -> None:
+            """The wrong bit subscribes "successfully" and never brings anything, as on real meters."""
+            is_on = wants_indications if is_indicated else wants_notifications
+            self.firmware.on_subscribed(characteristic.uuid, is_on=is_on)
+            self._wake.set()
+
+        return changed
+
+    def _read(self, uuid: str) -> bytes:
+        """Asked of the firmware, which knows what is readable; Bumble never checks."""
+        try:
+            return self.firmware.read(uuid, wall=self.wall)
+        except AttError as e:
+            raise att.ATT_Error(att.ErrorCode(e.code)) from e
+
+    def _write(self, uuid: str, value: bytes) -> None:
+        try:
+            self.firmware.write(uuid, value, wall=self.wall)
+        except AttError as e:
+            raise att.ATT_Error(att.ErrorCode(e.code)) from e
+        self._wake.set()
+
+
+class _Delegate(PairingDelegate):
+    """What a meter can do when pairing: nothing, or show its number."""
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__(self.NO_OUTPUT_NO_INPUT if meter.passkey is None else self.DISPLAY_OUTPUT_ONLY)
+        self._passkey = meter.passkey
+
+    async def generate_passkey(self) -> int:
+        assert self._passkey is not None, "only a meter with a display is asked for a number"
+        return self._passkey
+
+
+def _pairing(meter: Meter) -> PairingConfig:
+    return PairingConfig(
+        sc=True,
+        mitm=meter.passkey is not None,
+        bonding=True,
+        delegate=_Delegate(meter),
+        identity_address_type=PairingConfig.AddressType.RANDOM,
+    )
+
+
+def _device(meter: Meter, link: VirtualLink, service: str) -> Device:
+    controller = VirtualController(
+        meter.name,
+        link=link,
+        rssi_dbm=lambda _: -60,
+        public_address=meter.meter_id.replace("F0:00:00", "00:1B:DC"),
+    )
+    configuration = DeviceConfiguration()
+    configuration.name = meter.name
+    configuration.address = hci.Address(meter.meter_id)
+    configuration.irk = secrets.token_bytes(16)
+    configuration.advertising_interval_min = float(meter.advertising_interval_ms)
+    configuration.advertising_interval_max = float(meter.advertising_interval_ms)
+    configuration.advertising_data = bytes(
+        AdvertisingData(
+            [
+                (AdvertisingData.FLAGS, bytes((0x06,))),
+                (AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS, bytes.fromhex(service)[::-1]),
+                (AdvertisingData.COMPLETE_LOCAL_NAME, meter.name.encode()),
+            ]
+        )
+    )
+    return Device(config=configuration, host=Host(controller, AsyncPipeSink(controller)))
+
+
+def _uuid(short: str) -> UUID:
+    return UUID.from_16_bits(int(short, 16))
+
+
+async def _hang_up_later(connection: Connection, after_ms: int) -> None:
+    await asyncio.sleep(after_ms / 1000)
+    await _hang_up(connection)
+
+
+async def _hang_up(connection: Connection) -> None:
+    with contextlib.suppress(BaseBumbleError):
+        await connection.disconnect()
+
+
+async def _sent_in_vain(sending: Coroutine[Any, Any, None]) -> None:
+    """The confirmation of a dropped link is never waited for to its end."""
+    with contextlib.suppress(BaseBumbleError, TimeoutError):
+        await sending

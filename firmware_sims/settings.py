@@ -1,0 +1,78 @@
+"""What a meters file says: which meters are on the air, and how each of them misbehaves.
+
+Values only, strict at the door: an unknown key in the file is an error, not a fault that never happens.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from firmware_sims.faults import NONE, Faults
+from vitals.errors import MalformedError
+
+Kind = Literal["blood_pressure", "glucose"]
+
+_ADDRESS_BYTE: Final = {"blood_pressure": 0x10, "glucose": 0x08}
+
+NaiveTime = Annotated[datetime, Meta(tz=False)]
+"""A wall clock without a zone."""
+
+
+class WrongClock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A clock that runs `offset_s` seconds ahead of the wall, or stands still at `stuck_at`."""
+
+    offset_s: int = 0
+    stuck_at: NaiveTime | None = None
+
+
+Clock = Literal["ok", "absent", "unset", "1970"] | WrongClock
+"""`absent`: no time stamp and no clock service. `unset`: every date field is 0, "unknown". `1970`: never set, never runs."""
+
+
+class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One simulated meter. `passkey` makes it show this number when pairing; `zone` is that of the wall it hangs on."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,25}\Z")]
+    kind: Kind
+    index: Annotated[int, Meta(ge=0, le=0xFFFF)]
+    secure: bool = True
+    passkey: Annotated[int, Meta(ge=0, le=999_999)] | None = None
+    zone: str = "Asia/Shanghai"
+    clock: Clock = "ok"
+    unit: Literal["kg/L", "mol/L"] = "kg/L"
+    advertising_interval_ms: Annotated[int, Meta(ge=20, le=10_240)] = 100
+    faults: Faults = NONE
+
+    @property
+    def meter_id(self) -> str:
+        return meter_id(self.kind, self.index)
+
+
+class Meters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file given to `--meters`."""
+
+    meters: tuple[Meter, ...]
+
+
+def meter_id(kind: Kind, index: int) -> str:
+    """The Bluetooth identity address of the simulated meter: static random, so its two top bits are set."""
+    return f"F0:00:00:{_ADDRESS_BYTE[kind]:02X}:{index >> 8:02X}:{index & 0xFF:02X}"
+
+
+def parse_meters(text: bytes) -> tuple[Meter, ...]:
+    """The meters of a file; raises `MalformedError` for one that is not as documented or names a meter twice."""
+    try:
+        meters = msgspec.json.decode(text, type=Meters).meters
+    except msgspec.DecodeError as e:
+        raise MalformedError("meters_file", str(e)) from e
+    for key in ("name", "meter_id"):
+        _check_unique([getattr(meter, key) for meter in meters], key)
+    return meters
+
+
+def _check_unique(values: list[Any], what: str) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise MalformedError("meters_file", f"two meters have the {what} {value!r}", value)
