@@ -1,0 +1,184 @@
+"""The JSON of `/api/v1`: what is sent and what is taken. Instants are UTC; values are in the units of their names."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from server.people.decisions import NOTE_MAX, Resolution
+from server.people.door import RuleText
+from server.people.evidence import reading_ids
+from server.store.worklist import Alert, InboxMessage, ShownReading
+
+State = Literal["active", "acknowledged", "snoozed", "resolved", "retracted"]
+Priority = Literal["information", "low", "medium", "high"]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, StringConstraints(max_length=NOTE_MAX, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+
+
+class Shape(BaseModel):
+    """Strict at the door: no guessing of types, no unknown field, no NaN."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class SignInIn(Shape):
+    login: Name
+    password: Name
+
+
+class SessionOut(Shape):
+    """`token` is a bearer token for scripts. It ends 15 minutes after its last use and 12 hours after sign-in."""
+
+    token: str
+    expires_at: datetime
+    login: str
+    role: str
+
+
+class ResolveIn(Shape):
+    resolution: Annotated[Resolution, Field(strict=False)]
+    note: Text = ""
+
+
+class PatientOut(Shape):
+    patient_id: int
+    name: str
+
+
+class RuleOut(Shape):
+    rule_id: str
+    version: int
+    title: Mapping[str, str]
+    source: str
+
+
+class AlertOut(Shape):
+    """An alert. `etag` is what `If-Match` must say to decide about it; `evidence` names the readings judged."""
+
+    episode_id: UUID
+    version: int
+    etag: str
+    patient: PatientOut
+    rule: RuleOut
+    title: Mapping[str, str]
+    sentence: Mapping[str, str]
+    priority: Priority
+    state: State
+    first_day: date
+    last_day: date
+    opened_at: datetime
+    judged_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolution: str | None
+    evidence: tuple[UUID, ...]
+
+    @classmethod
+    def of(cls, alert: Alert, rules: Mapping[str, RuleText]) -> Self:
+        text = rules.get(alert.rule_id, RuleText(title={}, source=""))
+        title = {language: text.title.get(language, alert.rule_id) for language in ("en", "zh")}
+        return cls.model_validate(
+            {
+                "episode_id": alert.episode_id,
+                "version": alert.version,
+                "etag": f'"{alert.version}"',
+                "patient": PatientOut(patient_id=alert.patient_id, name=alert.patient_name),
+                "rule": RuleOut(rule_id=alert.rule_id, version=alert.rule_version, title=title, source=text.source),
+                "title": title,
+                "sentence": dict(alert.sentence),
+                "priority": alert.priority,
+                "state": alert.state,
+                "first_day": alert.first_day,
+                "last_day": alert.last_day,
+                "opened_at": alert.opened_at,
+                "judged_at": alert.judged_at,
+                "acknowledged_at": alert.acknowledged_at,
+                "acknowledged_by": alert.acknowledged_by,
+                "resolved_at": alert.resolved_at,
+                "resolved_by": alert.resolved_by,
+                "resolution": alert.resolution,
+                "evidence": reading_ids(alert.verdict),
+            }
+        )
+
+
+class AlertsOut(Shape):
+    """One page, newest first. `next` is the cursor of the page after it, `null` at the end."""
+
+    alerts: tuple[AlertOut, ...]
+    next: str | None
+
+
+class ReadingOut(Shape):
+    """A reading. What the meter did not say is `null`; `quality` and `time_quality` say what may be believed."""
+
+    reading_id: UUID
+    kind: str
+    measured_at: datetime
+    received_at: datetime
+    meter_id: str
+    user_slot: int | None
+    systolic_mmhg: float | None
+    diastolic_mmhg: float | None
+    mean_mmhg: float | None
+    pulse_bpm: float | None
+    glucose_mmol_l: float | None
+    glucose_mg_dl: float | None
+    glucose_censored: str | None
+    meal: str | None
+    unit_sent: str | None
+    quality: str
+    quality_reasons: tuple[str, ...]
+    time_quality: str
+    meter_time: str | None
+    clock_offset_s: float | None
+    zone: str
+
+    @classmethod
+    def of(cls, reading: ShownReading) -> Self:
+        fields = {name: getattr(reading, name) for name in cls.model_fields}
+        return cls.model_validate(fields | {"quality_reasons": tuple(reading.quality_reasons)})
+
+
+class ReadingsOut(Shape):
+    """One page, newest first."""
+
+    readings: tuple[ReadingOut, ...]
+    next: str | None
+
+
+class MessageOut(Shape):
+    """A push in the inbox. `step` 0 opens an alert, 1 and on repeat it, -1 takes it back."""
+
+    push_id: UUID
+    episode_id: UUID
+    patient: PatientOut
+    step: int
+    state: str
+    priority: Priority
+    text: Mapping[str, Mapping[str, str]]
+    sent_at: datetime
+    read_at: datetime | None
+
+    @classmethod
+    def of(cls, message: InboxMessage) -> Self:
+        fields = {name: getattr(message, name) for name in cls.model_fields if name != "patient"}
+        return cls.model_validate(
+            fields | {"patient": PatientOut(patient_id=message.patient_id, name=message.patient_name)}
+        )
+
+
+class InboxOut(Shape):
+    """One page, newest first."""
+
+    messages: tuple[MessageOut, ...]
+    next: str | None
+
+
+class HealthOut(Shape):
+    status: Literal["ok"] = "ok"

@@ -1,0 +1,177 @@
+-- What clinicians read and decide. Every statement that meets a patient joins panel_member, or is asked with a patient
+-- whom the door has found there (the patient's own page).
+
+-- name: list_alerts
+-- Newest first; a cursor is the last row seen.
+select e.episode_id, e.patient_id, p.name as patient_name, e.rule_id, e.rule_version, e.threshold_version, e.state,
+       e.priority, e.first_day, e.last_day, e.opened_at, e.judged_at, e.acknowledged_at,
+       a.display_name as acknowledged_by, e.resolved_at, r.display_name as resolved_by, e.resolution, e.verdict,
+       e.sentence, e.version
+from episode e
+join panel_member m using (patient_id)
+join patient p using (patient_id)
+left join app_user a on a.user_id = e.acknowledged_by
+left join app_user r on r.user_id = e.resolved_by
+where m.user_id = %(user_id)s
+  and (%(states)s::text[] is null or e.state = any (%(states)s::text[]))
+  and (%(priorities)s::text[] is null or e.priority = any (%(priorities)s::text[]))
+  and (%(patient_id)s::bigint is null or e.patient_id = %(patient_id)s::bigint)
+  and (%(episode_id)s::uuid is null or e.episode_id = %(episode_id)s::uuid)
+  and (%(before_at)s::timestamptz is null or (e.opened_at, e.episode_id) < (%(before_at)s::timestamptz, %(before_id)s::uuid))
+order by e.opened_at desc, e.episode_id desc
+limit %(limit)s;
+
+-- name: lock_alert
+-- What a decision is weighed against. The row stays locked until the decision is written.
+select e.version, e.state
+from episode e
+where e.episode_id = %(episode_id)s
+  and e.patient_id in (select patient_id from panel_member where user_id = %(user_id)s)
+for update of e;
+
+-- name: last_decision
+-- Who decided about it last; asked after the lock, so that a decision just made is seen.
+select t.at as changed_at, u.display_name as changed_by
+from episode_transition t join app_user u on u.user_id = t.by_user
+where t.episode_id = %(episode_id)s
+order by t.transition_id desc
+limit 1;
+
+-- name: acknowledge
+update episode
+set state = 'acknowledged', acknowledged_at = %(now)s, acknowledged_by = %(user_id)s, version = version + 1
+where episode_id = %(episode_id)s
+returning version;
+
+-- name: resolve
+-- Whoever closes an alert that nobody has acknowledged has thereby acknowledged it.
+update episode
+set state = 'resolved', resolved_at = %(now)s, resolved_by = %(user_id)s, resolution = %(resolution)s,
+    acknowledged_at = coalesce(acknowledged_at, %(now)s), acknowledged_by = coalesce(acknowledged_by, %(user_id)s),
+    version = version + 1
+where episode_id = %(episode_id)s
+returning version;
+
+-- name: cancel_repeated_pushes
+-- Somebody has it: the doctor is not told again. The opening push stays, so that the record says who was told.
+update push set state = 'cancelled' where episode_id = %(episode_id)s and state = 'pending' and step >= 1;
+
+-- name: cancel_all_pushes
+-- It was not so: nobody is told any more.
+update push set state = 'cancelled' where episode_id = %(episode_id)s and state = 'pending';
+
+-- name: note_transition
+insert into episode_transition (episode_id, at, from_state, to_state, by_user, reason)
+values (%(episode_id)s, %(now)s, %(from_state)s, %(to_state)s, %(user_id)s, %(reason)s);
+
+-- name: list_transitions
+select t.at, t.from_state, t.to_state, t.reason, u.display_name as by_name
+from episode_transition t left join app_user u on u.user_id = t.by_user
+where t.episode_id = %(episode_id)s
+order by t.transition_id;
+
+-- name: list_pushes
+-- Who was told what, when, by which way.
+select s.push_id, s.episode_id, s.recipient, u.display_name as recipient_name, s.channel, s.step, s.text, s.state,
+       s.due_at, s.sent_at, s.read_at, s.attempts, e.rule_id, e.priority
+from push s
+join episode e using (episode_id)
+left join app_user u on s.recipient = 'user:' || u.user_id
+where s.patient_id = %(patient_id)s and (%(episode_id)s::uuid is null or s.episode_id = %(episode_id)s::uuid)
+order by coalesce(s.sent_at, s.due_at) desc, s.push_id
+limit %(limit)s;
+
+-- name: list_inbox
+-- What has reached one recipient's inbox; newest first. A patient taken off the panel takes the messages along.
+select s.push_id, s.episode_id, s.patient_id, p.name as patient_name, s.step, s.text, s.state, s.sent_at, s.read_at,
+       e.priority, e.rule_id
+from push s
+join episode e using (episode_id)
+join patient p on p.patient_id = s.patient_id
+join panel_member m on m.patient_id = s.patient_id and m.user_id = %(user_id)s
+where s.recipient = %(recipient)s and s.channel = 'inbox' and s.state in ('sent', 'withdrawn')
+  and (%(before_at)s::timestamptz is null or (s.sent_at, s.push_id) < (%(before_at)s::timestamptz, %(before_id)s::uuid))
+order by s.sent_at desc, s.push_id desc
+limit %(limit)s;
+
+-- name: mark_inbox_read
+update push set read_at = %(now)s
+where recipient = %(recipient)s and channel = 'inbox' and read_at is null and state in ('sent', 'withdrawn')
+  and push_id = any (%(push_ids)s);
+
+-- name: count_unread
+select count(*)
+from push s join panel_member m on m.patient_id = s.patient_id and m.user_id = %(user_id)s
+where s.recipient = %(recipient)s and s.channel = 'inbox' and s.state = 'sent' and s.read_at is null;
+
+-- name: list_patient_messages
+-- The patient's own inbox.
+select s.push_id, s.episode_id, s.step, s.text, s.state, s.sent_at, e.priority, e.rule_id
+from push s join episode e using (episode_id)
+where s.patient_id = %(patient_id)s and s.recipient = 'patient' and s.channel = 'inbox'
+  and s.state in ('sent', 'withdrawn')
+order by s.sent_at desc, s.push_id desc
+limit %(limit)s;
+
+-- name: list_panel
+-- Every patient whom the user sees, with what is known about the last readings and the assessing of them.
+select p.patient_id, p.name, p.sex, p.birth_date, p.phone, p.language, p.enrolled_on, p.conditions,
+       coalesce(z.zone, 'UTC') as zone, r.last_at, r.last_stored_at, coalesce(r.readings, 0) as readings,
+       w.since as waiting_since
+from panel_member m
+join patient p using (patient_id)
+left join lateral (
+    select zone from patient_zone where patient_id = p.patient_id and valid_from <= %(now)s
+    order by valid_from desc limit 1
+) z on true
+left join lateral (
+    select max(measured_at) as last_at, max(stored_at) as last_stored_at, count(*) as readings
+    from reading
+    where patient_id = p.patient_id and measured_at > %(since)s and measured_at <= %(now)s + interval '1 day'
+) r on true
+left join lateral (
+    select min(due_at) as since from due where patient_id = p.patient_id and due_at <= %(now)s
+) w on true
+where m.user_id = %(user_id)s and (%(patient_id)s::bigint is null or p.patient_id = %(patient_id)s::bigint)
+order by p.patient_id;
+
+-- name: find_patient
+-- Whose page this is. The link is the permission.
+select p.patient_id, p.name, p.language, coalesce(z.zone, 'UTC') as zone
+from patient p
+left join lateral (
+    select zone from patient_zone where patient_id = p.patient_id and valid_from <= %(now)s
+    order by valid_from desc limit 1
+) z on true
+where p.patient_id = %(patient_id)s;
+
+-- name: list_readings
+-- One patient's readings, newest first.
+select reading_id, kind, measured_at, received_at, meter_id, user_slot, systolic_mmhg, diastolic_mmhg, mean_mmhg,
+       pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, unit_sent, quality, quality_reasons,
+       time_quality, meter_time, clock_offset_s, zone
+from reading
+where patient_id = %(patient_id)s and measured_at >= %(since)s
+  and (%(before_at)s::timestamptz is null or (measured_at, reading_id) < (%(before_at)s::timestamptz, %(before_id)s::uuid))
+order by measured_at desc, reading_id desc
+limit %(limit)s;
+
+-- name: list_these_readings
+-- The readings that a verdict names, oldest first.
+select reading_id, kind, measured_at, received_at, meter_id, user_slot, systolic_mmhg, diastolic_mmhg, mean_mmhg,
+       pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, unit_sent, quality, quality_reasons,
+       time_quality, meter_time, clock_offset_s, zone
+from reading
+where patient_id = %(patient_id)s and reading_id = any (%(reading_ids)s)
+order by measured_at, reading_id;
+
+-- name: list_panel_values
+-- The values behind every sparkline of a worklist, oldest first.
+select r.patient_id, r.kind, r.measured_at, r.systolic_mmhg, r.diastolic_mmhg, r.glucose_mmol_l, r.quality
+from reading r
+where r.patient_id = any (%(patient_ids)s) and r.measured_at > %(since)s
+  and r.quality = 'accepted' and r.time_quality <> 'orphan'
+order by r.patient_id, r.measured_at;
+
+-- name: is_alive
+select 1;

@@ -1,0 +1,400 @@
+"""Rows that clinicians and patients read: panels, alerts, readings, pushes. It decides nothing and shows nobody.
+
+Whatever meets a patient takes the `user_id` that asks and joins the panel in SQL; a foreign patient is not found. The
+exceptions say that the caller has asked `people.panels` or holds the patient's own link. Statements are in
+`sql/worklist.sql`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg.rows import class_row, scalar_row
+
+from server.store.postgres import Connection, load_sql
+
+_SQL: Final = load_sql("worklist")
+
+PAGE_MAX: Final = 500
+"""The longest page that is ever read at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the last page ended: the instant and the id of its last row."""
+
+    at: datetime
+    row_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """An episode as people see it. `version` rises with every change; names are those of users, `None` for the judge."""
+
+    episode_id: UUID
+    patient_id: int
+    patient_name: str
+    rule_id: str
+    rule_version: int
+    threshold_version: int
+    state: str
+    priority: str
+    first_day: date
+    last_day: date
+    opened_at: datetime
+    judged_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolution: str | None
+    verdict: Mapping[str, Any]
+    sentence: Mapping[str, str]
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelPatient:
+    """One patient of a panel. `readings` counts those since the instant asked for.
+
+    `waiting_since` is set while a judging is due.
+    """
+
+    patient_id: int
+    name: str
+    sex: str | None
+    birth_date: date | None
+    phone: str | None
+    language: str
+    enrolled_on: date
+    conditions: Sequence[str]
+    zone: str
+    last_at: datetime | None
+    last_stored_at: datetime | None
+    readings: int
+    waiting_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedPatient:
+    """The patient of a patient link."""
+
+    patient_id: int
+    name: str
+    language: str
+    zone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownReading:
+    """A stored reading, in canonical units, with where it came from and how far value and time can be trusted."""
+
+    reading_id: UUID
+    kind: str
+    measured_at: datetime
+    received_at: datetime
+    meter_id: str
+    user_slot: int | None
+    systolic_mmhg: float | None
+    diastolic_mmhg: float | None
+    mean_mmhg: float | None
+    pulse_bpm: float | None
+    glucose_mmol_l: float | None
+    glucose_mg_dl: float | None
+    glucose_censored: str | None
+    meal: str | None
+    unit_sent: str | None
+    quality: str
+    quality_reasons: Sequence[str]
+    time_quality: str
+    meter_time: str | None
+    clock_offset_s: float | None
+    zone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelValue:
+    """One accepted value behind a sparkline."""
+
+    patient_id: int
+    kind: str
+    measured_at: datetime
+    systolic_mmhg: float | None
+    diastolic_mmhg: float | None
+    glucose_mmol_l: float | None
+    quality: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownTransition:
+    """One step in the life of an alert. `by_name` is `None` when the judge took it."""
+
+    at: datetime
+    from_state: str | None
+    to_state: str
+    reason: str
+    by_name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownPush:
+    """Who was, or is to be, told what. `step` 0 opens, 1 and on repeat, -1 takes back."""
+
+    push_id: UUID
+    episode_id: UUID
+    recipient: str
+    recipient_name: str | None
+    channel: str
+    step: int
+    text: Mapping[str, Mapping[str, str]]
+    state: str
+    due_at: datetime
+    sent_at: datetime | None
+    read_at: datetime | None
+    attempts: int
+    rule_id: str
+    priority: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxMessage:
+    """A push that has reached a clinician's inbox."""
+
+    push_id: UUID
+    episode_id: UUID
+    patient_id: int
+    patient_name: str
+    step: int
+    text: Mapping[str, Mapping[str, str]]
+    state: str
+    sent_at: datetime
+    read_at: datetime | None
+    priority: str
+    rule_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientMessage:
+    """A push that has reached the patient's own page."""
+
+    push_id: UUID
+    episode_id: UUID
+    step: int
+    text: Mapping[str, Mapping[str, str]]
+    state: str
+    sent_at: datetime
+    priority: str
+    rule_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An alert as a decision finds it, locked until the transaction ends."""
+
+    version: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastDecision:
+    """Who decided about an alert last."""
+
+    changed_at: datetime
+    changed_by: str
+
+
+def list_alerts(
+    conn: Connection,
+    *,
+    user_id: int,
+    limit: int,
+    states: Sequence[str] | None = None,
+    priorities: Sequence[str] | None = None,
+    patient_id: int | None = None,
+    before: Place | None = None,
+) -> Sequence[Alert]:
+    """The alerts of the user's panel, newest first, at most `limit`."""
+    return _alerts(
+        conn, user_id=user_id, limit=limit, states=states, priorities=priorities, patient_id=patient_id, before=before
+    )
+
+
+def find_alert(conn: Connection, episode_id: UUID, *, user_id: int) -> Alert | None:
+    """The alert, if its patient is on the user's panel."""
+    found = _alerts(conn, user_id=user_id, limit=1, episode_id=episode_id)
+    return found[0] if found else None
+
+
+def _alerts(
+    conn: Connection,
+    *,
+    user_id: int,
+    limit: int,
+    states: Sequence[str] | None = None,
+    priorities: Sequence[str] | None = None,
+    patient_id: int | None = None,
+    episode_id: UUID | None = None,
+    before: Place | None = None,
+) -> Sequence[Alert]:
+    values = {
+        "user_id": user_id,
+        "states": None if states is None else list(states),
+        "priorities": None if priorities is None else list(priorities),
+        "patient_id": patient_id,
+        "episode_id": episode_id,
+        **_before(before),
+        "limit": min(limit, PAGE_MAX),
+    }
+    with conn.cursor(row_factory=class_row(Alert)) as cursor:
+        return cursor.execute(_SQL["list_alerts"], values).fetchall()
+
+
+def list_panel(conn: Connection, *, user_id: int, since: datetime, now: datetime) -> Sequence[PanelPatient]:
+    """Everybody whom the user sees, with their readings counted since `since`."""
+    return _panel(conn, user_id=user_id, patient_id=None, since=since, now=now)
+
+
+def find_panel_patient(
+    conn: Connection, patient_id: int, *, user_id: int, since: datetime, now: datetime
+) -> PanelPatient | None:
+    """The patient, if on the user's panel."""
+    found = _panel(conn, user_id=user_id, patient_id=patient_id, since=since, now=now)
+    return found[0] if found else None
+
+
+def _panel(
+    conn: Connection, *, user_id: int, patient_id: int | None, since: datetime, now: datetime
+) -> Sequence[PanelPatient]:
+    values = {"user_id": user_id, "patient_id": patient_id, "since": since, "now": now}
+    with conn.cursor(row_factory=class_row(PanelPatient)) as cursor:
+        return cursor.execute(_SQL["list_panel"], values).fetchall()
+
+
+def list_panel_values(conn: Connection, patient_ids: Sequence[int], *, since: datetime) -> Sequence[PanelValue]:
+    """Accepted values of patients found in the panel, by patient, oldest first."""
+    values = {"patient_ids": list(patient_ids), "since": since}
+    with conn.cursor(row_factory=class_row(PanelValue)) as cursor:
+        return cursor.execute(_SQL["list_panel_values"], values).fetchall()
+
+
+def find_patient(conn: Connection, patient_id: int, *, now: datetime) -> LinkedPatient | None:
+    """Whose page a link opens; the caller holds the link."""
+    with conn.cursor(row_factory=class_row(LinkedPatient)) as cursor:
+        return cursor.execute(_SQL["find_patient"], {"patient_id": patient_id, "now": now}).fetchone()
+
+
+def list_readings(
+    conn: Connection, patient_id: int, *, since: datetime, limit: int, before: Place | None = None
+) -> Sequence[ShownReading]:
+    """Newest first, from `since` on; the caller has asked `people.panels` or holds the patient's link."""
+    values = {"patient_id": patient_id, "since": since, **_before(before), "limit": min(limit, PAGE_MAX)}
+    with conn.cursor(row_factory=class_row(ShownReading)) as cursor:
+        return cursor.execute(_SQL["list_readings"], values).fetchall()
+
+
+def list_these_readings(conn: Connection, patient_id: int, reading_ids: Sequence[UUID]) -> Sequence[ShownReading]:
+    """Exactly these readings of a patient whom the caller may see, oldest first."""
+    values = {"patient_id": patient_id, "reading_ids": list(reading_ids)}
+    with conn.cursor(row_factory=class_row(ShownReading)) as cursor:
+        return cursor.execute(_SQL["list_these_readings"], values).fetchall()
+
+
+def list_transitions(conn: Connection, episode_id: UUID) -> Sequence[ShownTransition]:
+    """The biography of an alert that the caller may see, oldest first."""
+    with conn.cursor(row_factory=class_row(ShownTransition)) as cursor:
+        return cursor.execute(_SQL["list_transitions"], {"episode_id": episode_id}).fetchall()
+
+
+def list_pushes(
+    conn: Connection, patient_id: int, *, episode_id: UUID | None = None, limit: int = 50
+) -> Sequence[ShownPush]:
+    """Who was told what about a patient whom the caller may see, newest first."""
+    values = {"patient_id": patient_id, "episode_id": episode_id, "limit": limit}
+    with conn.cursor(row_factory=class_row(ShownPush)) as cursor:
+        return cursor.execute(_SQL["list_pushes"], values).fetchall()
+
+
+def list_inbox(conn: Connection, *, user_id: int, limit: int, before: Place | None = None) -> Sequence[InboxMessage]:
+    """What has reached the user's inbox about patients of the user's panel, newest first."""
+    values = {
+        "user_id": user_id,
+        "recipient": f"user:{user_id}",
+        **_before(before),
+        "limit": min(limit, PAGE_MAX),
+    }
+    with conn.cursor(row_factory=class_row(InboxMessage)) as cursor:
+        return cursor.execute(_SQL["list_inbox"], values).fetchall()
+
+
+def mark_inbox_read(conn: Connection, push_ids: Sequence[UUID], *, user_id: int, now: datetime) -> None:
+    """The user has seen these messages."""
+    values = {"recipient": f"user:{user_id}", "push_ids": list(push_ids), "now": now}
+    conn.execute(_SQL["mark_inbox_read"], values)
+
+
+def count_unread(conn: Connection, *, user_id: int) -> int:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        values = {"user_id": user_id, "recipient": f"user:{user_id}"}
+        return int(cursor.execute(_SQL["count_unread"], values).fetchone() or 0)
+
+
+def list_patient_messages(conn: Connection, patient_id: int, *, limit: int) -> Sequence[PatientMessage]:
+    """The patient's own inbox, newest first; the caller holds the patient's link."""
+    with conn.cursor(row_factory=class_row(PatientMessage)) as cursor:
+        return cursor.execute(_SQL["list_patient_messages"], {"patient_id": patient_id, "limit": limit}).fetchall()
+
+
+def lock_alert(conn: Connection, episode_id: UUID, *, user_id: int) -> Standing | None:
+    """The alert as it stands, locked; `None` if its patient is not on the user's panel."""
+    with conn.cursor(row_factory=class_row(Standing)) as cursor:
+        return cursor.execute(_SQL["lock_alert"], {"episode_id": episode_id, "user_id": user_id}).fetchone()
+
+
+def last_decision(conn: Connection, episode_id: UUID) -> LastDecision | None:
+    """Who decided last about an alert that the caller may see; `None` while only the judge has touched it."""
+    with conn.cursor(row_factory=class_row(LastDecision)) as cursor:
+        return cursor.execute(_SQL["last_decision"], {"episode_id": episode_id}).fetchone()
+
+
+def acknowledge(conn: Connection, episode_id: UUID, *, user_id: int, now: datetime) -> None:
+    conn.execute(_SQL["acknowledge"], {"episode_id": episode_id, "user_id": user_id, "now": now})
+
+
+def resolve(conn: Connection, episode_id: UUID, *, user_id: int, resolution: str, now: datetime) -> None:
+    values = {"episode_id": episode_id, "user_id": user_id, "resolution": resolution, "now": now}
+    conn.execute(_SQL["resolve"], values)
+
+
+def cancel_repeated_pushes(conn: Connection, episode_id: UUID) -> int:
+    """Cancels what would tell the doctor again; how many that were."""
+    return conn.execute(_SQL["cancel_repeated_pushes"], {"episode_id": episode_id}).rowcount
+
+
+def cancel_all_pushes(conn: Connection, episode_id: UUID) -> int:
+    """Cancels whatever of the alert nobody has been told yet; how many pushes that were."""
+    return conn.execute(_SQL["cancel_all_pushes"], {"episode_id": episode_id}).rowcount
+
+
+def note_transition(
+    conn: Connection, episode_id: UUID, *, from_state: str, to_state: str, user_id: int, reason: str, now: datetime
+) -> None:
+    values = {
+        "episode_id": episode_id,
+        "from_state": from_state,
+        "to_state": to_state,
+        "user_id": user_id,
+        "reason": reason,
+        "now": now,
+    }
+    conn.execute(_SQL["note_transition"], values)
+
+
+def is_alive(conn: Connection) -> bool:
+    """Whether the database answers."""
+    return conn.execute(_SQL["is_alive"]).fetchone() is not None
+
+
+def _before(place: Place | None) -> Mapping[str, object]:
+    return {"before_at": place.at if place else None, "before_id": place.row_id if place else None}
