@@ -60,7 +60,7 @@ def decode(
         _decode_lines()
         return
     if characteristic is None or frame is None:
-        raise typer.BadParameter("give a characteristic and its bytes, such as: 2a35 0694005C006F004800")
+        raise typer.BadParameter("give a characteristic and its bytes, such as: 2a35 0494005C006F004800")
     result = canonical_or_error(characteristic, " ".join(frame))
     _print(result)
     if "error" in result:

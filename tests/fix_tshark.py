@@ -1,0 +1,74 @@
+"""Wireshark's tshark as the independent decoder of what a meter sends: ATT notifications in, field values out."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Fields = dict[str, str]
+"""tshark's fields of one frame, without the leading `btatt.`."""
+
+Dissect = Callable[[Sequence[tuple[str, bytes]]], list[Fields]]
+
+_HANDLES = {"2a35": 3, "2a36": 5, "2a18": 7, "2a34": 9, "2a52": 11, "2a2b": 13, "2a49": 15, "2a51": 17, "2a08": 19}
+"""Where the meter in the capture keeps each characteristic's value."""
+
+_HCI_H4_WITH_PHDR = 201
+_READ_BY_TYPE_REQUEST, _READ_BY_TYPE_RESPONSE, _NOTIFICATION = 0x08, 0x09, 0x1B
+
+
+@pytest.fixture
+def tshark(tmp_path: Path) -> Dissect:
+    """Dissects (characteristic, frame) pairs, in order."""
+    program = shutil.which("tshark")
+    if program is None:
+        why = "tshark is not installed; to run this suite: sudo apt-get install tshark"
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+
+    def dissect(frames: Sequence[tuple[str, bytes]]) -> list[Fields]:
+        capture = tmp_path / "capture.pcap"
+        capture.write_bytes(_pcap(frames))
+        command = [program, "-r", str(capture), "-Y", f"btatt.opcode == {_NOTIFICATION}", "-T", "json", "-J", "btatt"]
+        told = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+        dissected = [_flat(packet["_source"]["layers"]["btatt"]) for packet in told]
+        assert len(dissected) == len(frames)
+        return dissected
+
+    return dissect
+
+
+def _pcap(frames: Sequence[tuple[str, bytes]]) -> bytes:
+    """A capture of the discovery, from which tshark learns what each handle holds, and of the notifications."""
+    declared = b"".join(struct.pack("<HBHH", at - 1, 0x30, at, int(uuid, 16)) for uuid, at in _HANDLES.items())
+    packets = [
+        _acl(struct.pack("<BHHH", _READ_BY_TYPE_REQUEST, 1, 0xFFFF, 0x2803), is_received=False),
+        _acl(bytes((_READ_BY_TYPE_RESPONSE, 7)) + declared),
+        *(_acl(struct.pack("<BH", _NOTIFICATION, _HANDLES[uuid]) + frame) for uuid, frame in frames),
+    ]
+    header = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 0xFFFF, _HCI_H4_WITH_PHDR)
+    return header + b"".join(struct.pack("<IIII", second, 0, len(p), len(p)) + p for second, p in enumerate(packets))
+
+
+def _acl(att: bytes, *, is_received: bool = True) -> bytes:
+    """One ATT packet in L2CAP in an HCI ACL packet on connection 0x040."""
+    l2cap = struct.pack("<HH", len(att), 4) + att
+    handle = 0x2040 if is_received else 0x0040
+    return struct.pack(">IB", int(is_received), 2) + struct.pack("<HH", handle, len(l2cap)) + l2cap
+
+
+def _flat(tree: dict[str, Any]) -> Fields:
+    found: Fields = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found |= _flat(value)
+        else:
+            found[name.removeprefix("btatt.")] = value
+    return found
