@@ -7,12 +7,11 @@ connect.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
-import structlog
 from bumble import hci
-from bumble.core import ProtocolError
+from bumble.core import BaseBumbleError
 from bumble.device import Advertisement, Connection, Device, DeviceConfiguration
 from bumble.host import Host
 from bumble.pairing import PairingConfig, PairingDelegate
@@ -23,19 +22,33 @@ from firmware_sims.virtual_link import VirtualController, VirtualLink
 ADDRESS: Final = "F0:00:00:00:00:01"
 """The central's static random address. Bumble files bonds under the identity address, so both sides use random ones."""
 
-log = structlog.get_logger()
+T = TypeVar("T")
 
 
 class ConnectFailedError(Exception):
-    """The meter could not be reached. `is_timeout` says that it never answered."""
-
-    def __init__(self, message: str, *, is_timeout: bool = False) -> None:
-        super().__init__(message)
-        self.is_timeout = is_timeout
+    """The meter could not be reached."""
 
 
 class BondLostError(Exception):
     """The meter no longer knows the key that we share (battery change, reset, another phone)."""
+
+
+class LinkDroppedError(Exception):
+    """The connection ended while something was asked of the meter."""
+
+
+async def unless_dropped(work: Awaitable[T]) -> T:
+    """Wait for `work` on a connection; raises `LinkDroppedError` if the connection ends first.
+
+    Bumble then cancels what is waited for, which looks like our own cancellation; only the task knows the difference.
+    """
+    try:
+        return await work
+    except asyncio.CancelledError as e:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise LinkDroppedError from e
 
 
 class Central:
@@ -54,13 +67,7 @@ class Central:
         configuration.address = hci.Address(ADDRESS)
         configuration.irk = secrets.token_bytes(16)
         self._device = Device(config=configuration, host=Host(controller, AsyncPipeSink(controller)))
-        self._device.pairing_config_factory = lambda connection: PairingConfig(
-            sc=True,
-            mitm=delegate(connection).io_capability != PairingDelegate.NO_OUTPUT_NO_INPUT,
-            bonding=True,
-            delegate=delegate(connection),
-            identity_address_type=PairingConfig.AddressType.RANDOM,
-        )
+        self._device.pairing_config_factory = lambda connection: _pairing(delegate(connection))
         self._one_connect_at_a_time = asyncio.Lock()
 
     async def __aenter__(self) -> "Central":
@@ -69,7 +76,7 @@ class Central:
 
     async def __aexit__(self, *_: object) -> None:
         for connection in tuple(self._device.connections.values()):
-            with contextlib.suppress(ProtocolError, asyncio.CancelledError):
+            with contextlib.suppress(BaseBumbleError):
                 await connection.disconnect()
         await self._device.power_off()
 
@@ -92,10 +99,8 @@ class Central:
         async with self._one_connect_at_a_time:
             try:
                 return await self._device.connect(peer, timeout=timeout_s)
-            except TimeoutError as e:
-                raise ConnectFailedError("no answer", is_timeout=True) from e
-            except ProtocolError as e:
-                raise ConnectFailedError(str(e), is_timeout="Timeout" in type(e).__name__) from e
+            except (BaseBumbleError, TimeoutError) as e:
+                raise ConnectFailedError(repr(e)) from e
             except asyncio.CancelledError:
                 await self._cancel_connect(peer)
                 raise
@@ -118,24 +123,24 @@ class Central:
     async def encrypt(self, connection: Connection) -> None:
         """Encrypt with the key of the bond; raises `BondLostError` if the meter does not have it any more."""
         try:
-            await connection.encrypt()
-        except ProtocolError as e:
+            await unless_dropped(connection.encrypt())
+        except (BaseBumbleError, LinkDroppedError) as e:
             raise BondLostError(str(connection.peer_address)) from e
-        except asyncio.CancelledError as e:
-            if _is_cancelled_from_outside():
-                raise
-            raise BondLostError("the link was dropped") from e
 
     async def _bond(self, address: str) -> Any:
         assert self._device.keystore is not None
         return await self._device.keystore.get(_key_of(address))
 
 
-def _is_cancelled_from_outside() -> bool:
-    """Bumble cancels what waits on a connection when that connection drops; only the task itself knows the difference."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 def _key_of(address: str) -> str:
     return str(hci.Address(address))
+
+
+def _pairing(delegate: PairingDelegate) -> PairingConfig:
+    return PairingConfig(
+        sc=True,
+        mitm=delegate.io_capability != PairingDelegate.NO_OUTPUT_NO_INPUT,
+        bonding=True,
+        delegate=delegate,
+        identity_address_type=PairingConfig.AddressType.RANDOM,
+    )

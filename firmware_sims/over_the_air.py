@@ -189,7 +189,7 @@ class MeterOnAir:
             _uuid(uuid),
             gatt.Characteristic.Properties(int(characteristic.properties)),
             permissions,
-            att.AttributeValueV2(read=lambda _: self._read(uuid), write=lambda _, data: self._write(uuid, data)),
+            att.AttributeValue(read=lambda _: self._read(uuid), write=lambda _, data: self._write(uuid, data)),
         )
         if characteristic.properties & _CAN_SUBSCRIBE:
             value.descriptors = [self._configuration(value, permissions)]

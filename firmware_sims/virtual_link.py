@@ -19,6 +19,9 @@ from bumble.link import LocalLink
 class VirtualLink(LocalLink):
     """Joins the controllers of one virtual air."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def send_acl_data(
         self, sender_controller: Controller, destination_address: hci.Address, transport: PhysicalTransport, data: bytes
     ) -> None:

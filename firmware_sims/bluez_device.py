@@ -1,0 +1,396 @@
+"""org.bluez.Device1 and the GATT objects below it: one meter as bluetoothd shows it to its clients.
+
+Copies what was observed of bluetoothd (BlueZ 5.66 and 5.82): it raises security by itself, a lost bond makes every
+connect fail until the device is removed, and disconnecting takes a while. There is no GATT cache: services are
+discovered anew on every connection.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from bumble import att, gatt
+from bumble.core import UUID, BaseBumbleError
+from bumble.device import Connection, Peer
+from bumble.gatt_client import CharacteristicProxy, DescriptorProxy, ServiceProxy
+from dbus_fast import Variant
+
+from firmware_sims import bluez_errors
+from firmware_sims.bluez_agents import AgentDelegate, Agents
+from firmware_sims.central import BondLostError, Central, ConnectFailedError, LinkDroppedError, unless_dropped
+from firmware_sims.dbus_tree import DBusTree
+from vitals.gatt import uuids
+
+DEVICE: Final = "org.bluez.Device1"
+SERVICE: Final = "org.bluez.GattService1"
+CHARACTERISTIC: Final = "org.bluez.GattCharacteristic1"
+DESCRIPTOR: Final = "org.bluez.GattDescriptor1"
+
+MTU: Final = 517
+"""What bluetoothd asks for."""
+
+_FLAGS: Final = {
+    gatt.Characteristic.Properties.READ: "read",
+    gatt.Characteristic.Properties.WRITE_WITHOUT_RESPONSE: "write-without-response",
+    gatt.Characteristic.Properties.WRITE: "write",
+    gatt.Characteristic.Properties.NOTIFY: "notify",
+    gatt.Characteristic.Properties.INDICATE: "indicate",
+}
+_CAN_NOTIFY: Final = gatt.Characteristic.Properties.NOTIFY | gatt.Characteristic.Properties.INDICATE
+_HIDDEN: Final = gatt.GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long bluetoothd takes for things. The defaults are for tests and demos; its own numbers are in the comments."""
+
+    disconnect_delay_s: float = 0.2  # bluetoothd: 2 s (DISCONNECT_TIMER); 1.8 to 2.8 s measured
+    temporary_for_s: float = 30.0  # bluetoothd: 30 s (TemporaryTimeout)
+    connect_timeout_s: float = 20.0  # Linux: 20 s (HCI_LE_CONN_TIMEOUT)
+    no_agent_stall_s: float = 30.0  # bluetoothd: 32.7 s measured until StartNotify without an agent failed
+
+
+class RemoteDevice:
+    """One meter that was heard. It stays on the bus while it is bonded, connected, or was heard not long ago."""
+
+    def __init__(
+        self,
+        path: str,
+        address: str,
+        *,
+        tree: DBusTree,
+        central: Central,
+        agents: Agents,
+        timing: Timing,
+        on_stale: Callable[["RemoteDevice"], None],
+    ) -> None:
+        self.path = path
+        self.address = address
+        self._tree = tree
+        self._central = central
+        self._agents = agents
+        self._timing = timing
+        self._on_stale = on_stale
+        self._connection: Connection | None = None
+        self._establishing: asyncio.Task[None] | None = None
+        self._delegate = AgentDelegate(tree, None, path)
+        self._attributes: dict[str, ServiceProxy | CharacteristicProxy[bytes] | DescriptorProxy] = {}
+        self._notifying: dict[str, set[str]] = {}
+        self._staleness: asyncio.TimerHandle | None = None
+        self._heard_at = asyncio.get_running_loop().time()
+
+    @property
+    def delegate(self) -> AgentDelegate:
+        """Who answers the questions of a pairing that runs now."""
+        return self._delegate
+
+    @property
+    def is_paired(self) -> bool:
+        return bool(self._tree.get(self.path, DEVICE, "Paired"))
+
+    # --- presence
+
+    def heard(self, changes: dict[str, Variant]) -> None:
+        """It advertised: new property values, and it is not stale for a while."""
+        self._heard_at = asyncio.get_running_loop().time()
+        self._tree.change(self.path, DEVICE, changes)
+        if self._staleness is None:
+            self._watch_staleness()
+
+    def _watch_staleness(self) -> None:
+        """bluetoothd drops a temporary device some time after it was last heard or connected."""
+        loop = asyncio.get_running_loop()
+        due_in_s = self._heard_at + self._timing.temporary_for_s - loop.time()
+        self._staleness = loop.call_later(max(due_in_s, 0), self._check_staleness)
+
+    def _check_staleness(self) -> None:
+        self._staleness = None
+        if self._connection is not None or self._establishing is not None or self.is_paired:
+            return
+        if asyncio.get_running_loop().time() - self._heard_at < self._timing.temporary_for_s:
+            self._watch_staleness()
+        else:
+            self._on_stale(self)
+
+    async def remove(self) -> None:
+        """Drop the link and the bond, and leave the bus (Adapter1.RemoveDevice)."""
+        if self._staleness is not None:
+            self._staleness.cancel()
+        await self._cancel_establishing()
+        await self._drop()
+        await self._central.forget(self.address)
+        self._tree.remove(self.path)
+
+    # --- connection
+
+    async def connect(self) -> None:
+        """Device1.Connect: returns when the services are known. A call while another runs waits for that one."""
+        if self._connection is not None and self._establishing is None:
+            return
+        await self._established(is_pairing=False)
+
+    async def pair(self, sender: str) -> None:
+        """Device1.Pair: connects if need be. Just Works needs no answer here, but an agent must be there."""
+        if self.is_paired:
+            raise bluez_errors.error("AlreadyExists", "Already Exists")
+        self._delegate = AgentDelegate(self._tree, self._agents.for_client(sender), self.path)
+        if self._connection is None:
+            await self._established(is_pairing=True)
+            return
+        await self._pair(self._connection)
+
+    async def disconnect(self) -> None:
+        """Device1.Disconnect: cancels a connect that runs, else ends the link after bluetoothd's delay."""
+        if self._establishing is not None:
+            await self._cancel_establishing()
+            await self._drop()
+            return
+        if self._connection is None:
+            raise bluez_errors.not_connected()
+        await asyncio.sleep(self._timing.disconnect_delay_s)
+        await self._drop()
+
+    async def _established(self, *, is_pairing: bool) -> None:
+        if self._establishing is None:
+            self._establishing = asyncio.create_task(self._establish(is_pairing), name=f"connect {self.address}")
+            self._establishing.add_done_callback(self._on_established)
+        task = self._establishing
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise bluez_errors.error("Failed", "br-connection-canceled")
+        task.result()
+
+    def _on_established(self, task: asyncio.Task[None]) -> None:
+        self._establishing = None
+        if not task.cancelled():
+            task.exception()
+
+    async def _establish(self, is_pairing: bool) -> None:
+        try:
+            connection = await self._central.connect(self.address, self._timing.connect_timeout_s)
+        except ConnectFailedError as e:
+            raise bluez_errors.error("Failed", "br-connection-page-timeout") from e
+        self._connection = connection
+        connection.on(connection.EVENT_DISCONNECTION, self._on_disconnected)
+        self._tree.change(self.path, DEVICE, {"Connected": Variant("b", True)})
+        try:
+            await self._secure(connection, is_pairing)
+            await self._discover(connection)
+        except BondLostError as e:
+            await self._drop()
+            raise bluez_errors.error("Failed", "br-connection-canceled") from e
+        except (BaseBumbleError, LinkDroppedError) as e:
+            await self._drop()
+            raise bluez_errors.error("Failed", "le-connection-abort-by-remote") from e
+        except bluez_errors.BluezError:
+            await self._drop()
+            raise
+
+    async def _secure(self, connection: Connection, is_pairing: bool) -> None:
+        if await self._central.is_bonded(self.address):
+            await self._central.encrypt(connection)
+        elif is_pairing:
+            await self._pair(connection)
+
+    async def _pair(self, connection: Connection) -> None:
+        if not self._delegate.is_answered:
+            raise bluez_errors.authentication_failed()
+        try:
+            await unless_dropped(connection.pair())
+        except (BaseBumbleError, LinkDroppedError) as e:
+            raise bluez_errors.authentication_failed() from e
+        self._tree.change(self.path, DEVICE, {"Paired": Variant("b", True), "Bonded": Variant("b", True)})
+
+    async def _cancel_establishing(self) -> None:
+        if self._establishing is not None:
+            self._establishing.cancel()
+            await asyncio.wait({self._establishing})
+
+    async def _drop(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            await unless_dropped(self._connection.disconnect())
+        except (BaseBumbleError, LinkDroppedError):
+            return  # it was gone before us, and `_on_disconnected` has said so
+
+    def _on_disconnected(self, _reason: int) -> None:
+        self._connection = None
+        self._attributes.clear()
+        self._notifying.clear()
+        if self.path not in self._tree:
+            return
+        self._tree.change(self.path, DEVICE, {"ServicesResolved": Variant("b", False)})
+        self._tree.change(self.path, DEVICE, {"Connected": Variant("b", False)})
+        self._tree.remove_below(self.path)
+        if self._staleness is None:
+            self._heard_at = asyncio.get_running_loop().time()
+            self._watch_staleness()
+
+    # --- services
+
+    async def _discover(self, connection: Connection) -> None:
+        peer = Peer(connection)
+        await unless_dropped(peer.request_mtu(MTU))
+        services = await unless_dropped(peer.discover_services())
+        for service in services:
+            await self._discover_service(connection, service)
+        known = self._tree.get(self.path, DEVICE, "UUIDs")
+        found = [_long(service.uuid) for service in services]
+        self._tree.change(
+            self.path,
+            DEVICE,
+            {"UUIDs": Variant("as", sorted({*known, *found})), "ServicesResolved": Variant("b", True)},
+        )
+
+    async def _discover_service(self, connection: Connection, service: ServiceProxy) -> None:
+        path = f"{self.path}/service{service.handle:04x}"
+        self._attributes[path] = service
+        self._tree.add(
+            path,
+            SERVICE,
+            {
+                "UUID": Variant("s", _long(service.uuid)),
+                "Device": Variant("o", self.path),
+                "Primary": Variant("b", True),
+                "Includes": Variant("ao", []),
+            },
+        )
+        for characteristic in await unless_dropped(service.discover_characteristics()):
+            await self._discover_characteristic(connection, path, characteristic)
+
+    async def _discover_characteristic(
+        self, connection: Connection, service_path: str, characteristic: CharacteristicProxy[bytes]
+    ) -> None:
+        path = f"{service_path}/char{characteristic.handle - 1:04x}"
+        self._attributes[path] = characteristic
+        flags = [name for bit, name in _FLAGS.items() if characteristic.properties & bit]
+        properties = {
+            "UUID": Variant("s", _long(characteristic.uuid)),
+            "Service": Variant("o", service_path),
+            "Value": Variant("ay", b""),
+            "Flags": Variant("as", flags),
+            "MTU": Variant("q", connection.att_mtu),
+        }
+        if characteristic.properties & _CAN_NOTIFY:
+            properties["Notifying"] = Variant("b", False)
+        self._tree.add(path, CHARACTERISTIC, properties)
+        for descriptor in await unless_dropped(characteristic.discover_descriptors()):
+            if descriptor.type == _HIDDEN:
+                continue  # bluetoothd keeps it to itself: clients call StartNotify
+            below = f"{path}/desc{descriptor.handle:04x}"
+            self._attributes[below] = descriptor
+            self._tree.add(
+                below,
+                DESCRIPTOR,
+                {
+                    "UUID": Variant("s", _long(descriptor.type)),
+                    "Characteristic": Variant("o", path),
+                    "Value": Variant("ay", b""),
+                },
+            )
+
+    async def read(self, path: str, interface: str) -> bytes:
+        """ReadValue; as with bluetoothd, the value is signalled too."""
+        attribute = self._attribute(path)
+        value = bytes(await self._ask_meter(attribute.read_value))
+        if path in self._tree:
+            self._tree.change(path, interface, {"Value": Variant("ay", value)}, always=True)
+        return value
+
+    async def write(self, path: str, value: bytes, *, with_response: bool) -> None:
+        attribute = self._attribute(path)
+        await self._ask_meter(lambda: attribute.write_value(value, with_response=with_response))
+
+    async def start_notify(self, path: str, sender: str) -> None:
+        """Subscribe for a client; the meter hears of the first only."""
+        characteristic = self._attribute(path)
+        if not isinstance(characteristic, CharacteristicProxy) or not characteristic.properties & _CAN_NOTIFY:
+            raise bluez_errors.error("NotSupported", "Operation is not supported")
+        clients = self._notifying.get(path, set())
+        if sender in clients:
+            raise bluez_errors.error("InProgress", "In Progress")
+        if not clients:
+            await self._ask_meter(lambda: characteristic.subscribe(self._teller(path)))
+        self._notifying.setdefault(path, set()).add(sender)
+        self._tree.change(path, CHARACTERISTIC, {"Notifying": Variant("b", True)})
+
+    async def stop_notify(self, path: str, sender: str) -> None:
+        """Unsubscribe for a client; the meter hears of the last only."""
+        characteristic = self._attribute(path)
+        clients = self._notifying.get(path, set())
+        if sender not in clients or not isinstance(characteristic, CharacteristicProxy):
+            raise bluez_errors.error("Failed", "No notify session started")
+        clients.discard(sender)
+        if clients:
+            return
+        self._tree.change(path, CHARACTERISTIC, {"Notifying": Variant("b", False)})
+        await self._ask_meter(characteristic.unsubscribe)
+
+    def on_left(self, sender: str) -> None:
+        """A client left the bus: it is not notified any more. The link stays, as bluetoothd leaves it."""
+        for clients in self._notifying.values():
+            clients.discard(sender)
+
+    def _teller(self, path: str) -> Callable[[bytes], None]:
+        def tell(value: bytes) -> None:
+            if path in self._tree:
+                self._tree.change(path, CHARACTERISTIC, {"Value": Variant("ay", bytes(value))}, always=True)
+
+        return tell
+
+    def _attribute(self, path: str) -> Any:
+        try:
+            return self._attributes[path]
+        except KeyError:
+            raise bluez_errors.unknown_object(path) from None
+
+    # --- security
+
+    async def _ask_meter(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do `work`; if the meter wants security first, raise it once and do it again, as bluetoothd does."""
+        try:
+            return await self._attempt(work)
+        except att.ATT_Error as e:
+            if e.error_code not in bluez_errors.NEEDS_SECURITY or self._is_encrypted:
+                raise bluez_errors.att_error(e.error_code) from e
+        await self._raise_security()
+        try:
+            return await self._attempt(work)
+        except att.ATT_Error as e:
+            raise bluez_errors.att_error(e.error_code) from e
+
+    async def _attempt(self, work: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await unless_dropped(work())
+        except LinkDroppedError as e:
+            raise bluez_errors.not_connected() from e
+        except att.ATT_Error:
+            raise
+        except BaseBumbleError as e:
+            raise bluez_errors.att_error(bluez_errors.UNLIKELY) from e
+
+    @property
+    def _is_encrypted(self) -> bool:
+        return self._connection is not None and bool(self._connection.is_encrypted)
+
+    async def _raise_security(self) -> None:
+        """Pair although no client asked for it: the agent must agree. Without one, bluetoothd just stalls."""
+        connection = self._connection
+        if connection is None:
+            raise bluez_errors.not_connected()
+        self._delegate = AgentDelegate(self._tree, self._agents.for_client(None), self.path)
+        if not self._delegate.is_answered:
+            await asyncio.sleep(self._timing.no_agent_stall_s)
+            raise bluez_errors.att_error(bluez_errors.UNLIKELY)
+        if not await self._delegate.authorize():
+            raise bluez_errors.att_error(0x05)
+        await self._pair(connection)
+
+
+def _long(uuid: UUID) -> str:
+    """The 128-bit form that D-Bus clients compare."""
+    return uuids.full(uuid.to_hex_str().lower()) if len(uuid.uuid_bytes) == 2 else uuid.to_hex_str("-").lower()

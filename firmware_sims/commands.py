@@ -1,0 +1,130 @@
+"""What can be asked of the simulated meters from outside, one JSON object a line, and what they answer.
+
+The same lines drive them as a process of their own (`python -m firmware_sims run`) and inside another one.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+from msgspec import Meta, Struct
+
+from firmware_sims.blood_pressure_meter import BloodPressureMeter
+from firmware_sims.firmware import Firmware
+from firmware_sims.glucometer import Glucometer
+from firmware_sims.happenings import Happening
+from firmware_sims.settings import NaiveTime
+from vitals.errors import MalformedError
+
+Milligrams = Annotated[float, Meta(ge=0, le=2000)]
+Pressure = Annotated[int, Meta(ge=0, le=2000)]
+
+
+class Measure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="measure"):
+    """One inflation, or one drop of blood; `at` is what the wall clock shows, now if it is left out."""
+
+    meter: str
+    systolic_mmhg: Pressure | None = None
+    diastolic_mmhg: Pressure | None = None
+    pulse_bpm: Pressure | None = None
+    user_slot: Annotated[int, Meta(ge=0, le=255)] | None = None
+    glucose_mg_dl: Milligrams | None = None
+    meal: Literal["preprandial", "postprandial", "fasting", "casual", "bedtime"] | None = None
+    status: Annotated[int, Meta(ge=0, le=0xFFFF)] | None = None
+    at: NaiveTime | None = None
+
+
+class Raw(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="raw"):
+    """Store these bytes (hex) as the next measurement, however wrong they are."""
+
+    meter: str
+    frame: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2})*\Z", max_length=1024)]
+
+
+class Stop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="stop"):
+    """End."""
+
+
+Command = Measure | Raw | Stop
+
+
+class Driven(Protocol):
+    """A meter with somebody who drives it (`over_the_air.MeterOnAir`, `air.MeterInAir`)."""
+
+    @property
+    def firmware(self) -> Firmware: ...
+
+    @property
+    def wall(self) -> datetime: ...
+
+    def wake(self) -> None: ...
+
+
+def parse_command(line: bytes) -> Command:
+    """Raises `MalformedError`."""
+    try:
+        command: Command = msgspec.json.decode(line, type=Command)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
+        raise MalformedError("command", str(e)) from e
+    return command
+
+
+def carry_out(command: Measure | Raw, meters: Mapping[str, Driven]) -> None:
+    """Let the meter measure; raises `MalformedError` for one that is not there or cannot measure this."""
+    meter = meters.get(command.meter)
+    if meter is None:
+        raise MalformedError("command", f"no meter {command.meter!r} on the air", command.meter)
+    if isinstance(command, Raw):
+        meter.firmware.keep(bytes.fromhex(command.frame))
+    else:
+        _measure(command, meter)
+    meter.wake()
+
+
+def _measure(command: Measure, meter: Driven) -> None:
+    wall = command.at or meter.wall
+    match meter.firmware:
+        case BloodPressureMeter() as cuff if command.systolic_mmhg is not None and command.diastolic_mmhg is not None:
+            cuff.measure(
+                wall=wall,
+                systolic_mmhg=command.systolic_mmhg,
+                diastolic_mmhg=command.diastolic_mmhg,
+                pulse_bpm=command.pulse_bpm,
+                user_slot=command.user_slot,
+                status=command.status or 0,
+            )
+        case Glucometer() as glucometer if command.glucose_mg_dl is not None:
+            glucometer.measure(wall=wall, glucose_mg_dl=command.glucose_mg_dl, meal=command.meal, status=command.status)
+        case _:
+            raise MalformedError("command", f"{command.meter} cannot measure that", command.meter)
+
+
+def line_of(happening: Happening, *, now_ns: int) -> str:
+    """The JSON line that tells of a happening; `at` and `at_ns` are the same instant."""
+    return _line(
+        event=happening.event,
+        meter=happening.meter,
+        meter_id=happening.meter_id,
+        characteristic=happening.characteristic,
+        raw=happening.raw.hex(),
+        at=datetime.fromtimestamp(now_ns / 1e9, UTC).isoformat(),
+        at_ns=now_ns,
+    )
+
+
+def line_of_error(error: MalformedError) -> str:
+    return _line(event="error", reason=error.reason, message=error.message)
+
+
+def line_of_ready(meters: Mapping[str, Driven]) -> str:
+    described = [
+        {"name": name, "meter_id": driven.firmware.meter.meter_id, "kind": driven.firmware.meter.kind}
+        for name, driven in meters.items()
+    ]
+    return _line(event="ready", meters=described)
+
+
+def _line(**fields: Any) -> str:
+    return json.dumps(fields, ensure_ascii=False)
