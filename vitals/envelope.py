@@ -113,10 +113,11 @@ def decode_stored_reading(body: bytes) -> Reading:
 
 
 def decode_receipt(payload: bytes) -> Receipt:
-    """The receipt in `payload`; raises `MalformedError`."""
+    """The receipt in `payload`; raises `MalformedError` for the reasons of `decode_envelope`."""
     if len(payload) > MAX_BYTES_TAKEN:
         raise MalformedError("decode:size", f"{len(payload)} bytes, at most {MAX_BYTES_TAKEN} are taken")
     _check_text(payload)
+    _check_version(payload)
     return _decode(_receipt, payload)
 
 
@@ -127,7 +128,7 @@ def _check_version(payload: bytes) -> None:
         return
     if version != VERSION:
         reason = "schema_newer" if version > VERSION else "schema_older"
-        raise MalformedError(reason, f"envelope version {version}, this build reads {VERSION}", version)
+        raise MalformedError(reason, f"wire version {version}, this build reads {VERSION}", version)
 
 
 def _check_text(payload: bytes) -> None:

@@ -4,7 +4,7 @@ Derived, not drawn: a meter that sends again, a gateway that sends again and a g
 same id. Corrected time is never part of it: a later correction must not make a second reading.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -31,7 +31,7 @@ def reading_id(
     if sequence is None and meter_time is None:
         if first_kept_at is None or first_kept_at.tzinfo is None:
             raise AssertionError("a measurement without sequence and meter time needs an aware first_kept_at")
-        moment = f"kept {first_kept_at.isoformat()}"
+        moment = f"kept {first_kept_at.astimezone(UTC).isoformat()}"
     else:
         moment = f"sequence {sequence} at {meter_time}"
     slot = "-" if user_slot is None else str(user_slot)

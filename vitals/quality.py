@@ -4,9 +4,11 @@ Relative marks (`suspect`, and its promotion back to accepted) depend on the pat
 every judging (`server.rules`). A plausible extreme, such as 250 mmHg, is not bad input: it is a critical value.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+from vitals import units
 from vitals.reading import BloodPressure, Glucose, Measurement
 from vitals.units import MMHG_PER_KPA
 
@@ -85,8 +87,17 @@ def _grade_glucose(glucose: Glucose) -> tuple[Quality, tuple[str, ...]]:
     if glucose.glucose_mmol_l is None:
         return Quality.INVALID, ("value_special",)
     if not _within(glucose.glucose_mmol_l, GLUCOSE_RANGE_MMOL_L):
-        return Quality.INVALID, ("range",)
+        return Quality.INVALID, ("unit_suspect",) if _fits_another_unit(glucose) else ("range",)
     return Quality.ACCEPTED, ()
+
+
+def _fits_another_unit(glucose: Glucose) -> bool:
+    """Whether the number as sent would be possible in one of the units that meters are known to mix up."""
+    if glucose.glucose_sent is None:
+        return False
+    sent = Decimal(str(glucose.glucose_sent))
+    others = (unit for unit in ("kg/L", "mol/L", "mg/dL", "mmol/L") if unit != glucose.unit_sent)
+    return any(_within(float(units.glucose(sent, unit)[0]), GLUCOSE_RANGE_MMOL_L) for unit in others)
 
 
 def _within(value: float, bounds: tuple[float, float]) -> bool:

@@ -25,6 +25,13 @@ UserSlot = Annotated[int, Meta(ge=0, le=0xFE)]
 """A meter's user number; 0xFF means unknown on the wire and is `None` here."""
 
 
+WallClock = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\Z")]
+"""A meter's clock as ISO 8601 without a zone. Patterns also keep a NUL out, which PostgreSQL has no text for."""
+
+SpecificationName = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,64}\Z")]
+"""The name that a specification gives to an enumeration's member, in snake case."""
+
+
 class TimeQuality(StrEnum):
     """How far `measured_at` can be trusted (HL7 PHD coincident time stamp; docs/explanation/safety)."""
 
@@ -68,8 +75,8 @@ class Glucose(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     unit_sent: Literal["kg/L", "mol/L"] | None = None
     glucose_sent: float | None = None
     censored: Literal["HI", "LO"] | None = None
-    sample_type: str | None = None
-    sample_location: str | None = None
+    sample_type: SpecificationName | None = None
+    sample_location: SpecificationName | None = None
     status: Word16 | None = None
     meal: Meal | None = None
 
@@ -97,7 +104,7 @@ class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user_slot: UserSlot | None = None
     measurement: Measurement
     measured_at: Instant
-    meter_time: Annotated[str, Meta(max_length=32)] | None = None
+    meter_time: WallClock | None = None
     received_at: Instant
     time_quality: TimeQuality
     clock_offset_s: float | None = None
@@ -106,3 +113,9 @@ class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     raw: Annotated[bytes, Meta(max_length=512)]
     context_raw: Annotated[bytes, Meta(max_length=512)] | None = None
     decoder: Annotated[str, Meta(pattern=r"^[ -~]{1,32}\Z")]
+
+    def __post_init__(self) -> None:
+        """Refuse the first and the last year: moved into another zone such an instant is no datetime any more."""
+        for instant in (self.measured_at, self.received_at):
+            if not 1 < instant.year < 9999:
+                raise ValueError(f"an instant in the year {instant.year}")

@@ -9,8 +9,9 @@ from typing import ClassVar, Final, Self
 
 from vitals.errors import MalformedError
 
-_FIRST_YEAR: Final = 1582
-"""The specification's first year (the Gregorian calendar's); 0 means unknown, 1 to 1581 mean nothing."""
+_FIRST_YEAR, _LAST_YEAR: Final = 1582, 9998
+"""The specification has 1582 (the Gregorian calendar) to 9999; 0 means unknown. The last year is left out, because its last
+day, moved into another zone, is no datetime any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class DateTime:
     @property
     def naive(self) -> datetime | None:
         """The wall clock without a zone, or None if a part is unknown or impossible (30 February, 25 o'clock)."""
-        if self.year < _FIRST_YEAR:
+        if not _FIRST_YEAR <= self.year <= _LAST_YEAR:
             return None
         try:
             return datetime(self.year, self.month, self.day, self.hour, self.minute, self.second)  # noqa: DTZ001

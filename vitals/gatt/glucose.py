@@ -173,10 +173,7 @@ class GlucoseMeasurement:
     def user_facing_time(self) -> datetime | None:
         """What the meter's display showed: base time plus offset; a wall clock without a zone."""
         base = self.base_time.naive
-        try:
-            return None if base is None else base + timedelta(minutes=self.time_offset_min or 0)
-        except OverflowError:  # a base time at the end of the year 9999
-            return None
+        return None if base is None else base + timedelta(minutes=self.time_offset_min or 0)
 
     @property
     def status_flags(self) -> tuple[str, ...] | None:
