@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Self
 
 from vitals.errors import MalformedError
 
-_FIRST_YEAR, _LAST_YEAR: Final = 1582, 9998
+_YEARS: Final = range(1582, 9999)
 """The specification has 1582 (the Gregorian calendar) to 9999; 0 means unknown. The last year is left out, because its last
 day, moved into another zone, is no datetime any more."""
 
@@ -60,7 +60,7 @@ class DateTime:
     @property
     def naive(self) -> datetime | None:
         """The wall clock without a zone, or None if a part is unknown or impossible (30 February, 25 o'clock)."""
-        if not _FIRST_YEAR <= self.year <= _LAST_YEAR:
+        if self.year not in _YEARS:
             return None
         try:
             return datetime(self.year, self.month, self.day, self.hour, self.minute, self.second)  # noqa: DTZ001
