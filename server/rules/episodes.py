@@ -4,11 +4,12 @@
 data, corrections and restarts.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 FindingState = Literal["pending", "active", "resolved"]
@@ -31,6 +32,8 @@ class Finding:
 
     `started_at` is the first instant judged, `opened_at` the instant at which the condition became true (a reading's time or
     the close of a day), `deliver_at` the earliest instant at which people may be told (08:00 local after a day's close).
+    `tell` gets the push if it is opened up to `fresh_until`, `tell_late` if it is found later or is over already: an old
+    finding is a note. `newest_at` is its newest evidence: what a clinician closed stays closed until there is newer.
     """
 
     rule_id: str
@@ -45,19 +48,30 @@ class Finding:
     deliver_at: datetime
     resolved_at: datetime | None
     verdict: Verdict
+    tell: tuple[Audience, ...] = ()
+    tell_late: tuple[Audience, ...] = ()
+    fresh_until: datetime | None = None
+    newest_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What a judging found, and when time alone may change it (the close of a day, the end of a quiet spell)."""
+    """What a judging found, and when time alone may change it (the close of a day, the end of a quiet spell).
+
+    `threshold_versions`: by which version each rule was judged, also those that found nothing.
+    """
 
     findings: tuple[Finding, ...]
     next_due_at: datetime | None
+    threshold_versions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """An episode as it is stored. `closed_by_person`: a clinician closed it; that holds until a new elevated day."""
+    """An episode as it is stored. `closed_by_person`: a clinician closed it; that holds until a new elevated day.
+
+    `numbers` is the stored verdict; without it a change of the numbers alone is not noticed.
+    """
 
     episode_id: UUID
     rule_id: str
@@ -72,6 +86,7 @@ class Episode:
     resolved_at: datetime | None
     closed_by_person: bool
     doctor_told: bool
+    numbers: Mapping[str, Any] | None = None
 
 
 class Change(StrEnum):
@@ -88,7 +103,9 @@ class Change(StrEnum):
 class Transition:
     """One change to write. `tell` lists who gets a push for it at `tell_at`; empty means nobody.
 
-    `episode_id` is `None` for OPEN: the writer mints it. `finding` is `None` only for RETRACT.
+    `episode_id` is `None` for OPEN: the writer mints it. An episode that is over when it is first found opens in
+    `finding.state` resolved. `finding` is `None` for RETRACT, and for the RESOLVE of an episode whose thresholds a person
+    has changed (reason `threshold_changed`).
     """
 
     change: Change
@@ -97,3 +114,167 @@ class Transition:
     tell: tuple[Audience, ...] = ()
     tell_at: datetime | None = None
     reason: str = ""
+
+
+QUIET_DAYS: Final = 7
+"""A firing within seven days of the end reopens the same episode; after that it is a new one (clinical definition)."""
+
+_PROMOTION: Final = timedelta(days=1)
+"""A reading can promote one of up to a day before it, so what it may change begins a day earlier than itself."""
+
+_OPEN_STATES: Final = frozenset({"active", "acknowledged", "snoozed"})
+
+
+def view_from(stored: Iterable[Episode], since: datetime) -> datetime:
+    """From where the readings must be seen whole to judge what may have changed at `since`.
+
+    The earliest of `since` (less the reach of a promotion) and the first instant of any episode that is not settled. The
+    loader goes `engine.look_back_days(rules)` and the 15 days of the relative marks further back.
+    """
+    starts = [e.started_at for e in stored if e.state != "retracted" and not _is_settled(e, since)]
+    return min([since - _PROMOTION, *starts])
+
+
+def reconcile(
+    stored: Iterable[Episode],
+    findings: Iterable[Finding],
+    *,
+    now: datetime,
+    since: datetime | None = None,
+    threshold_versions: Mapping[str, int] | None = None,
+) -> tuple[Transition, ...]:
+    """The changes that make `stored` (all of one patient's episodes) say what `findings` say.
+
+    `since` is the earliest instant whose judging may have changed: an episode that ended seven quiet days before it is
+    settled and is left alone, because the readings in view may not reach back to it. Without it nothing is settled.
+    `threshold_versions` are those of the judgement. Afterwards every finding that is not pending is one stored episode,
+    and every other episode of the same thresholds is retracted; only what a person closed stays as it is.
+    """
+    versions = threshold_versions or {}
+    by_rule: dict[str, tuple[list[Episode], list[Finding]]] = defaultdict(lambda: ([], []))
+    for episode in stored:
+        by_rule[episode.rule_id][0].append(episode)
+    for finding in findings:
+        if finding.state != "pending":
+            by_rule[finding.rule_id][1].append(finding)
+    return tuple(
+        transition
+        for rule_id in sorted(by_rule)
+        for transition in _reconcile_rule(*by_rule[rule_id], now=now, since=since, version=versions.get(rule_id))
+    )
+
+
+def _reconcile_rule(
+    stored: list[Episode], findings: list[Finding], *, now: datetime, since: datetime | None, version: int | None
+) -> list[Transition]:
+    found = sorted(findings, key=lambda f: (f.first_day, f.started_at))
+    if version is None:
+        version = max((f.threshold_version for f in found), default=None)
+    judged = [e for e in stored if version is None or e.threshold_version == version]
+    changes = [
+        Transition(change=Change.RESOLVE, episode_id=e.episode_id, finding=None, reason="threshold_changed")
+        for e in stored
+        if e not in judged and e.state in _OPEN_STATES
+    ]
+    settled = [e for e in judged if since is not None and e.state != "retracted" and _is_settled(e, since)]
+    found = [f for f in found if f.state == "active" or not any(_overlap(e, f) for e in settled)]
+    live = sorted((e for e in judged if e.state != "retracted"), key=lambda e: (e.first_day, e.started_at))
+    matches = _match(live, found)
+    kept = [*matches.values(), *settled, *(e for e in live if _is_closed_by_person(e))]
+    gone = [e for e in live if e not in kept]
+    changes += [_retract(episode, found) for episode in gone]
+    retracted = [e for e in judged if e.state == "retracted"]
+    for index, finding in enumerate(found):
+        if index in matches:
+            changes += _update(matches[index], finding, now)
+        else:
+            changes.append(_begin(retracted, finding, now))
+    return changes
+
+
+def _match(live: Sequence[Episode], found: Sequence[Finding]) -> dict[int, Episode]:
+    """Which stored episode each finding is: the one that began at the same instant, else the earliest that overlaps."""
+    free = list(live)
+    matches: dict[int, Episode] = {}
+    for is_same in (lambda e, f: e.started_at == f.started_at, _overlap):
+        for index, finding in enumerate(found):
+            episode = next((e for e in free if index not in matches and is_same(e, finding)), None)
+            if episode is not None:
+                matches[index] = episode
+                free.remove(episode)
+    return matches
+
+
+def _update(episode: Episode, finding: Finding, now: datetime) -> list[Transition]:
+    if _is_closed_by_person(episode):
+        return [_tell(Change.REOPEN, episode, finding, now, "new_evidence")] if _is_newer(episode, finding) else []
+    if episode.state == "resolved" and finding.state == "active":
+        return [_tell(Change.REOPEN, episode, finding, now, "true_again")]
+    if episode.state != "resolved" and finding.state == "resolved":
+        return [Transition(change=Change.RESOLVE, episode_id=episode.episode_id, finding=finding, reason="readings")]
+    if _says_the_same(episode, finding):
+        return []
+    return [Transition(change=Change.UPDATE, episode_id=episode.episode_id, finding=finding, reason="readings")]
+
+
+def _begin(retracted: list[Episode], finding: Finding, now: datetime) -> Transition:
+    """Open the finding as an episode: a retracted one of the same days comes back, else a new one begins."""
+    again = next((e for e in retracted if _overlap(e, finding)), None)
+    if again is None:
+        return _tell(Change.OPEN, None, finding, now, "found")
+    retracted.remove(again)
+    return _tell(Change.REOPEN, again, finding, now, "true_again")
+
+
+def _tell(change: Change, episode: Episode | None, finding: Finding, now: datetime, reason: str) -> Transition:
+    is_fresh = finding.state == "active" and (finding.fresh_until is None or now <= finding.fresh_until)
+    tell = finding.tell if is_fresh else finding.tell_late
+    return Transition(
+        change=change,
+        episode_id=None if episode is None else episode.episode_id,
+        finding=finding,
+        tell=tell,
+        tell_at=max(finding.deliver_at, now) if tell else None,
+        reason=reason if is_fresh else f"{reason}_late",
+    )
+
+
+def _retract(episode: Episode, found: Sequence[Finding]) -> Transition:
+    """What is no longer true. A merge keeps the earlier episode and takes the later back, without a word to anybody."""
+    merged = any(_overlap(episode, finding) for finding in found)
+    return Transition(
+        change=Change.RETRACT,
+        episode_id=episode.episode_id,
+        finding=None,
+        tell=("doctor",) if episode.doctor_told and not merged else (),
+        reason="merged" if merged else "no_longer_true",
+    )
+
+
+def _overlap(episode: Episode, finding: Finding) -> bool:
+    return episode.first_day <= finding.last_day and finding.first_day <= episode.last_day
+
+
+def _is_closed_by_person(episode: Episode) -> bool:
+    return episode.state == "resolved" and episode.closed_by_person
+
+
+def _is_newer(episode: Episode, finding: Finding) -> bool:
+    if finding.state != "active":
+        return False
+    after = (
+        finding.newest_at is not None and episode.resolved_at is not None and finding.newest_at > episode.resolved_at
+    )
+    return after or finding.last_day > episode.last_day
+
+
+def _is_settled(episode: Episode, since: datetime) -> bool:
+    quiet = timedelta(days=QUIET_DAYS + 1) + _PROMOTION
+    return episode.state == "resolved" and episode.resolved_at is not None and episode.resolved_at + quiet < since
+
+
+def _says_the_same(episode: Episode, finding: Finding) -> bool:
+    names = ("rule_version", "priority", "first_day", "last_day", "started_at", "opened_at", "resolved_at")
+    return all(getattr(episode, name) == getattr(finding, name) for name in names) and (
+        episode.numbers is None or episode.numbers == finding.verdict.numbers
+    )

@@ -1,0 +1,73 @@
+"""Judging: what one patient's readings say by a set of rules at `now`. A pure function of these, whatever came in when.
+
+The live judge, the scenario files and (later) the back-test call the same function. It opens nothing and tells nobody:
+`episodes.reconcile` compares what it finds with what is stored.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+
+from server.rules import days_in_a_row, failed_measurements, single_value
+from server.rules.episodes import Finding, Judgement
+from server.rules.features import Features, features_of
+from server.rules.rule import DaysInARowRule, FailedMeasurementsRule, Rule, RuleSet, SingleValueRule
+from server.rules.windows import PatientHistory, PersonalThreshold
+
+_OWN: Final = PersonalThreshold(version=0, parameters={})
+
+
+def judge(history: PatientHistory, rules: RuleSet, *, now: datetime) -> Judgement:
+    """Every episode in view, by every rule of `rules`, and when to look again though nothing new has come.
+
+    Raises `MalformedError` if a personal threshold does not fit its rule.
+    """
+    assert now.tzinfo is not None, "now must be aware"
+    features = features_of(history, now=now)
+    found = [finding for rule in rules.rules for finding in _findings(rule, features)]
+    timers = [*_closes(features), *_ends(rules, features)]
+    return Judgement(
+        findings=tuple(found),
+        next_due_at=min((at for at in timers if at > now), default=None),
+        threshold_versions={rule.id: _personal(rule, features).version for rule in rules.rules},
+    )
+
+
+def look_back_days(rules: RuleSet) -> int:
+    """How many clinical days before a changed reading must be seen to judge it by `rules` (relative marks come on top)."""
+    return 1 + max((rule.when.span_days for rule in rules.rules if isinstance(rule, DaysInARowRule)), default=1)
+
+
+def _findings(rule: Rule, features: Features) -> list[Finding]:
+    personal = _personal(rule, features)
+    match rule:
+        case DaysInARowRule():
+            return days_in_a_row.findings(rule, features, personal=personal.parameters, version=personal.version)
+        case SingleValueRule():
+            return single_value.findings(rule, features, personal=personal.parameters, version=personal.version)
+        case FailedMeasurementsRule():
+            return failed_measurements.findings(rule, features)
+
+
+def _personal(rule: Rule, features: Features) -> PersonalThreshold:
+    if isinstance(rule, FailedMeasurementsRule):
+        return _OWN
+    return features.history.thresholds.get(rule.id, _OWN)
+
+
+def _closes(features: Features) -> Iterable[datetime]:
+    """The closes of days that have a reading and are not over: they may fire, resolve or reset."""
+    days = np.unique(features.pressures.day)
+    still_open = {int(day) for day in days[days >= features.today]}
+    still_open |= {day for day in failed_measurements.failure_days(features) if day >= features.today}
+    return [features.calendar.close_of(day) for day in still_open]
+
+
+def _ends(rules: RuleSet, features: Features) -> Iterable[datetime]:
+    """The instants at which a single-value episode ends by itself."""
+    for rule in rules.rules:
+        if isinstance(rule, SingleValueRule):
+            personal = _personal(rule, features)
+            yield from single_value.ends(rule, features, personal=personal.parameters)

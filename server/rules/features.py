@@ -1,0 +1,137 @@
+"""What every rule sees of a patient: blood pressures with their quality, sittings and measured days. Computed once.
+
+Joins the kernels to the patient's calendar. It knows no rule.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.rules import kernels
+from server.rules.clinical_days import Calendar
+from server.rules.kernels import Int8s, Int64s
+from server.rules.windows import (
+    ACCEPTED,
+    BLOOD_PRESSURE,
+    TIME_CERTAIN,
+    TIME_UNUSABLE,
+    PatientHistory,
+    from_us,
+)
+
+GRADES: Final = ("weak", "adequate", "full")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressures:
+    """The blood-pressure readings that rules may use, in order of time: no orphans.
+
+    `row` is the place in the window; pressures are integers of µmmHg, `quality` is final, `day` an ordinal, `sitting` -1
+    where the time is in doubt.
+    """
+
+    row: NDArray[np.intp]
+    at_us: Int64s
+    received_us: Int64s
+    systolic: Int64s
+    diastolic: Int64s
+    quality: Int8s
+    sitting: Int64s
+    day: Int64s
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayValue:
+    """One measured day: means over its sittings in mmHg."""
+
+    day: int
+    systolic_mmhg: float
+    diastolic_mmhg: float
+    readings: int
+    sittings: int
+    grade: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """A patient at `now`. `today` is the clinical day of `now`: the days before it are closed."""
+
+    history: PatientHistory
+    calendar: Calendar
+    now: datetime
+    today: int
+    pressures: Pressures
+    sittings: Int64s  # see kernels.sittings
+    days: Int64s  # see kernels.measured_days
+
+    def value_of(self, index: int) -> DayValue:
+        """The measured day in row `index` of `days`."""
+        _, day, readings, sittings, systolic, diastolic, grade = (int(cell) for cell in self.days[index])
+        scale = kernels.SHARES * kernels.MICRO * sittings
+        return DayValue(
+            day=day,
+            systolic_mmhg=systolic / scale,
+            diastolic_mmhg=diastolic / scale,
+            readings=readings,
+            sittings=sittings,
+            grade=GRADES[grade],
+        )
+
+    def accepted_in(self, index: int) -> Iterator[int]:
+        """The accepted readings (places in `pressures`) of the measured day in row `index`, in order of time."""
+        day = self.days[index, 1]
+        sittings = self.sittings[self.sittings[:, 1] == day, 5]
+        chosen = np.isin(self.pressures.sitting, sittings) & (self.pressures.quality == ACCEPTED)
+        return (int(place) for place in np.flatnonzero(chosen))
+
+    def at(self, place: int) -> datetime:
+        """When the reading at `place` of `pressures` was measured."""
+        return from_us(int(self.pressures.at_us[place]))
+
+    def reading_id(self, place: int) -> str:
+        return str(self.history.window.reading_ids[self.pressures.row[place]])
+
+
+def features_of(history: PatientHistory, *, now: datetime) -> Features:
+    """Everything rules share, computed from `history` as it stands at `now`."""
+    calendar = Calendar(history.zones, now)
+    pressures = _pressures_of(history, calendar)
+    first = np.array([0, len(pressures)], np.int64)
+    table = kernels.sittings(
+        first, pressures.systolic, pressures.diastolic, pressures.quality, pressures.sitting, pressures.day
+    )
+    return Features(
+        history=history,
+        calendar=calendar,
+        now=now,
+        today=calendar.day_of(now),
+        pressures=pressures,
+        sittings=table,
+        days=kernels.measured_days(table),
+    )
+
+
+def _pressures_of(history: PatientHistory, calendar: Calendar) -> Pressures:
+    window = history.window
+    row = np.flatnonzero((window.kind == BLOOD_PRESSURE) & (window.time_quality != TIME_UNUSABLE))
+    at_us = window.measured_at_us[row]
+    systolic, diastolic = kernels.micro(window.systolic_mmhg[row]), kernels.micro(window.diastolic_mmhg[row])
+    certain = (window.time_quality[row] == TIME_CERTAIN).astype(np.int8)
+    first = np.array([0, len(row)], np.int64)
+    return Pressures(
+        row=row,
+        at_us=at_us,
+        received_us=window.received_at_us[row],
+        systolic=systolic,
+        diastolic=diastolic,
+        quality=kernels.mark(first, at_us, systolic, diastolic, window.quality[row], certain),
+        sitting=kernels.sit(first, at_us, certain),
+        day=calendar.days_of(at_us),
+    )

@@ -1,0 +1,74 @@
+"""Why an alert is there, in one plain sentence with its numbers, in English and Chinese. Computes nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from server.rules.episodes import Language
+from server.rules.rule import Comparison
+
+_SIGNALS: Final[Mapping[Language, Mapping[str, str]]] = {
+    "en": {"systolic": "systolic", "diastolic": "diastolic"},
+    "zh": {"systolic": "收缩压", "diastolic": "舒张压"},
+}
+_COMPARISONS: Final[Mapping[Language, Mapping[Comparison, str]]] = {
+    "en": {"above": "above", "at_least": "at or above", "below": "below", "at_most": "at or below"},
+    "zh": {"above": "高于", "at_least": "达到或超过", "below": "低于", "at_most": "不高于"},
+}
+
+Condition = tuple[str, Comparison, float]
+"""(signal, comparison, value in mmHg)"""
+
+
+def days_in_a_row(
+    conditions: Sequence[Condition], values: Sequence[tuple[float, float]], *, weak_days: int
+) -> dict[Language, str]:
+    """`Blood pressure above 140/90 on 3 measured days in a row: 152/94, 149/92, 155/96`."""
+    n = len(values)
+    shown = [f"{number(systolic)}/{number(diastolic)}" for systolic, diastolic in values]
+    en = f"Blood pressure {limits(conditions, 'en')} on {n} measured days in a row: {', '.join(shown)}"
+    zh = f"连续 {n} 个测量日血压{limits(conditions, 'zh')}：{'、'.join(shown)}"
+    if weak_days:
+        en += f" ({weak_days} of them with a single reading)"
+        zh += f"（其中 {weak_days} 天仅测量一次）"
+    return {"en": en, "zh": zh}
+
+
+def single_value(
+    conditions: Sequence[Condition], value: tuple[float, float], note: Mapping[Language, str]
+) -> dict[Language, str]:
+    """`Blood pressure 188/104, at or above 180/120 (unconfirmed)`."""
+    shown = f"{number(value[0])}/{number(value[1])}"
+    return {
+        "en": f"Blood pressure {shown}, {limits(conditions, 'en')} ({note['en']})",
+        "zh": f"血压 {shown}，{limits(conditions, 'zh')}（{note['zh']}）",
+    }
+
+
+def failed_measurements(kind: str, count: int) -> dict[Language, str]:
+    """`3 blood pressure measurements failed in one day`."""
+    what: dict[Language, str] = (
+        {"en": "blood pressure", "zh": "血压"} if kind == "blood_pressure" else {"en": "glucose", "zh": "血糖"}
+    )
+    return {
+        "en": f"{count} {what['en']} measurements failed in one day: check the meter",
+        "zh": f"一天内有 {count} 次{what['zh']}测量失败：请检查仪器",
+    }
+
+
+def limits(conditions: Sequence[Condition], language: Language) -> str:
+    """`above 140/90` where systolic and diastolic share one comparison, else each condition by its name."""
+    words = _COMPARISONS[language]
+    if len(conditions) == 2 and [c[0] for c in conditions] == ["systolic", "diastolic"]:
+        (_, first, systolic), (_, second, diastolic) = conditions
+        if first == second:
+            return f"{words[first]} {number(systolic)}/{number(diastolic)}"
+    names = _SIGNALS[language]
+    joint = " or " if language == "en" else "或"
+    return joint.join(
+        f"{names[signal]} {words[comparison]} {number(value)}" for signal, comparison, value in conditions
+    )
+
+
+def number(value: float) -> str:
+    """At most one decimal, and none where it says nothing: 152, 140.4."""
+    return f"{value:.1f}".removesuffix(".0")

@@ -1,0 +1,203 @@
+"""Findings of a single-value rule: one reading is enough. Each sitting that holds such a reading is an event of its own.
+
+A value is looked at in accepted, suspect and (by a rule of its own) rejected readings, so that no extreme value silently
+disappears. The timers that confirm or escalate a critical reading are not here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from server.rules import kernels, sentences
+from server.rules.episodes import Audience, Finding, Language, Verdict
+from server.rules.features import Features
+from server.rules.rule import Priority, SingleValueRule, thresholds_in_force
+from server.rules.windows import ACCEPTED, QUALITY_CODES, SUSPECT
+
+PROMPT: Final = timedelta(minutes=30)
+STALE: Final = timedelta(hours=24)
+"""A critical value older than 24 h on arrival is a review task; between 30 min and 24 h it counts if no normal reading came
+after it (clinical 1.5)."""
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_QUALITY_NAMES: Final = {code: name for name, code in QUALITY_CODES.items()}
+_LOWER: Final[dict[Priority, Priority]] = {
+    "high": "medium",
+    "medium": "low",
+    "low": "information",
+    "information": "information",
+}
+_NOTES: Final[dict[str, dict[Language, str]]] = {
+    "unconfirmed": {"en": "unconfirmed", "zh": "未确认"},
+    "below": {"en": "a later reading was below", "zh": "其后一次读数已低于该值"},
+    "rejected": {"en": "the cuff moved or was loose: measure again", "zh": "测量时有移动或袖带过松：请重新测量"},
+    "late": {"en": "arrived late", "zh": "数据迟到"},
+}
+
+
+def findings(rule: SingleValueRule, features: Features, *, personal: Mapping[str, Any], version: int) -> list[Finding]:
+    """The events that `rule` sees, oldest first."""
+    judged = _Judged(rule=rule, features=features, thresholds=thresholds_in_force(rule, personal), version=version)
+    events = list(judged.events())
+    following = [*(judged.at(event[0]) for event in events[1:]), None]
+    return [judged.finding(event, after) for event, after in zip(events, following, strict=False)]
+
+
+def ends(rule: SingleValueRule, features: Features, *, personal: Mapping[str, Any]) -> list[datetime]:
+    """When time alone ends the events that `rule` sees, as far as it is known."""
+    judged = _Judged(rule=rule, features=features, thresholds=thresholds_in_force(rule, personal), version=0)
+    return [at for event in judged.events() if (at := judged.end_of(event)) is not None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    rule: SingleValueRule
+    features: Features
+    thresholds: tuple[float, ...]
+    version: int
+
+    def at(self, place: int) -> datetime:
+        return self.features.at(place)
+
+    def events(self) -> Iterator[list[int]]:
+        """Readings that meet the condition, those of one sitting together."""
+        event: list[int] = []
+        for place in self._hits():
+            if event and not self._is_one_sitting(event[-1], place):
+                yield event
+                event = []
+            event.append(place)
+        if event:
+            yield event
+
+    def finding(self, event: Sequence[int], superseded_at: datetime | None) -> Finding:
+        features = self.features
+        below_at = self._below_at(event[-1])
+        resolved_at, is_superseded = self._end(event[-1], below_at, superseded_at)
+        is_over = resolved_at is not None and resolved_at <= features.now
+        day = date.fromordinal(int(features.pressures.day[event[0]]))
+        doctor: tuple[Audience, ...] = tuple(who for who in self.rule.tell if who == "doctor")
+        return Finding(
+            rule_id=self.rule.id,
+            rule_version=self.rule.version,
+            threshold_version=self.version,
+            state="resolved" if is_over else "active",
+            priority=self.rule.priority if below_at is None else _LOWER[self.rule.priority],
+            first_day=day,
+            last_day=day,
+            started_at=self.at(event[0]),
+            opened_at=self.at(event[0]),
+            deliver_at=self.at(event[0]),
+            resolved_at=resolved_at if is_over else None,
+            verdict=self._verdict(event, below_at),
+            tell=self.rule.tell if below_at is None else doctor,
+            tell_late=() if is_superseded else doctor,
+            fresh_until=self.at(event[-1]) + STALE if self.rule.when.arrived == "in_time" else None,
+            newest_at=self.at(event[-1]),
+        )
+
+    def end_of(self, event: Sequence[int]) -> datetime | None:
+        return self._end(event[-1], self._below_at(event[-1]), None)[0]
+
+    def _hits(self) -> Iterator[int]:
+        wanted = {QUALITY_CODES[word] for word in self.rule.when.readings}
+        is_late_rule = self.rule.when.arrived == "late"
+        for place in range(len(self.features.pressures)):
+            is_hit = self.features.pressures.quality[place] in wanted and self._is_met(place)
+            if is_hit and self._is_late(place) == is_late_rule:
+                yield place
+
+    def _is_met(self, place: int) -> bool:
+        pressures = self.features.pressures
+        for condition, threshold in zip(self.rule.when.any_of, self.thresholds, strict=True):
+            value = (pressures.systolic if condition.signal == "systolic" else pressures.diastolic)[place]
+            limit = round(threshold * kernels.MICRO)
+            match condition.comparison:
+                case "above":
+                    is_met = value > limit
+                case "at_least":
+                    is_met = value >= limit
+                case "below":
+                    is_met = value < limit
+                case "at_most":
+                    is_met = value <= limit
+            if is_met:
+                return True
+        return False
+
+    def _is_late(self, place: int) -> bool:
+        pressures = self.features.pressures
+        delay = int(pressures.received_us[place] - pressures.at_us[place]) * _MICROSECOND
+        return delay > STALE or (delay > PROMPT and self._below_at(place) is not None)
+
+    def _below_at(self, place: int) -> datetime | None:
+        """When an accepted reading after `place` was on the good side of every threshold; none if there is none yet."""
+        pressures = self.features.pressures
+        for later in range(place + 1, len(pressures)):
+            if (
+                pressures.quality[later] == ACCEPTED
+                and pressures.at_us[later] > pressures.at_us[place]
+                and not self._is_met(later)
+            ):
+                return self.at(later)
+        return None
+
+    def _new_reading_at(self, place: int) -> datetime | None:
+        pressures = self.features.pressures
+        later = (p for p in range(place + 1, len(pressures)) if pressures.quality[p] >= SUSPECT)
+        return next((self.at(p) for p in later if pressures.at_us[p] > pressures.at_us[place]), None)
+
+    def _is_one_sitting(self, one: int, other: int) -> bool:
+        pressures = self.features.pressures
+        if pressures.sitting[one] < 0 or pressures.sitting[other] < 0:
+            return bool(pressures.at_us[other] - pressures.at_us[one] <= kernels.SITTING_GAP_US)
+        return bool(pressures.sitting[one] == pressures.sitting[other])
+
+    def _end(
+        self, newest: int, below_at: datetime | None, superseded_at: datetime | None
+    ) -> tuple[datetime | None, bool]:
+        """When the event ends, if that is known, and whether a later event took its place."""
+        resolve = self.rule.resolve
+        if resolve.by == "person":
+            return None, False
+        end = below_at if resolve.by == "reading_below" else self._new_reading_at(newest)
+        ends = [] if end is None else [end + timedelta(hours=resolve.visible_hours)]
+        if resolve.at_most_hours is not None:
+            ends.append(self.at(newest) + timedelta(hours=resolve.at_most_hours))
+        if superseded_at is not None and superseded_at < min(ends, default=superseded_at + STALE):
+            return superseded_at, True
+        return min(ends, default=None), False
+
+    def _verdict(self, event: Sequence[int], below_at: datetime | None) -> Verdict:
+        pressures = self.features.pressures
+        values = [(pressures.systolic[p] / kernels.MICRO, pressures.diastolic[p] / kernels.MICRO) for p in event]
+        conditions = [(c.signal, c.comparison, t) for c, t in zip(self.rule.when.any_of, self.thresholds, strict=True)]
+        return Verdict(
+            numbers={
+                "readings": [
+                    {
+                        "reading_id": self.features.reading_id(place),
+                        "measured_at": self.at(place).isoformat(),
+                        "systolic": round(float(systolic), 2),
+                        "diastolic": round(float(diastolic), 2),
+                        "quality": _QUALITY_NAMES[int(pressures.quality[place])],
+                    }
+                    for place, (systolic, diastolic) in zip(event, values, strict=True)
+                ],
+                "thresholds": [
+                    {"signal": signal, "comparison": word, "value": value, "unit": "mmHg"}
+                    for signal, word, value in conditions
+                ],
+                "below_at": None if below_at is None else below_at.isoformat(),
+                "reading_ids": [self.features.reading_id(place) for place in event],
+            },
+            sentence=sentences.single_value(conditions, max(values), self._note(below_at)),
+        )
+
+    def _note(self, below_at: datetime | None) -> dict[Language, str]:
+        if self.rule.when.arrived == "late":
+            return _NOTES["late"]
+        if "accepted" not in self.rule.when.readings and "suspect" not in self.rule.when.readings:
+            return _NOTES["rejected"]
+        return _NOTES["unconfirmed" if below_at is None else "below"]
