@@ -26,11 +26,13 @@ create table quarantine (
     meter_id      text,
     user_slot     smallint,
     raw           bytea       not null, -- the first 4 KiB of what came
+    fingerprint   bytea,                -- of epoch, seq, reason and all that came: sent again, it is counted as repeated
     received_at   timestamptz not null default now(),
     resolved_at   timestamptz,
     resolved_by   text
 );
 create index quarantine_open on quarantine (received_at) where resolved_at is null;
+create unique index quarantine_once on quarantine (gateway_id, fingerprint);
 
 -- received = stored + repeated + quarantined, per gateway, always.
 create table gateway_account (

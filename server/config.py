@@ -1,0 +1,53 @@
+"""The server's settings, from the environment (`HOMEVIGIL_SERVER_…`) alone; a wrong one is refused at the start, by name."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(strict=False, ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Where the parts are, and who we are to them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOMEVIGIL_SERVER_",
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    database_url: Annotated[SecretStr, Field(strict=False, description="PostgreSQL, as a libpq connection string")]
+    mqtt_host: Annotated[str, Field(min_length=1, description="the broker")] = "127.0.0.1"
+    mqtt_port: Annotated[Port, Field(description="8883 with TLS, 1883 without")] = 1883
+    mqtt_username: Annotated[
+        str | None, Field(description="not needed where the broker names us by our certificate")
+    ] = None
+    mqtt_password: Annotated[SecretStr | None, Field(strict=False, description="of mqtt_username")] = None
+    mqtt_ca_file: Annotated[str | None, Field(description="certificate authority of the broker; set, TLS is used")] = (
+        None
+    )
+    mqtt_cert_file: Annotated[str | None, Field(description="our certificate, where the broker asks for one")] = None
+    mqtt_key_file: Annotated[str | None, Field(description="the key of mqtt_cert_file")] = None
+    mqtt_client_id: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="names intake's session at the broker: one process each"),
+    ] = "homevigil-intake"
+    web_host: Annotated[str, Field(min_length=1, description="address that the pages are served on")] = "127.0.0.1"
+    web_port: Annotated[Port, Field(description="port that the pages are served on")] = 8080
+    public_url: Annotated[
+        str | None,
+        Field(pattern=r"^https?://[^\s/]+$", description="how browsers reach us; https makes cookies secure"),
+    ] = None
+    pool_size: Annotated[int, Field(strict=False, ge=2, le=100, description="database connections, at most")] = 12
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="least severe line logged")
+    ] = "info"
+
+    @property
+    def has_secure_cookies(self) -> bool:
+        return self.public_url is not None and self.public_url.startswith("https://")

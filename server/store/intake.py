@@ -1,0 +1,313 @@
+"""What the door writes: readings once each, what was refused, the accounts, and what is now due to be judged.
+
+Every function runs inside the caller's transaction. Nothing here decides whose a reading is or what a gateway is told.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from itertools import groupby
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import psycopg
+import structlog
+from psycopg.rows import class_row
+
+from server.store.postgres import Connection, load_sql
+from vitals.quality import Quality
+from vitals.reading import BloodPressure, Glucose, Measurement, Reading, kind_of
+
+log = structlog.get_logger()
+
+SQL = load_sql("intake")
+
+WRONG_GATEWAY_MESSAGES: Final = 3
+"""Messages in another gateway's name before a gateway is suspended: one may be a mistake while renaming it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """This slot of this meter, seen by this gateway, was this patient's from `valid_from` to before `valid_to`."""
+
+    meter_id: str
+    user_slot: int | None
+    gateway_id: str
+    patient_id: int
+    valid_from: datetime
+    valid_to: datetime | None
+    enrolled_on: date
+
+    def holds_at(self, instant: datetime) -> bool:
+        return self.valid_from <= instant and (self.valid_to is None or instant < self.valid_to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributed:
+    """A reading that is somebody's, with its absolute marks and the bytes in which the gateway sent it."""
+
+    patient_id: int
+    reading: Reading
+    sent: bytes
+    quality: Quality
+    quality_reasons: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[int, str, datetime, UUID]:
+        return self.patient_id, kind_of(self.reading.measurement), self.reading.measured_at, self.reading.reading_id
+
+    @property
+    def content_hash(self) -> bytes:
+        """Of what was measured, as sent and as decoded. Not of corrected time or context, which may come later."""
+        measurement: Measurement = self.reading.measurement
+        if isinstance(measurement, Glucose):
+            measurement = msgspec.structs.replace(measurement, meal=None)
+        return hashlib.sha256(msgspec.json.encode(measurement) + b"|" + self.reading.raw).digest()
+
+
+class Fate(StrEnum):
+    """What became of a row that was to be stored."""
+
+    STORED = "stored"
+    REPEATED = "repeated"
+    COLLISION = "id_collision"
+    POISON = "poison"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detained:
+    """What goes to quarantine: the reason, and as much of the bytes as is kept."""
+
+    gateway_id: str
+    reason: str
+    detail: str
+    epoch: str | None
+    seq: int | None
+    meter_id: str | None
+    user_slot: int | None
+    raw: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a gateway's counters say against the rows that are there."""
+
+    gateway_id: str
+    received: int
+    stored: int
+    repeated: int
+    quarantined: int
+    rows_stored: int
+    rows_quarantined: int
+
+    @property
+    def is_balanced(self) -> bool:
+        """received = stored + repeated + quarantined, and what was counted is there."""
+        return (
+            self.received == self.stored + self.repeated + self.quarantined
+            and self.stored == self.rows_stored
+            and self.quarantined == self.rows_quarantined
+        )
+
+
+def gateway_states(conn: Connection, gateway_ids: Collection[str]) -> dict[str, str]:
+    """`active`, `suspended` or `revoked` for each that is enrolled."""
+    return dict(conn.execute(SQL["gateways"], {"gateway_ids": list(gateway_ids)}).fetchall())
+
+
+def transaction_time(conn: Connection) -> datetime:
+    """The database's clock at the start of this transaction."""
+    row = conn.execute(SQL["now"]).fetchone()
+    assert row is not None
+    instant: datetime = row[0]
+    return instant
+
+
+def bindings_of(conn: Connection, meter_ids: Collection[str]) -> dict[str, tuple[Binding, ...]]:
+    """All bindings, past and present, by meter."""
+    if not meter_ids:
+        return {}
+    with conn.cursor(row_factory=class_row(Binding)) as cursor:
+        found = cursor.execute(SQL["bindings"], {"meter_ids": list(meter_ids)}).fetchall()
+    found.sort(key=lambda binding: binding.meter_id)
+    return {meter_id: tuple(each) for meter_id, each in groupby(found, key=lambda binding: binding.meter_id)}
+
+
+def make_room(conn: Connection, months: Iterable[datetime]) -> None:
+    """See that storage exists for the months of these instants; before anything else is written."""
+    wanted = sorted(months)
+    if wanted:
+        conn.execute(SQL["make_room"], {"months": wanted})
+
+
+def store_readings(conn: Connection, rows: Sequence[Attributed]) -> list[Fate]:
+    """Store each reading once and say what became of each row, in the order given.
+
+    A row that PostgreSQL cannot take (`poison`) costs no other row: the batch is then tried row by row.
+    """
+    firsts: dict[UUID, Attributed] = {}
+    for row in rows:
+        firsts.setdefault(row.reading.reading_id, row)
+    fates = _store_or_single_out(conn, sorted(firsts.values(), key=lambda row: row.key))
+    return [_fate(row, firsts[row.reading.reading_id], fates) for row in rows]
+
+
+def _fate(row: Attributed, first: Attributed, fates: Mapping[UUID, Fate]) -> Fate:
+    fate = fates[row.reading.reading_id]
+    if row is first or fate is Fate.POISON:
+        return fate
+    return Fate.REPEATED if row.content_hash == first.content_hash and fate is not Fate.COLLISION else Fate.COLLISION
+
+
+_POISON: Final = (psycopg.DataError, psycopg.IntegrityError, UnicodeEncodeError)
+
+
+def _store_or_single_out(conn: Connection, rows: Sequence[Attributed]) -> dict[UUID, Fate]:
+    if not rows:
+        return {}
+    try:
+        with conn.transaction():
+            return _store(conn, rows)
+    except _POISON:
+        if len(rows) == 1:
+            return {rows[0].reading.reading_id: Fate.POISON}
+    fates: dict[UUID, Fate] = {}
+    for row in rows:
+        fates |= _store_or_single_out(conn, [row])
+    return fates
+
+
+def _store(conn: Connection, rows: Sequence[Attributed]) -> dict[UUID, Fate]:
+    hashes = {row.reading.reading_id: row.content_hash for row in rows}
+    claim = {
+        "reading_id": list(hashes),
+        "content_hash": list(hashes.values()),
+        "gateway_id": [row.reading.gateway_id for row in rows],
+    }
+    new = {found[0] for found in conn.execute(SQL["claim"], claim)}
+    stored = _insert(conn, [row for row in rows if row.reading.reading_id in new])
+    old = [reading_id for reading_id in hashes if reading_id not in new]
+    known: dict[UUID, bytes] = dict(conn.execute(SQL["known_content"], {"reading_id": old}).fetchall()) if old else {}
+    fates = {reading_id: Fate.STORED if reading_id in stored else Fate.REPEATED for reading_id in new}
+    for reading_id in old:
+        fates[reading_id] = Fate.REPEATED if known[reading_id] == hashes[reading_id] else Fate.COLLISION
+    return fates
+
+
+def _insert(conn: Connection, rows: Sequence[Attributed]) -> set[UUID]:
+    if not rows:
+        return set()
+    columns = [_columns(row) for row in rows]
+    stored = conn.execute(SQL["insert_readings"], {name: [each[name] for each in columns] for name in columns[0]})
+    raw = {
+        "reading_id": [row.reading.reading_id for row in rows],
+        "raw": [row.reading.raw for row in rows],
+        "context_raw": [row.reading.context_raw for row in rows],
+        "sent": [row.sent.decode() for row in rows],
+    }
+    found = {each[0] for each in stored}
+    conn.execute(SQL["insert_raw"], raw)
+    return found
+
+
+def _columns(row: Attributed) -> dict[str, Any]:
+    reading, measured = row.reading, row.reading.measurement
+    pressure = measured if isinstance(measured, BloodPressure) else None
+    glucose = measured if isinstance(measured, Glucose) else None
+    return {
+        "patient_id": row.patient_id,
+        "kind": kind_of(measured),
+        "measured_at": reading.measured_at,
+        "reading_id": reading.reading_id,
+        "gateway_id": reading.gateway_id,
+        "meter_id": reading.meter_id,
+        "user_slot": reading.user_slot,
+        "systolic_mmhg": pressure and pressure.systolic_mmhg,
+        "diastolic_mmhg": pressure and pressure.diastolic_mmhg,
+        "mean_mmhg": pressure and pressure.mean_mmhg,
+        "pulse_bpm": pressure and pressure.pulse_bpm,
+        "glucose_mmol_l": glucose and glucose.glucose_mmol_l,
+        "glucose_mg_dl": glucose and glucose.glucose_mg_dl,
+        "glucose_censored": glucose and glucose.censored,
+        "meal": glucose and glucose.meal,
+        "unit_sent": measured.unit_sent,
+        "meter_status": measured.status,
+        "quality": row.quality.value,
+        "quality_reasons": ",".join(row.quality_reasons),
+        "time_quality": reading.time_quality.value,
+        "meter_time": reading.meter_time,
+        "clock_offset_s": reading.clock_offset_s,
+        "zone": reading.zone,
+        "received_at": reading.received_at,
+        "decoder": reading.decoder,
+    }
+
+
+def detain(conn: Connection, rows: Sequence[Detained]) -> set[bytes]:
+    """Put rows into quarantine; returns the fingerprints of those that were not there yet."""
+    if not rows:
+        return set()
+    names = Detained.__slots__
+    columns = {name: [getattr(row, name) for row in rows] for name in names}
+    return {bytes(found[0]) for found in conn.execute(SQL["quarantine"], columns)}
+
+
+def suspend_impostors(conn: Connection, gateway_ids: Collection[str]) -> tuple[str, ...]:
+    """Suspend those which have spoken too often in another gateway's name; returns which."""
+    wanted = {"gateway_ids": sorted(gateway_ids), "messages": WRONG_GATEWAY_MESSAGES}
+    return tuple(found[0] for found in conn.execute(SQL["suspend_impostors"], wanted))
+
+
+def mark_due(conn: Connection, since: Mapping[int, datetime], *, quiet: bool) -> None:
+    """These patients are to be judged from these instants on; rings the judges when the transaction commits."""
+    if not since:
+        return
+    conn.execute(SQL["mark_due"], {"patient_id": list(since), "since": list(since.values()), "quiet": quiet})
+    conn.execute(SQL["ring"])
+
+
+def count(conn: Connection, accounts: Sequence[tuple[str, int, int, int, int]]) -> None:
+    """Add `(gateway_id, received, stored, repeated, quarantined)` to the counters."""
+    names = ("gateway_id", "received", "stored", "repeated", "quarantined")
+    conn.execute(SQL["account"], dict(zip(names, map(list, zip(*accounts, strict=True)), strict=True)))
+
+
+def advance(conn: Connection, committed: Mapping[tuple[str, str], Collection[int]]) -> dict[tuple[str, str], int]:
+    """Note the seqs committed of each `(gateway_id, epoch)`; returns up to which all of it are."""
+    if not committed:
+        return {}
+    gateway_ids, epochs = zip(*committed, strict=True)
+    columns = {
+        "gateway_id": list(gateway_ids),
+        "epoch": list(epochs),
+        "seen": [_multirange(seqs) for seqs in committed.values()],
+    }
+    return {(gateway_id, epoch): upto for gateway_id, epoch, upto in conn.execute(SQL["progress"], columns)}
+
+
+def _multirange(seqs: Collection[int]) -> str:
+    return "{" + ",".join(f"[{seq},{seq}]" for seq in sorted(seqs)) + "}"
+
+
+def note_heard(conn: Connection, gateway_ids: Collection[str]) -> None:
+    conn.execute(SQL["heard"], {"gateway_ids": sorted(gateway_ids)})
+
+
+def note_status(conn: Connection, gateway_id: str, status: str, *, is_alive: bool) -> None:
+    """Keep the latest status of a gateway, JSON text; what PostgreSQL's JSON cannot hold (NUL, half a character) is passed over."""
+    try:
+        with conn.transaction():
+            conn.execute(SQL["status"], {"gateway_id": gateway_id, "status": status, "is_alive": is_alive})
+    except _POISON:
+        log.warning("status_not_kept", gateway_id=gateway_id)
+
+
+def check_accounts(conn: Connection, *, count_rows: bool = True) -> tuple[Account, ...]:
+    """The gateways whose accounts do not balance: none, or there is a bug. Without `count_rows` only the sums are checked."""
+    with conn.cursor(row_factory=class_row(Account)) as cursor:
+        found = cursor.execute(SQL["accounts" if count_rows else "sums"]).fetchall()
+    return tuple(account for account in found if not account.is_balanced)

@@ -1,0 +1,134 @@
+-- name: gateways
+-- The state of each gateway that is enrolled, and the instant by which all of this transaction is dated.
+select g.gateway_id, g.state from gateway g where g.gateway_id = any(%(gateway_ids)s);
+
+-- name: now
+select now();
+
+-- name: bindings
+-- Every binding that these meters ever had, with what bounds a believable time.
+select b.meter_id, b.user_slot, b.gateway_id, b.patient_id, b.valid_from, b.valid_to, p.enrolled_on
+from meter_binding b join patient p using (patient_id)
+where b.meter_id = any(%(meter_ids)s)
+order by b.valid_from, b.binding_id;
+
+-- name: make_room
+-- Before anything else is locked, so that attaching a partition cannot meet another batch in a deadlock.
+select reading_make_room(at) from unnest(%(months)s::timestamptz[]) as at;
+
+-- name: claim
+-- Decides repeats, alone. Sorted, so that two batches wait for each other in one order only.
+insert into reading_seen (reading_id, content_hash, gateway_id)
+select reading_id, content_hash, gateway_id
+from unnest(%(reading_id)s::uuid[], %(content_hash)s::bytea[], %(gateway_id)s::text[])
+     as t (reading_id, content_hash, gateway_id)
+order by reading_id
+on conflict do nothing
+returning reading_id;
+
+-- name: known_content
+select reading_id, content_hash from reading_seen where reading_id = any(%(reading_id)s::uuid[]);
+
+-- name: insert_readings
+-- Rows come sorted by key. Never COPY, which cannot say `on conflict`.
+insert into reading (patient_id, kind, measured_at, reading_id, gateway_id, meter_id, user_slot, systolic_mmhg,
+                     diastolic_mmhg, mean_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal,
+                     unit_sent, meter_status, quality, quality_reasons, time_quality, meter_time, clock_offset_s, zone,
+                     received_at, decoder)
+select patient_id, kind, measured_at, reading_id, gateway_id, meter_id, user_slot, systolic_mmhg, diastolic_mmhg,
+       mean_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, unit_sent, meter_status, quality,
+       coalesce(string_to_array(nullif(quality_reasons, ''), ','), '{}'), time_quality, meter_time, clock_offset_s, zone, received_at,
+       decoder
+from unnest(%(patient_id)s::bigint[], %(kind)s::text[], %(measured_at)s::timestamptz[], %(reading_id)s::uuid[],
+            %(gateway_id)s::text[], %(meter_id)s::text[], %(user_slot)s::smallint[], %(systolic_mmhg)s::float8[],
+            %(diastolic_mmhg)s::float8[], %(mean_mmhg)s::float8[], %(pulse_bpm)s::float8[], %(glucose_mmol_l)s::float8[],
+            %(glucose_mg_dl)s::float8[], %(glucose_censored)s::text[], %(meal)s::text[], %(unit_sent)s::text[],
+            %(meter_status)s::int[], %(quality)s::text[], %(quality_reasons)s::text[], %(time_quality)s::text[],
+            %(meter_time)s::text[], %(clock_offset_s)s::float8[], %(zone)s::text[], %(received_at)s::timestamptz[],
+            %(decoder)s::text[])
+     as t (patient_id, kind, measured_at, reading_id, gateway_id, meter_id, user_slot, systolic_mmhg, diastolic_mmhg,
+           mean_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, unit_sent, meter_status, quality,
+           quality_reasons, time_quality, meter_time, clock_offset_s, zone, received_at, decoder)
+on conflict do nothing
+returning reading_id;
+
+-- name: insert_raw
+insert into reading_raw (reading_id, raw, context_raw, sent)
+select reading_id, raw, context_raw, sent::jsonb
+from unnest(%(reading_id)s::uuid[], %(raw)s::bytea[], %(context_raw)s::bytea[], %(sent)s::text[])
+     as t (reading_id, raw, context_raw, sent)
+on conflict do nothing;
+
+-- name: quarantine
+-- What was already put away with the same reason is not put away twice; returned are the new ones.
+insert into quarantine (gateway_id, reason, detail, epoch, seq, meter_id, user_slot, raw, fingerprint)
+select gateway_id, reason, detail, epoch, seq, meter_id, user_slot, raw, fingerprint
+from unnest(%(gateway_id)s::text[], %(reason)s::text[], %(detail)s::text[], %(epoch)s::text[], %(seq)s::bigint[],
+            %(meter_id)s::text[], %(user_slot)s::smallint[], %(raw)s::bytea[], %(fingerprint)s::bytea[])
+     as t (gateway_id, reason, detail, epoch, seq, meter_id, user_slot, raw, fingerprint)
+order by gateway_id, fingerprint
+on conflict (gateway_id, fingerprint) do nothing
+returning fingerprint;
+
+-- name: suspend_impostors
+-- Three messages in the name of another gateway: its rows stay with it until a person has looked.
+update gateway g set state = 'suspended'
+where g.gateway_id = any(%(gateway_ids)s) and g.state = 'active'
+  and (select count(distinct detail) from quarantine q
+       where q.gateway_id = g.gateway_id and q.reason = 'wrong_gateway' and q.resolved_at is null) >= %(messages)s
+returning g.gateway_id;
+
+-- name: mark_due
+insert into due (patient_id, due_at, since, reason, quiet)
+select patient_id, now(), since, 'reading', %(quiet)s
+from unnest(%(patient_id)s::bigint[], %(since)s::timestamptz[]) as t (patient_id, since)
+order by patient_id;
+
+-- name: ring
+select pg_notify('due', '');
+
+-- name: account
+insert into gateway_account as a (gateway_id, received, stored, repeated, quarantined)
+select gateway_id, received, stored, repeated, quarantined
+from unnest(%(gateway_id)s::text[], %(received)s::bigint[], %(stored)s::bigint[], %(repeated)s::bigint[],
+            %(quarantined)s::bigint[]) as t (gateway_id, received, stored, repeated, quarantined)
+order by gateway_id
+on conflict (gateway_id) do update
+set received = a.received + excluded.received, stored = a.stored + excluded.stored,
+    repeated = a.repeated + excluded.repeated, quarantined = a.quarantined + excluded.quarantined;
+
+-- name: progress
+-- Adds what was committed of one epoch; answers with the last seq before the first hole (0: the first is missing).
+insert into gateway_progress as p (gateway_id, epoch, seen)
+select gateway_id, epoch, seen::int8multirange
+from unnest(%(gateway_id)s::text[], %(epoch)s::text[], %(seen)s::text[]) as t (gateway_id, epoch, seen)
+order by gateway_id, epoch
+on conflict (gateway_id, epoch) do update set seen = p.seen + excluded.seen, last_at = now()
+returning gateway_id, epoch, coalesce((select upper(r) - 1 from unnest(seen) r where r @> 1::int8), 0);
+
+-- name: heard
+update gateway set last_heard_at = now() where gateway_id = any(%(gateway_ids)s);
+
+-- name: status
+-- What a gateway says of itself; the broker's last will (`offline`) is not a sign of life.
+update gateway
+set last_status = %(status)s::jsonb,
+    last_heard_at = case when %(is_alive)s then now() else last_heard_at end
+where gateway_id = %(gateway_id)s;
+
+-- name: accounts
+-- One statement, one snapshot: what was counted against what lies in the tables.
+select coalesce(a.gateway_id, s.gateway_id, q.gateway_id) as gateway_id,
+       coalesce(a.received, 0) as received, coalesce(a.stored, 0) as stored, coalesce(a.repeated, 0) as repeated,
+       coalesce(a.quarantined, 0) as quarantined,
+       coalesce(s.n, 0) as rows_stored, coalesce(q.n, 0) as rows_quarantined
+from gateway_account a
+full join (select gateway_id, count(*) as n from reading group by gateway_id) s using (gateway_id)
+full join (select gateway_id, count(*) as n from quarantine group by gateway_id) q
+       on q.gateway_id = coalesce(a.gateway_id, s.gateway_id)
+order by 1;
+
+-- name: sums
+-- The arithmetic alone: cheap enough for every minute, however many readings there are.
+select gateway_id, received, stored, repeated, quarantined, stored as rows_stored, quarantined as rows_quarantined
+from gateway_account order by 1;
