@@ -1,0 +1,166 @@
+"""The gateway put together: outbox, collector, uplink, pairing agent, clock and watchdog, each a named task.
+
+Nothing here ends because a part of the world is away: no bus, no adapter, no broker, no time are waited for, with a word in the
+log about what to do. It ends when it is cancelled, or for a fault of our own.
+"""
+
+import asyncio
+import errno
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Final, Never
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from gateway import systemd
+from gateway.clock import Clock
+from gateway.collector import Collector
+from gateway.config import Settings
+from gateway.errors import OutboxFullError
+from gateway.outbox import Outbox
+from gateway.readings import settled
+from gateway.uplink import RemoteConfig, Uplink
+from gateway.version import installed_version
+from vitals.gatt.link import Radio
+
+LOOK_AT_CLOCK_S: Final = 5.0
+UPKEEP_S: Final = 3600.0
+STALLED_S: Final = 400.0
+"""A part that has not come round for so long hangs: longer than the longest session, and systemd restarts us."""
+SETTLE_AT_A_TIME: Final = 100
+_ZONE: Final = "zone"
+
+_log = structlog.get_logger(__name__)
+
+
+async def run_gateway(settings: Settings, *, radio: Radio | None = None, clock: Clock | None = None) -> None:
+    """Run until cancelled. Without `radio`, the adapter of this machine through BlueZ, and our own pairing agent there.
+
+    Raises `OutboxBusyError` or `OutboxVersionError` at once if the outbox cannot be used.
+    """
+    clock = clock or Clock()
+    with Outbox(settings.outbox, now=clock.now()) as outbox:
+        await _Gateway(settings, outbox, clock).run(radio)
+
+
+class _Gateway:
+    def __init__(self, settings: Settings, outbox: Outbox, clock: Clock) -> None:
+        self._settings, self._outbox, self._clock = settings, outbox, clock
+        self._zone = ZoneInfo(outbox.setting(_ZONE) or settings.zone)
+        self._collector: Collector | None = None
+        self._uplink = Uplink(
+            settings=settings, outbox=outbox, clock=clock, describe=self._describe, on_config=self._take_config
+        )
+
+    async def run(self, radio: Radio | None) -> None:
+        _log.info(
+            "gateway_started", gateway_id=self._settings.id, version=installed_version(), epoch=self._outbox.epoch
+        )
+        async with asyncio.TaskGroup() as group:
+            if radio is None:
+                radio = self._bluez_radio(group)
+            collector = self._collector = Collector(
+                radio=radio,
+                outbox=self._outbox,
+                gateway_id=self._settings.id,
+                zone=lambda: self._zone,
+                clock=self._clock,
+                on_kept=self._uplink.wake,
+                workers=self._settings.workers,
+            )
+            group.create_task(collector.run(), name="collector")
+            group.create_task(self._uplink.run(), name="uplink")
+            group.create_task(self._settle_when_believable(collector), name="clock")
+            group.create_task(self._upkeep(), name="upkeep")
+            group.create_task(self._feed_watchdog(collector), name="watchdog")
+            systemd.notify("READY=1")
+
+    def _bluez_radio(self, group: asyncio.TaskGroup) -> Radio:
+        """BlueZ, with the agent that pairs for it. Imported here: a simulated radio needs neither."""
+        from gateway.bleak_radio import BleakRadio
+        from gateway.pairing_agent import PairingAgent
+
+        radio = BleakRadio(adapter=self._settings.adapter)
+        agent = PairingAgent(on_bluez_restart=radio.stack_restarted)
+        group.create_task(agent.run(), name="pairing-agent")
+        return radio
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    async def _settle_when_believable(self, collector: Collector) -> Never:
+        """Correct the readings that wait for a clock, before they are sent."""
+        while True:
+            held = await asyncio.to_thread(self._outbox.held, SETTLE_AT_A_TIME)
+            if held and collector.is_clock_believable():
+                for one in held:
+                    reading = settled(
+                        one,
+                        now=self._clock.now(),
+                        since_boot_s=self._clock.since_boot_s(),
+                        boot_id=self._clock.boot_id(),
+                    )
+                    await asyncio.to_thread(self._outbox.settle, one.seq, reading)
+                    _log.info(
+                        "reading_settled", reading_id=str(reading.reading_id), time_quality=reading.time_quality.value
+                    )
+                self._uplink.wake()
+            if len(held) < SETTLE_AT_A_TIME:
+                await asyncio.sleep(LOOK_AT_CLOCK_S)
+
+    async def _upkeep(self) -> Never:
+        while True:
+            if self._collector is None or await asyncio.to_thread(self._collector.is_clock_believable):
+                with suppress(OutboxFullError):  # it says so itself, and the next hour tries again
+                    await asyncio.to_thread(self._outbox.purge, now=self._clock.now())
+            await asyncio.sleep(UPKEEP_S)
+
+    async def _feed_watchdog(self, collector: Collector) -> Never:
+        period_s = systemd.watchdog_period_s() or 10.0
+        while True:
+            oldest_s = self._clock.since_boot_s() - min(collector.alive_s, self._uplink.alive_s)
+            if oldest_s < STALLED_S:
+                systemd.notify("WATCHDOG=1")
+            else:
+                _log.error("gateway_stalled", gateway_id=self._settings.id, for_s=round(oldest_s))
+            await asyncio.sleep(period_s)
+
+    # -- what others ask -----------------------------------------------------------------------------------------------
+
+    def _describe(self) -> dict[str, Any]:
+        """For the status message; called in a thread."""
+        assert self._collector is not None
+        totals = self._collector.totals
+        return {
+            "version": installed_version(),
+            "at": self._clock.now().isoformat(),
+            "zone": self._zone.key,
+            "clock": "believable" if self._collector.is_clock_believable() else "waiting",
+            "outbox": {"epoch": self._outbox.epoch, **asdict(self._outbox.counts())},
+            "radio": {
+                "scanning": totals.is_scanning,
+                "wrong": totals.wrong_with_radio,
+                "sessions": totals.sessions,
+                "failed_sessions": totals.failed_sessions,
+            },
+            "meters": dict(list(totals.meters.items())[-16:]),
+        }
+
+    def _take_config(self, config: RemoteConfig) -> None:
+        if config.zone is None or config.zone == self._zone.key:
+            return
+        try:
+            zone = ZoneInfo(config.zone)
+        except (OSError, ValueError):
+            _log.warning("config_ignored", why="unknown time zone", zone=config.zone, gateway_id=self._settings.id)
+            return
+        self._outbox.set_setting(_ZONE, config.zone)
+        self._zone = zone
+        _log.info("zone_changed", zone=config.zone, gateway_id=self._settings.id)
+
+
+def advice(e: BaseException) -> str:
+    """What to do about an error that ends the gateway, in one line."""
+    if isinstance(e, OSError) and e.errno in (errno.EACCES, errno.EROFS, errno.ENOSPC):
+        return f"{e}: the folder of the outbox must be writable and have room"
+    return str(e)

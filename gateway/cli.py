@@ -1,0 +1,79 @@
+"""`python -m gateway`: run the box, or look at its outbox. Heavy imports wait until a command needs them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="HomeVigil's box in the home: reads meters over Bluetooth, keeps every reading, sends it to the clinic.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run() -> None:
+    """Read meters and send readings until stopped; settings come from HOMEVIGIL_GATEWAY_… variables."""
+    from gateway.process import run_until_signalled
+
+    raise typer.Exit(run_until_signalled())
+
+
+OutboxPath = Annotated[
+    Path, typer.Option("--path", envvar="HOMEVIGIL_GATEWAY_OUTBOX", help="The outbox file.", show_envvar=True)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+@app.command()
+def outbox(path: OutboxPath, as_json: AsJson = False) -> None:
+    """Count what is kept, waiting, confirmed and refused."""
+    _print(_counts(path), as_json=as_json)
+
+
+@app.command()
+def status(path: OutboxPath, as_json: AsJson = False) -> None:
+    """Whether a gateway runs on this outbox, what waits in it, and whether the clock can be believed."""
+    from gateway.clock import Clock
+    from gateway.file_lock import is_locked
+    from gateway.outbox import read_newest_instant
+
+    counts = _counts(path)
+    believable = Clock().is_believable(read_newest_instant(path))
+    state = {"running": is_locked(path), "clock": "believable" if believable else "waiting", "outbox": counts}
+    _print(state, as_json=as_json)
+
+
+def _counts(path: Path) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from gateway.errors import OutboxVersionError
+    from gateway.outbox import read_counts
+
+    if not path.exists():
+        typer.echo(f"there is no outbox at {path}; the gateway makes it when it first runs", err=True)
+        raise typer.Exit(1)
+    try:
+        return asdict(read_counts(path))
+    except OutboxVersionError as e:
+        typer.echo(str(e), err=True)
+        raise typer.Exit(1) from None
+
+
+def _print(facts: dict[str, Any], *, as_json: bool, indent: str = "") -> None:
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            typer.echo(f"{indent}{name}:")
+            _print(value, as_json=False, indent=indent + "  ")
+        else:
+            typer.echo(f"{indent}{name.replace('_', ' ')}: {value}")
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,334 @@
+"""Drives sessions over links: hears meters, connects, reads, keeps. Decides nothing about a meter's protocol or its time.
+
+A reading is durable in the outbox before its session goes on; a session that breaks leaves what it has kept. A meter that the
+clinic does not know is read too: whose it is, is the server's question.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, Never
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from gateway.backoff import Backoff
+from gateway.clock import Clock
+from gateway.errors import OutboxFullError
+from gateway.outbox import Outbox
+from gateway.outbox_rows import MeterMemory, Unbelieved
+from gateway.readings import to_reading
+from gateway.rota import Rota
+from gateway.sessions import blood_pressure
+from gateway.sessions.commands import (
+    Command,
+    Done,
+    Heard,
+    Keep,
+    Kept,
+    Look,
+    MeterRecord,
+    Read,
+    Reply,
+    Script,
+    SetAside,
+    Subscribe,
+    Value,
+    Wait,
+    Write,
+)
+from gateway.sessions.conversation import Findings, Known, converse
+from gateway.version import installed_version
+from vitals.errors import UnavailableError
+from vitals.gatt import uuids
+from vitals.gatt.link import Advertisement, Link, LinkError, Notified, Radio
+from vitals.reading import kind_of
+
+SESSION_S: Final = 300.0
+"""The longest session: a full glucometer reports a thousand records in about a minute; a stuck link must not hold a worker."""
+LOOK_AROUND_S: Final = 10.0
+"""How often a worker that has nothing to do shows that it is alive."""
+RETRY_SCAN: Final = Backoff(first_s=1.0, longest_s=30.0)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one session brought."""
+
+    new: int = 0
+    repeated: int = 0
+    set_aside: int = 0
+
+
+@dataclass(slots=True)
+class Totals:
+    """Since this process started."""
+
+    sessions: int = 0
+    failed_sessions: int = 0
+    kept: int = 0
+    repeated: int = 0
+    set_aside: int = 0
+    is_scanning: bool = False
+    wrong_with_radio: str | None = None
+    meters: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Collector:
+    """The gateway's Bluetooth side. `on_kept` is called, on the loop, after each new reading."""
+
+    def __init__(
+        self,
+        *,
+        radio: Radio,
+        outbox: Outbox,
+        gateway_id: str,
+        zone: Callable[[], ZoneInfo],
+        clock: Clock,
+        on_kept: Callable[[], None],
+        workers: int = 2,
+    ) -> None:
+        self._radio, self._outbox, self._clock = radio, outbox, clock
+        self._gateway_id, self._zone, self._on_kept = gateway_id, zone, on_kept
+        self._workers = workers
+        self._rota = Rota()
+        self._changed = asyncio.Event()
+        self._decoder = f"homevigil-{installed_version()}"[:32]
+        self.totals = Totals()
+        self.alive_s = clock.since_boot_s()
+
+    async def run(self) -> Never:
+        """Scan and read until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._scan(), name="scan")
+            for nth in range(self._workers):
+                group.create_task(self._work(), name=f"read-{nth + 1}")
+        raise AssertionError("the tasks above never end by themselves")
+
+    # -- hearing -------------------------------------------------------------------------------------------------------
+
+    async def _scan(self) -> Never:
+        failures = 0
+        while True:
+            try:
+                async with self._radio.advertisements() as advertisements:
+                    _log.info("scan_started", gateway_id=self._gateway_id)
+                    self.totals.is_scanning, self.totals.wrong_with_radio, failures = True, None, 0
+                    async for advertisement in advertisements:
+                        self._rota.heard(advertisement, self._clock.since_boot_s())
+                        self._changed.set()
+                failures += 1
+            except (LinkError, UnavailableError) as e:
+                failures += 1
+                self.totals.wrong_with_radio = str(e)
+                _log.warning("scan_failed", gateway_id=self._gateway_id, why=str(e), failures=failures)
+            self.totals.is_scanning = False
+            await asyncio.sleep(RETRY_SCAN.delay_s(failures, random.random()))
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> Never:
+        while True:
+            self.alive_s = self._clock.since_boot_s()
+            self._changed.clear()
+            advertisement = self._rota.next_due(self.alive_s)
+            if advertisement is not None:
+                await self._read_meter(advertisement)
+                continue
+            rest_s = self._rota.wake_in_s(self.alive_s)
+            try:
+                async with asyncio.timeout(LOOK_AROUND_S if rest_s is None else min(rest_s, LOOK_AROUND_S)):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    async def _read_meter(self, advertisement: Advertisement) -> None:
+        meter_id = advertisement.address.upper()
+        log = _log.bind(meter_id=meter_id, gateway_id=self._gateway_id)
+        tally, failed = Tally(), True
+        try:
+            await self._hold_session(advertisement, meter_id, tally)
+            failed = False
+            log.info("session_ended", new=tally.new, repeated=tally.repeated, set_aside=tally.set_aside)
+        except (LinkError, UnavailableError) as e:
+            code = getattr(e, "code", None)
+            log.warning("session_failed", why=str(e), code=code, new=tally.new, repeated=tally.repeated)
+        except TimeoutError:
+            log.warning("session_failed", why=f"not done after {SESSION_S:.0f} s", new=tally.new)
+        finally:
+            self._note_end(advertisement.address, tally, failed=failed)
+
+    def _note_end(self, address: str, tally: Tally, *, failed: bool) -> None:
+        self._rota.ended(
+            address, self._clock.since_boot_s(), failed=failed, new_records=tally.new, fraction=random.random()
+        )
+        totals = self.totals
+        totals.sessions += 1
+        totals.failed_sessions += failed
+        totals.kept += tally.new
+        totals.repeated += tally.repeated
+        totals.set_aside += tally.set_aside
+        self._changed.set()
+
+    async def _hold_session(self, advertisement: Advertisement, meter_id: str, tally: Tally) -> None:
+        memory = await asyncio.to_thread(self._outbox.recall, meter_id)
+        findings = Findings()
+        hands = _Hands(meter_id, self, tally)
+        link: Link | None = None
+        try:
+            async with asyncio.timeout(SESSION_S), self._radio.connect(advertisement) as link:
+                known = Known(
+                    characteristics=link.characteristics,
+                    zone=self._zone(),
+                    highest_sequence=memory.highest_sequence,
+                    about=memory.about,
+                    is_clock_believable=await asyncio.to_thread(self.is_clock_believable),
+                )
+                await drive(converse(known, findings), partial(hands.do, link))
+        finally:
+            if link is not None:
+                await self._take_leftovers(link, findings, hands)
+        await self._remember(memory, findings)
+
+    async def _take_leftovers(self, link: Link, findings: Findings, hands: "_Hands") -> None:
+        """What a cuff sent while we were leaving has been confirmed to it by the stack: it will not send it again."""
+        while True:
+            try:
+                event = await link.event(0)
+            except LinkError:
+                return
+            if not isinstance(event, Notified):
+                return
+            if event.characteristic == uuids.BLOOD_PRESSURE_MEASUREMENT:
+                at = self._clock.now()
+                script = blood_pressure.take(event.value, received_at=at, clock=findings.clock, is_live=False)
+                await drive(script, partial(hands.do, link))
+
+    async def _remember(self, before: MeterMemory, findings: Findings) -> None:
+        highest = before.highest_sequence if findings.highest_sequence is None else findings.highest_sequence
+        memory = MeterMemory(
+            meter_id=before.meter_id,
+            highest_sequence=highest,
+            about=findings.about,
+            battery_percent=findings.battery_percent,
+        )
+        now = self._clock.now()
+        await asyncio.to_thread(self._outbox.remember, memory, now=now)
+        self.totals.meters[before.meter_id] = {
+            "about": findings.about,
+            "battery_percent": findings.battery_percent,
+            "clock": findings.clock_care.value,
+            "read_at": now.isoformat(),
+        }
+
+    # -- keeping -------------------------------------------------------------------------------------------------------
+
+    def is_clock_believable(self) -> bool:
+        return self._clock.is_believable(self._outbox.newest_instant())
+
+    async def keep(self, meter_id: str, record: MeterRecord, tally: Tally) -> bool:
+        """Make the record durable; whether it is new. Raises `OutboxFullError`."""
+        is_new = await asyncio.to_thread(self._keep, meter_id, record)
+        if is_new:
+            tally.new += 1
+            self._on_kept()
+        else:
+            tally.repeated += 1
+        return is_new
+
+    def _keep(self, meter_id: str, record: MeterRecord) -> bool:
+        reading = to_reading(
+            record, meter_id=meter_id, gateway_id=self._gateway_id, zone=self._zone(), decoder=self._decoder
+        )
+        unbelieved = None if self.is_clock_believable() else self._unbelieved(record)
+        log = _log.bind(reading_id=str(reading.reading_id), meter_id=meter_id, gateway_id=self._gateway_id)
+        try:
+            seq = self._outbox.keep(reading, unbelieved=unbelieved)
+        except OutboxFullError as e:
+            log.error("reading_refused", why=str(e))  # noqa: TRY400 # no traceback: its locals would say the value
+            raise
+        if seq is None:
+            log.info("reading_repeated")
+        else:
+            kind, time_quality = kind_of(record.measurement), reading.time_quality.value
+            log.info("reading_kept", seq=seq, kind=kind, time_quality=time_quality, held=unbelieved is not None)
+        return seq is not None
+
+    def _unbelieved(self, record: MeterRecord) -> Unbelieved:
+        ago_s = (self._clock.now() - record.evidence.received_at).total_seconds()
+        return Unbelieved(
+            boot_id=self._clock.boot_id(),
+            since_boot_s=self._clock.since_boot_s() - ago_s,
+            evidence=record.evidence,
+        )
+
+    async def set_aside(self, meter_id: str, frame: SetAside, tally: Tally) -> None:
+        """Keep a frame that is no record."""
+        tally.set_aside += 1
+        _log.warning("frame_set_aside", meter_id=meter_id, characteristic=frame.characteristic, reason=frame.reason)
+        await asyncio.to_thread(
+            self._outbox.set_aside,
+            reason=frame.reason,
+            detail=frame.detail,
+            meter_id=meter_id,
+            characteristic=frame.characteristic,
+            raw=frame.raw,
+            now=self._clock.now(),
+        )
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+
+async def drive(script: Script[None], do: Callable[[Command], Awaitable[Reply]]) -> None:
+    """Run a session: each command is done, its reply sent back, a `LinkError` thrown in."""
+    step: Callable[[], Command] = partial(next, script)
+    while True:
+        try:
+            command = step()
+        except StopIteration:
+            return
+        try:
+            reply = await do(command)
+        except LinkError as e:
+            step = partial(script.throw, e)
+        else:
+            step = partial(script.send, reply)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hands:
+    """Does a session's commands for one meter."""
+
+    meter_id: str
+    collector: Collector
+    tally: Tally
+
+    async def do(self, link: Link, command: Command) -> Reply:
+        match command:
+            case Read(characteristic=characteristic):
+                value = await link.read(characteristic)
+                return Value(value=value, at=self._now())
+            case Write(characteristic=characteristic, value=value):
+                await link.write(characteristic, value)
+            case Subscribe(characteristic=characteristic):
+                await link.subscribe(characteristic)
+            case Wait(timeout_s=timeout_s):
+                event = await link.event(timeout_s)
+                return Heard(event=event, at=self._now())
+            case Keep(record=record):
+                return Kept(is_new=await self.collector.keep(self.meter_id, record, self.tally))
+            case SetAside():
+                await self.collector.set_aside(self.meter_id, command, self.tally)
+            case Look():
+                pass
+        return Done(at=self._now())
+
+    def _now(self) -> datetime:
+        return self.collector.clock.now()

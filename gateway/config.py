@@ -1,0 +1,69 @@
+"""The gateway's settings, from the environment (`HOMEVIGIL_GATEWAY_…`), checked before anything starts."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Final, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.errors import SettingsError
+
+PREFIX: Final = "HOMEVIGIL_GATEWAY_"
+
+
+class Settings(BaseSettings):
+    """One home's gateway. Times are local to `zone`; nothing here names a patient."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", strict=True, frozen=True, allow_inf_nan=False, env_parse_none_str=""
+    )
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$")]
+    """The name under which the clinic has enrolled this gateway; it is on every topic."""
+    zone: str
+    """The IANA time zone of the home, such as Asia/Shanghai."""
+    outbox: Annotated[Path, Field(strict=False)]
+    """The SQLite file in which readings are kept; on a disk that survives a power cut."""
+    mqtt_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    mqtt_port: Annotated[int, Field(strict=False, ge=1, le=65535)] = 1883
+    mqtt_username: str | None = None
+    mqtt_password: Annotated[SecretStr | None, Field(strict=False)] = None
+    mqtt_ca_file: Annotated[Path | None, Field(strict=False)] = None
+    """Given: the connection is TLS and the broker's certificate must be signed by one of these."""
+    mqtt_cert_file: Annotated[Path | None, Field(strict=False)] = None
+    mqtt_key_file: Annotated[Path | None, Field(strict=False)] = None
+    adapter: Annotated[str, Field(pattern=r"^hci\d{1,2}$")] = "hci0"
+    workers: Annotated[int, Field(strict=False, ge=1, le=3)] = 2
+    """How many meters are read at the same time; a small adapter holds few links."""
+
+    @field_validator("zone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (OSError, ValueError) as e:
+            raise ValueError(f"{zone!r} is not an IANA time zone; write it like Asia/Shanghai") from e
+        return zone
+
+    @model_validator(mode="after")
+    def _certificate_comes_with_its_key(self) -> Self:
+        if (self.mqtt_cert_file is None) != (self.mqtt_key_file is None):
+            raise ValueError(f"give {PREFIX}MQTT_CERT_FILE and {PREFIX}MQTT_KEY_FILE together, or neither")
+        if self.mqtt_cert_file is not None and self.mqtt_ca_file is None:
+            raise ValueError(f"a client certificate needs {PREFIX}MQTT_CA_FILE too")
+        return self
+
+
+def load_settings() -> Settings:
+    """The settings in the environment; raises `SettingsError` that names each variable and what is wrong with it."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    try:
+        return Settings()  # type: ignore[call-arg]  # the environment gives them
+    except ValidationError as e:
+        lines = (f"{PREFIX}{'_'.join(map(str, p['loc'])).upper()}: {p['msg']}" for p in e.errors(include_input=False))
+        raise SettingsError("; ".join(lines)) from e

@@ -1,0 +1,59 @@
+"""What goes into the outbox and comes out of it, besides readings; no SQLite here."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from gateway.timing import Evidence
+from vitals.reading import Reading
+
+
+class Unbelieved(Struct, frozen=True, kw_only=True):
+    """Kept beside a reading taken while the gateway's clock could not be believed: enough to place it later.
+
+    `since_boot_s` is the moment of receipt in seconds of the boot `boot_id`.
+    """
+
+    boot_id: str
+    since_boot_s: float
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldReading:
+    """A reading that waits for a clock."""
+
+    seq: int
+    reading: Reading
+    unbelieved: Unbelieved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterMemory:
+    """What is remembered of one meter between sessions. `about`: manufacturer, model, serial, firmware, as it says itself."""
+
+    meter_id: str
+    highest_sequence: int | None = None
+    about: dict[str, str] = field(default_factory=dict)
+    battery_percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """kept = unconfirmed + confirmed + rejected; `held` are those of the unconfirmed that wait for a clock."""
+
+    kept: int
+    unconfirmed: int
+    held: int
+    confirmed: int
+    rejected: int
+    quarantined: int
+    ignored_receipts: int
+    disk_is_full: bool
+
+
+def instant_text(instant: datetime) -> str:
+    """ISO 8601 in UTC with microseconds, so that text order is time order."""
+    assert instant.tzinfo is not None, instant
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")

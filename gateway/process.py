@@ -1,0 +1,44 @@
+"""The gateway as a process of its own: settings, log, signals, exit code."""
+
+import asyncio
+import signal
+
+import structlog
+
+from gateway import log, systemd
+from gateway.app import advice, run_gateway
+from gateway.config import Settings, load_settings
+from gateway.errors import OutboxBusyError, OutboxVersionError, SettingsError
+
+_log = structlog.get_logger(__name__)
+
+WRONG_SETTINGS = 2
+OUTBOX_UNUSABLE = 3
+
+
+def run_until_signalled() -> int:
+    """Run until SIGINT or SIGTERM; the exit code (0: told to stop)."""
+    log.configure()
+    try:
+        settings = load_settings()
+    except SettingsError as e:
+        _log.error("settings_wrong", why=str(e))  # the message says it all
+        return WRONG_SETTINGS
+    try:
+        asyncio.run(_run(settings))
+    except (OutboxBusyError, OutboxVersionError, OSError) as e:
+        _log.error("gateway_cannot_start", gateway_id=settings.id, why=advice(e))
+        return OUTBOX_UNUSABLE
+    return 0
+
+
+async def _run(settings: Settings) -> None:
+    gateway = asyncio.create_task(run_gateway(settings), name="gateway")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, gateway.cancel)
+    try:
+        await gateway
+    except asyncio.CancelledError:
+        systemd.notify("STOPPING=1")
+        _log.info("gateway_stopped", gateway_id=settings.id)

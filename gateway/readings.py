@@ -1,0 +1,67 @@
+"""From a meter's record to a reading: identity, time, provenance. Pure; the collector keeps what this makes.
+
+And the second look at readings taken while our own clock could not be believed: once it can, and in the same boot, they are
+placed again with exactly the correction of the clock. Of an earlier boot nothing is known but what the meter said: they go
+out as orphans, which people see and rules do not judge.
+"""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
+
+from gateway.outbox_rows import HeldReading
+from gateway.sessions.commands import MeterRecord
+from gateway.timing import as_orphan, place
+from vitals.identity import reading_id
+from vitals.reading import Reading, kind_of
+
+
+def to_reading(record: MeterRecord, *, meter_id: str, gateway_id: str, zone: ZoneInfo, decoder: str) -> Reading:
+    """`record` of `meter_id` as a reading, its time by the table of `gateway.timing`."""
+    placed = place(record.evidence, zone)
+    return Reading(
+        reading_id=reading_id(
+            meter_id=meter_id,
+            kind=kind_of(record.measurement),
+            raw=record.raw,
+            user_slot=record.user_slot,
+            sequence=record.sequence,
+            meter_time=record.meter_time,
+            first_kept_at=record.evidence.received_at,
+        ),
+        gateway_id=gateway_id,
+        meter_id=meter_id,
+        user_slot=record.user_slot,
+        measurement=record.measurement,
+        measured_at=placed.measured_at,
+        meter_time=record.meter_time,
+        received_at=record.evidence.received_at,
+        time_quality=placed.time_quality,
+        clock_offset_s=record.evidence.clock_offset_s(zone),
+        zone=zone.key,
+        characteristic=record.characteristic,
+        raw=record.raw,
+        context_raw=record.context_raw,
+        decoder=decoder,
+    )
+
+
+def settled(held: HeldReading, *, now: datetime, since_boot_s: float, boot_id: str) -> Reading:
+    """The held reading with the best time that can be given now that `now` can be believed. Its id stays."""
+    reading, zone = held.reading, ZoneInfo(held.reading.zone)
+    evidence = held.unbelieved.evidence
+    if held.unbelieved.boot_id == boot_id:
+        received_at = now - timedelta(seconds=since_boot_s - held.unbelieved.since_boot_s)
+        evidence = evidence.shifted(received_at - evidence.received_at)
+        placed, offset_s = place(evidence, zone), evidence.clock_offset_s(zone)
+    else:
+        evidence = evidence.shifted(now - evidence.received_at)  # the first instant at which it can be dated at all
+        placed, offset_s = as_orphan(evidence, zone), None
+    return replace(
+        reading,
+        measured_at=placed.measured_at,
+        time_quality=placed.time_quality,
+        received_at=evidence.received_at,
+        clock_offset_s=offset_s,
+    )

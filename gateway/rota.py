@@ -1,0 +1,94 @@
+"""Which meter to read next, and which to leave in peace. Pure: the caller tells what happened and when.
+
+An advertisement is a chance, not a presence: it grows stale within seconds, and a Bluetooth stack reports property changes as
+if they were advertisements. So a meter that has just been left is not heard for a moment, one that had nothing new is asked
+less and less often, and one that fails waits longer each time.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.backoff import Backoff
+from vitals.gatt.link import Advertisement
+
+STALE_S: Final = 15.0
+"""A meter not heard for so long has probably gone to sleep again."""
+SETTLE_S: Final = 1.0
+"""After a session the stack still reports changes of the meter (disconnected, services gone)."""
+AFTER_RECORDS_S: Final = 1.0
+"""A second measurement of the same sitting comes within a minute or two and must be live."""
+AFTER_NOTHING: Final = Backoff(first_s=5.0, longest_s=30.0)
+"""A meter that advertises without anything new: its battery is worth more than our curiosity."""
+AFTER_FAILURE: Final = Backoff(first_s=2.0, longest_s=60.0)
+MAX_METERS: Final = 64
+"""Meters followed at a time; a home has a few. Beyond it the one heard longest ago is forgotten."""
+
+
+@dataclass(slots=True)
+class _Meter:
+    advertisement: Advertisement
+    heard_s: float
+    is_waiting: bool = True
+    is_busy: bool = False
+    deaf_until_s: float = 0.0
+    rest_until_s: float = 0.0
+    failures: int = 0
+    empty_sessions: int = 0
+
+
+class Rota:
+    """The meters in the air. Times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self._meters: dict[str, _Meter] = {}
+
+    def heard(self, advertisement: Advertisement, now_s: float) -> None:
+        """A meter advertises; whether and when to read it is decided here."""
+        meter = self._meters.get(advertisement.address)
+        if meter is None:
+            self._make_room()
+            self._meters[advertisement.address] = _Meter(advertisement, now_s)
+            return
+        if meter.is_busy or now_s < meter.deaf_until_s:
+            return
+        meter.advertisement, meter.heard_s, meter.is_waiting = advertisement, now_s, True
+
+    def next_due(self, now_s: float) -> Advertisement | None:
+        """The meter to read now, longest waiting first; it is busy until `ended`."""
+        due = [m for m in self._meters.values() if m.is_waiting and not m.is_busy and m.rest_until_s <= now_s]
+        for meter in sorted(due, key=lambda m: m.heard_s):
+            meter.is_waiting = False
+            if now_s - meter.heard_s <= STALE_S:
+                meter.is_busy = True
+                return meter.advertisement
+        return None
+
+    def ended(self, address: str, now_s: float, *, failed: bool, new_records: int, fraction: float = 1.0) -> None:
+        """The session with this meter is over; `fraction` in [0, 1] spreads the rest after a failure."""
+        meter = self._meters[address]
+        assert meter.is_busy, address
+        meter.is_busy = False
+        meter.deaf_until_s = now_s + SETTLE_S
+        meter.failures = meter.failures + 1 if failed else 0
+        meter.empty_sessions = 0 if failed or new_records else meter.empty_sessions + 1
+        if failed:
+            rest_s = AFTER_FAILURE.delay_s(meter.failures, fraction)
+        elif new_records:
+            rest_s = AFTER_RECORDS_S
+        else:
+            rest_s = AFTER_NOTHING.delay_s(meter.empty_sessions)
+        meter.rest_until_s = now_s + rest_s
+
+    def wake_in_s(self, now_s: float) -> float | None:
+        """Seconds until a waiting meter has rested; None if nobody waits."""
+        rests = [m.rest_until_s - now_s for m in self._meters.values() if m.is_waiting and not m.is_busy]
+        return max(0.0, min(rests)) if rests else None
+
+    def failures(self, address: str) -> int:
+        """Failed sessions in a row."""
+        return self._meters[address].failures
+
+    def _make_room(self) -> None:
+        idle = [(meter.heard_s, address) for address, meter in self._meters.items() if not meter.is_busy]
+        if len(self._meters) >= MAX_METERS and idle:
+            del self._meters[min(idle)[1]]

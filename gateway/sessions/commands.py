@@ -1,0 +1,161 @@
+"""The words between a session (pure) and its driver (`gateway.collector`).
+
+The driver answers each command with its reply, or throws `LinkError` into the session where the link or the meter refuses.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from gateway.timing import Evidence
+from vitals.gatt.link import Disconnected, Notified
+from vitals.reading import Measurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterRecord:
+    """A decoded record with the bytes it came in; everything that a reading needs and that only the meter knows.
+
+    `meter_time` is the meter's own time as sent (identity, never corrected); `evidence` is for placing it.
+    """
+
+    characteristic: str
+    raw: bytes
+    measurement: Measurement
+    evidence: Evidence
+    context_raw: bytes | None = None
+    user_slot: int | None = None
+    sequence: int | None = None
+    meter_time: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """Answered by `Value`."""
+
+    characteristic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """With response; answered by `Done`."""
+
+    characteristic: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """Notifications or indications, whichever there are; answered by `Done`."""
+
+    characteristic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What time is it? Answered by `Done`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """The next thing that the meter does; answered by `Heard`."""
+
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Make the record durable in the outbox, then answer `Kept`."""
+
+    record: MeterRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """Keep a frame that is no record, with the reason; answered by `Done`."""
+
+    characteristic: str
+    raw: bytes
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """What was read, and when it came."""
+
+    value: bytes
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """It is done, at this instant."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What the meter did, and when; `event` is None when the time passed in silence."""
+
+    event: Notified | Disconnected | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The record is durable; `is_new` is False if the same one had been kept before."""
+
+    is_new: bool
+
+
+Command = Read | Write | Subscribe | Look | Wait | Keep | SetAside
+Reply = Value | Done | Heard | Kept
+
+T = TypeVar("T")
+Script = Generator[Command, Reply, T]
+"""A session or a part of one, with what it returns."""
+
+
+def read(characteristic: str) -> Script[Value]:
+    reply = yield Read(characteristic=characteristic)
+    assert isinstance(reply, Value), reply
+    return reply
+
+
+def write(characteristic: str, value: bytes) -> Script[Done]:
+    reply = yield Write(characteristic=characteristic, value=value)
+    assert isinstance(reply, Done), reply
+    return reply
+
+
+def subscribe(characteristic: str) -> Script[Done]:
+    reply = yield Subscribe(characteristic=characteristic)
+    assert isinstance(reply, Done), reply
+    return reply
+
+
+def look() -> Script[Done]:
+    reply = yield Look()
+    assert isinstance(reply, Done), reply
+    return reply
+
+
+def wait(timeout_s: float) -> Script[Heard]:
+    reply = yield Wait(timeout_s=timeout_s)
+    assert isinstance(reply, Heard), reply
+    return reply
+
+
+def keep(record: MeterRecord) -> Script[Kept]:
+    reply = yield Keep(record=record)
+    assert isinstance(reply, Kept), reply
+    return reply
+
+
+def set_aside(characteristic: str, raw: bytes, reason: str, detail: str) -> Script[Done]:
+    reply = yield SetAside(characteristic=characteristic, raw=raw, reason=reason, detail=detail)
+    assert isinstance(reply, Done), reply
+    return reply
