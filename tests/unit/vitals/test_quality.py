@@ -1,0 +1,132 @@
+"""The absolute marks: rows 2 to 5 of the bad-input table, and what is not bad input."""
+
+from typing import Any
+
+import pytest
+
+from vitals.quality import Quality, grade
+from vitals.reading import BloodPressure, Glucose
+
+
+def bp(systolic: float | None = 120.0, diastolic: float | None = 80.0, **other: Any) -> BloodPressure:
+    return BloodPressure(systolic_mmhg=systolic, diastolic_mmhg=diastolic, **({"unit_sent": "mmHg"} | other))
+
+
+def sugar(mmol_l: float | None = 6.0, **other: Any) -> Glucose:
+    mg_dl = None if mmol_l is None else mmol_l * 18.0182
+    return Glucose(sequence=1, glucose_mmol_l=mmol_l, glucose_mg_dl=mg_dl, **other)
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        bp(),
+        bp(250.0, 130.0),  # a plausible extreme is a critical value, not bad input
+        bp(40.1, 20.0),
+        bp(300.0, 200.0),
+        bp(pulse_bpm=20.0),
+        bp(pulse_bpm=250.0),
+        bp(mean_mmhg=None, pulse_bpm=None),
+        bp(status=0),
+        bp(status=0xFFC0),
+        sugar(0.6),
+        sugar(50.0),
+        sugar(2.1),
+        sugar(status=0x0001),  # battery low
+        sugar(status=0x0800),  # its clock failed, not its strip
+        sugar(sample_type="capillary_plasma", sample_location="finger"),
+    ],
+)
+def test_a_possible_value_is_accepted(measured: BloodPressure | Glucose) -> None:
+    assert grade(measured) == (Quality.ACCEPTED, ())
+
+
+@pytest.mark.parametrize("measured", [bp(None, None), bp(156.0, None), bp(None, 80.0), sugar(None)])
+def test_a_value_that_the_meter_lacks_is_a_failed_measurement(measured: BloodPressure | Glucose) -> None:
+    assert grade(measured) == (Quality.INVALID, ("value_special",))
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        bp(80.0, 80.0),
+        bp(80.0, 120.0),
+        bp(301.0, 100.0),
+        bp(250.0, 201.0),
+        bp(39.0, 30.0),
+        bp(100.0, 19.0),
+        bp(-120.0, -80.0),
+        bp(pulse_bpm=19.0),
+        bp(pulse_bpm=251.0),
+        bp(pulse_bpm=0.0),
+        bp(1e300, 1e299),
+        sugar(0.5),
+        sugar(50.1),
+        sugar(-1.0),
+        sugar(-555.0, glucose_sent=-0.1, unit_sent="kg/L"),
+    ],
+)
+def test_an_impossible_value_is_out_of_range(measured: BloodPressure | Glucose) -> None:
+    assert grade(measured) == (Quality.INVALID, ("range",))
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        bp(18.9, 11.0),  # kPa under the mmHg flag
+        bp(900.0744, 600.0496, unit_sent="kPa"),  # mmHg under the kPa flag: 120 and 80
+        sugar(
+            5828.0, glucose_sent=1.05, unit_sent="kg/L"
+        ),  # g/L under the kg/L flag would be 105 mg/dL; as mmol/L it fits
+        sugar(5800.0, glucose_sent=5.8, unit_sent="mol/L"),  # mmol/L under the mol/L flag
+        sugar(105_000.0, glucose_sent=105.0, unit_sent="mol/L"),  # mg/dL under the mol/L flag
+        sugar(63.8, glucose_sent=0.0115, unit_sent="kg/L"),  # mol/L under the kg/L flag
+    ],
+)
+def test_a_value_that_fits_another_unit_is_never_silently_converted(measured: BloodPressure | Glucose) -> None:
+    assert grade(measured) == (Quality.INVALID, ("unit_suspect",))
+
+
+@pytest.mark.parametrize(
+    ("status", "quality", "reasons"),
+    [
+        (0x01, Quality.REJECTED, ("body_movement",)),
+        (0x02, Quality.REJECTED, ("cuff_too_loose",)),
+        (0x20, Quality.REJECTED, ("improper_position",)),
+        (0x27, Quality.REJECTED, ("body_movement", "cuff_too_loose", "improper_position")),
+        (0x04, Quality.ACCEPTED, ("irregular_pulse",)),
+        (0x08, Quality.ACCEPTED, ()),
+    ],
+)
+def test_a_status_bit_grades_and_drops_nothing(status: int, quality: Quality, reasons: tuple[str, ...]) -> None:
+    assert grade(bp(status=status)) == (quality, reasons)
+
+
+def test_an_impossible_value_outweighs_its_status() -> None:
+    assert grade(bp(80.0, 120.0, status=0x01))[0] is Quality.INVALID
+
+
+@pytest.mark.parametrize("bit", [1, 2, 3, 4, 7, 8, 9, 10])
+def test_a_faulty_strip_or_sensor_rejects(bit: int) -> None:
+    assert grade(sugar(status=1 << bit)) == (Quality.REJECTED, ("sensor_status",))
+
+
+@pytest.mark.parametrize("bit", [0, 5, 6, 11, 12, 13, 14, 15])
+def test_other_status_bits_do_not_reject(bit: int) -> None:
+    assert grade(sugar(status=1 << bit))[0] is Quality.ACCEPTED
+
+
+@pytest.mark.parametrize(("censored", "reason"), [("HI", "censored_hi"), ("LO", "censored_lo")])
+def test_beyond_the_meters_range_is_kept_without_a_number(censored: str, reason: str) -> None:
+    assert grade(sugar(None, censored=censored)) == (Quality.ACCEPTED, (reason,))
+
+
+@pytest.mark.parametrize("where", ["sample_type", "sample_location"])
+def test_control_solution_is_nobodys_blood(where: str) -> None:
+    assert grade(sugar(**{where: "control_solution"})) == (Quality.INVALID, ("control_solution",))
+    assert grade(sugar(None, censored="HI", **{where: "control_solution"}))[0] is Quality.INVALID
+
+
+def test_nan_is_never_possible_even_if_it_got_in() -> None:
+    assert grade(bp(float("nan"), 80.0))[0] is Quality.INVALID
+    assert grade(sugar(float("nan")))[0] is Quality.INVALID
