@@ -297,8 +297,7 @@ class RemoteDevice:
         """ReadValue; as with bluetoothd, the value is signalled too."""
         attribute = self._attribute(path)
         value = bytes(await self._ask_meter(attribute.read_value))
-        if path in self._tree:
-            self._tree.change(path, interface, {"Value": Variant("ay", value)}, always=True)
+        self._show(path, interface, "Value", Variant("ay", value))
         return value
 
     async def write(self, path: str, value: bytes, *, with_response: bool) -> None:
@@ -315,8 +314,9 @@ class RemoteDevice:
             raise bluez_errors.error("InProgress", "In Progress")
         if not clients:
             await self._ask_meter(lambda: characteristic.subscribe(self._teller(path)))
-        self._notifying.setdefault(path, set()).add(sender)
-        self._tree.change(path, CHARACTERISTIC, {"Notifying": Variant("b", True)})
+        if path in self._attributes:
+            self._notifying.setdefault(path, set()).add(sender)
+        self._show(path, CHARACTERISTIC, "Notifying", Variant("b", True))
 
     async def stop_notify(self, path: str, sender: str) -> None:
         """Unsubscribe for a client; the meter hears of the last only."""
@@ -327,7 +327,7 @@ class RemoteDevice:
         clients.discard(sender)
         if clients:
             return
-        self._tree.change(path, CHARACTERISTIC, {"Notifying": Variant("b", False)})
+        self._show(path, CHARACTERISTIC, "Notifying", Variant("b", False))
         await self._ask_meter(characteristic.unsubscribe)
 
     def on_left(self, sender: str) -> None:
@@ -336,11 +336,12 @@ class RemoteDevice:
             clients.discard(sender)
 
     def _teller(self, path: str) -> Callable[[bytes], None]:
-        def tell(value: bytes) -> None:
-            if path in self._tree:
-                self._tree.change(path, CHARACTERISTIC, {"Value": Variant("ay", bytes(value))}, always=True)
+        return lambda value: self._show(path, CHARACTERISTIC, "Value", Variant("ay", bytes(value)))
 
-        return tell
+    def _show(self, path: str, interface: str, name: str, value: Variant) -> None:
+        """Signal a value, if the object is still there: a meter may hang up right after what it said."""
+        if path in self._tree:
+            self._tree.change(path, interface, {name: value}, always=True)
 
     def _attribute(self, path: str) -> Any:
         try:

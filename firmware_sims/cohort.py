@@ -86,7 +86,8 @@ class Person:
 def cohort(*, seed: int, patients: int, days: int, until: datetime, zones: Sequence[str] = ZONES) -> tuple[Person, ...]:
     """`patients` people with `days` days of history that ends at `until` (aware). Their meters' indices count from 1."""
     assert until.tzinfo is not None, "until is an instant"
-    return tuple(_person(seed, number, days=days, until=until, zones=zones) for number in range(patients))
+    taken: set[str] = set()
+    return tuple(_person(seed, number, days=days, until=until, zones=zones, taken=taken) for number in range(patients))
 
 
 def history(person: Person, *, gateway_id: str) -> Iterator[Reading]:
@@ -127,12 +128,12 @@ def next_measurement(person: Person, rng: random.Random, at: datetime) -> Measur
 # --- people
 
 
-def _person(seed: int, number: int, *, days: int, until: datetime, zones: Sequence[str]) -> Person:
+def _person(seed: int, number: int, *, days: int, until: datetime, zones: Sequence[str], taken: set[str]) -> Person:
     rng = random.Random(f"{seed} person {number}")
     zone = zones[number % len(zones)]
     is_abroad = not zone.startswith("Asia/")
     sex: Sex = rng.choice(("female", "male"))
-    name_zh, name_en = draw_name(rng, sex, is_abroad=is_abroad)
+    name_zh, name_en = _new_name(rng, sex, is_abroad, taken)
     is_diabetic = number % 4 == 2
     today = until.astimezone(ZoneInfo(zone)).date()
     course = _course(number)
@@ -158,6 +159,16 @@ def _person(seed: int, number: int, *, days: int, until: datetime, zones: Sequen
         since=today - timedelta(days=days),
         until=until,
     )
+
+
+def _new_name(rng: random.Random, sex: Sex, is_abroad: bool, taken: set[str]) -> tuple[str, str]:
+    """One that nobody before has, if a few draws find it: on a worklist, namesakes confuse."""
+    for _ in range(20):
+        name_zh, name_en = draw_name(rng, sex, is_abroad=is_abroad)
+        if name_zh not in taken:
+            break
+    taken.add(name_zh)
+    return name_zh, name_en
 
 
 def _course(number: int) -> Course:

@@ -45,25 +45,26 @@ _GIVEN: Final = {
         ("长庚", "Changgeng"),
     ),
 }
-_ABROAD: Final = {
-    "female": (
-        ("安娜·韦伯", "Anna Weber"),
-        ("玛丽·约翰逊", "Mary Johnson"),
-        ("罗莎·马丁内斯", "Rosa Martinez"),
-        ("格蕾丝·奥贝", "Grace Obi"),
-    ),
-    "male": (
-        ("约翰·米勒", "John Miller"),
-        ("卡尔·施密特", "Karl Schmidt"),
-        ("大卫·科恩", "David Cohen"),
-        ("塞缪尔·里德", "Samuel Reid"),
-    ),
+_SURNAMES_ABROAD: Final = (
+    ("韦伯", "Weber"),
+    ("约翰逊", "Johnson"),
+    ("马丁内斯", "Martinez"),
+    ("奥贝", "Obi"),
+    ("米勒", "Miller"),
+    ("施密特", "Schmidt"),
+    ("科恩", "Cohen"),
+    ("里德", "Reid"),
+)
+_GIVEN_ABROAD: Final = {
+    "female": (("安娜", "Anna"), ("玛丽", "Mary"), ("罗莎", "Rosa"), ("格蕾丝", "Grace"), ("海伦", "Helen")),
+    "male": (("约翰", "John"), ("卡尔", "Karl"), ("大卫", "David"), ("塞缪尔", "Samuel"), ("托马斯", "Thomas")),
 }
 
 
 def draw_name(rng: random.Random, sex: Sex, *, is_abroad: bool) -> tuple[str, str]:
     """(in Chinese, in Latin letters)."""
     if is_abroad:
-        return rng.choice(_ABROAD[sex])
+        (surname_zh, surname_en), (given_zh, given_en) = rng.choice(_SURNAMES_ABROAD), rng.choice(_GIVEN_ABROAD[sex])
+        return f"{given_zh}·{surname_zh}", f"{given_en} {surname_en}"
     (surname_zh, surname_en), (given_zh, given_en) = rng.choice(_SURNAMES), rng.choice(_GIVEN[sex])
     return surname_zh + given_zh, f"{surname_en} {given_en}"
