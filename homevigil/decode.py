@@ -7,14 +7,14 @@ It shows what the gateway would read out of a frame and stores nothing. A value 
 cannot be decoded is `{"error": "reason: why"}`; what decodes but must not be believed carries `quality` and `reasons`.
 """
 
+import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Annotated, Any, Final
-
-import typer
+from typing import Any, Final
 
 from vitals import quality
 from vitals.errors import MalformedError
@@ -33,38 +33,40 @@ Canonical = dict[str, Any]
 CARBOHYDRATE_KG_MAX: Final = 1.0
 """More than a kilogram in one meal is a meter that sends grams where the specification has kilograms."""
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code: 0 well, 1 undecodable (not with --stdin), 2 not understood."""
+    parser = _parser()
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="homevigil decode")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return 0
+        given = parser.parse_args(arguments)
+        if given.stdin == (given.characteristic is not None) or given.stdin == bool(given.frame):
+            parser.error("give a characteristic and its bytes, such as 2a35 0494005C006F004800; or --stdin")
+        return _decode_lines() if given.stdin else _decode_one(given.characteristic, " ".join(given.frame))
+    except SystemExit as end:  # argparse has said why
+        return end.code if isinstance(end.code, int) else 2
+    except BrokenPipeError:  # whoever read our lines has seen enough; Python must not complain again while it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
-@app.command()
-def decode(
-    characteristic: Annotated[
-        str | None, typer.Argument(help="2a35, 2a36, 2a18, 2a34 or 2a52; the long UUID too.")
-    ] = None,
-    frame: Annotated[list[str] | None, typer.Argument(help="The bytes in hex; spaces, colons and 0x are fine.")] = None,
-    stdin: Annotated[bool, typer.Option("--stdin", help="Read lines of CHARACTERISTIC HEX.")] = False,
-) -> None:
-    """Decode a frame that a meter sent, as the gateway does, to one line of JSON."""
-    if stdin:
-        if characteristic is not None:
-            raise typer.BadParameter("give a frame or --stdin, not both")
-        _decode_lines()
-        return
-    if characteristic is None or frame is None:
-        raise typer.BadParameter("give a characteristic and its bytes, such as: 2a35 0494005C006F004800")
-    result = canonical_or_error(characteristic, " ".join(frame))
+def _parser() -> argparse.ArgumentParser:
+    """argparse and not typer, which loads pydantic: this word is for a terminal at the bedside too."""
+    parser = argparse.ArgumentParser(
+        prog="homevigil decode", description="Bytes of a meter to one line of canonical JSON."
+    )
+    known = ", ".join(_DECODERS)
+    parser.add_argument("characteristic", nargs="?", help=f"{known}; 0x2A35 and the long UUID too")
+    parser.add_argument("frame", nargs="*", metavar="HEX", help="the bytes; spaces, colons, dashes and 0x are fine")
+    parser.add_argument(
+        "--stdin", action="store_true", help="read lines of CHARACTERISTIC HEX and answer each with one"
+    )
+    return parser
+
+
+def _decode_one(characteristic: str, frame: str) -> int:
+    result = canonical_or_error(characteristic, frame)
     _print(result)
-    if "error" in result:
-        raise typer.Exit(1)
+    return int("error" in result)
 
 
 def canonical_or_error(characteristic: str, frame: str) -> Canonical:
@@ -93,11 +95,12 @@ def hex_bytes(text: str) -> bytes:
         raise MalformedError("hex", "bytes are pairs of hex digits, such as 16FF07 or 16:FF:07", text[:64]) from e
 
 
-def _decode_lines() -> None:
+def _decode_lines() -> int:
     """Bytes that are no text become U+FFFD, so that no line, however broken, ends the run or is left without an answer."""
     for line in sys.stdin.buffer:
         characteristic, *frame = line.decode("utf-8", "replace").split(maxsplit=1) or [""]
         _print(canonical_or_error(characteristic, " ".join(frame)))
+    return 0
 
 
 def _print(result: Canonical) -> None:
