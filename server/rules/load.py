@@ -28,14 +28,18 @@ def load_catalog() -> RuleSet:
 
 def load_rules(path: Path) -> RuleSet:
     """The rules of a file, or of every `*.yaml` in a folder but the scenarios; raises `MalformedError` (`rule_file`)."""
-    return RuleSet(tuple(rule for file in rule_files(path) for rule in _rules_of(file)))
-
-
-def rule_files(path: Path) -> tuple[Path, ...]:
-    """The rule files at `path`, sorted."""
     if not path.is_dir():
-        return (path,)
-    return tuple(sorted(file for file in path.glob("*.yaml") if not file.name.endswith(SCENARIO_SUFFIX)))
+        return RuleSet(_rules_of(path))
+    files = sorted(file for file in path.glob("*.yaml") if not is_scenario(file))
+    return RuleSet(tuple(rule for file in files for rule in _rules_of(file)))
+
+
+def is_scenario(file: Path) -> bool:
+    """Does `file` hold scenarios and not rules?"""
+    if file.name.endswith(SCENARIO_SUFFIX):
+        return True
+    content = read_yaml(file)
+    return isinstance(content, dict) and "tests" in content
 
 
 def schema() -> dict[str, Any]:

@@ -93,8 +93,8 @@ class DaysInARow(Part):
 class SingleValue(Part):
     """One reading meets `any_of`. Readings of one sitting are one event.
 
-    `arrived: in_time`: received within 30 minutes of being measured, or within 24 hours when no normal reading came after
-    it. `arrived: late`: all others. Orphans (records from before a clock change) are never used.
+    `arrived: in_time`: received within 30 minutes of being measured, or within 24 hours if no normal reading was measured in
+    between. `arrived: late`: all others. Orphans (records from before a clock change) are never used.
     """
 
     kind: Literal["single_value"]
@@ -223,6 +223,9 @@ class RuleSet:
         if len(self._by_id) != len(rules):
             twice = sorted({rule.id for rule in rules if sum(other.id == rule.id for other in rules) > 1})
             raise MalformedError("rule_twice", f"two rules are called {', '.join(twice)}; give each its own id", twice)
+
+    def __contains__(self, rule_id: object) -> bool:
+        return rule_id in self._by_id
 
     def by_id(self, rule_id: str) -> "Rule":
         """The rule called `rule_id`; raises `KeyError`."""

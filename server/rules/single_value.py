@@ -129,7 +129,10 @@ class _Judged:
     def _is_late(self, place: int) -> bool:
         pressures = self.features.pressures
         delay = int(pressures.received_us[place] - pressures.at_us[place]) * _MICROSECOND
-        return delay > STALE or (delay > PROMPT and self._below_at(place) is not None)
+        below_at = self._below_at(place)
+        # What is measured after the arrival cannot make it late again: it would take back an alert that people have seen.
+        is_overtaken = below_at is not None and below_at <= self.at(place) + delay
+        return delay > STALE or (delay > PROMPT and is_overtaken)
 
     def _below_at(self, place: int) -> datetime | None:
         """When an accepted reading after `place` was on the good side of every threshold; none if there is none yet."""

@@ -1,0 +1,351 @@
+"""Scenario files: a patient's readings and what must come of them. Test, demonstration and bug report in one.
+
+Knows the file's format; `rehearsal` plays what it yields and `expectations` compares. Times are ISO 8601 (without an offset:
+the patient's wall clock) or `dN HH:MM[:SS]` counted from `start`, which is d1.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from server.rules.load import explain, read_yaml
+from server.rules.rehearsal import Arrival
+from server.rules.rule import Part, Priority
+from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpan, window_of
+from vitals import quality
+from vitals.errors import MalformedError
+from vitals.reading import BloodPressure, Glucose
+from vitals.units import MG_DL_PER_MMOL_L
+
+Moment = datetime | date | str
+"""As YAML gives it: an ISO time, a date, or text such as `d3 07:30`."""
+
+FIRST_DAY: Final = date(2026, 3, 1)
+"""d1 where a file says no `start`."""
+
+ENROLLED_BEFORE_DAYS: Final = 30
+"""Long enough for the warm-up day to be past."""
+
+_NAMESPACE: Final = UUID("5f0f0a0e-54cb-5d9e-b7b2-9f3f6d1f2c77")
+_QUALITIES: Final = ("accepted", "suspect", "rejected", "invalid")
+_TIMES: Final = {"time_suspect": "suspect", "orphan": "orphan"}
+
+
+class Marks(Part):
+    """What a reading may carry at its end, as words or as this mapping."""
+
+    quality: Literal["accepted", "suspect", "rejected", "invalid"] | None = None
+    time_quality: Literal["synced", "corrected", "trusted", "received", "suspect", "orphan"] = "trusted"
+    pulse: float | None = None
+    arrives: Moment | None = None  # comes to the judge then, and counts as received then
+    received: Moment | None = None  # received then, whenever it comes
+
+
+class Expected(Part):
+    """One episode that must be there. A key that is left out is not compared."""
+
+    rule: str
+    state: Literal["pending", "active", "acknowledged", "snoozed", "resolved", "retracted"] | None = None
+    priority: Priority | None = None
+    first_day: Moment | None = None
+    last_day: Moment | None = None
+    opened_at: Moment | None = None
+    resolved_at: Moment | None = None
+    told: Annotated[tuple[Literal["patient", "doctor"], ...], Field(strict=False)] | None = None
+    told_at: Moment | None = None
+    sentence: str | None = None
+
+
+class _Test(Part):
+    name: Annotated[str, Field(min_length=1)]
+    zone: str = "Asia/Shanghai"
+    moves: Annotated[tuple[Any, ...], Field(strict=False)] = ()
+    start: date = FIRST_DAY
+    enrolled: Moment | None = None
+    thresholds: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    readings: Annotated[tuple[Any, ...], Field(strict=False)]
+    arrive: Annotated[str, Field(pattern=r"^(in_order|reversed|shuffled:[0-9]+|late:[0-9]+([.][0-9]+)?)$")] = "in_order"
+    now: Moment | None = None
+    expect: Annotated[
+        tuple[Expected, ...], Field(strict=False), BeforeValidator(lambda value: () if value == "none" else value)
+    ]
+
+
+class _File(Part):
+    rules: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    tests: Annotated[tuple[_Test, ...], Field(strict=False, min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One test of a scenario file, ready to be played. `moment` reads the file's own way of writing a time."""
+
+    file: Path
+    name: str
+    rules: tuple[str, ...]
+    patient: PatientHistory
+    arrivals: tuple[Arrival, ...]
+    now: datetime
+    expected: tuple[Expected, ...]
+    moment: Callable[[Moment], datetime]
+    day: Callable[[Moment], date]
+
+
+def load_scenarios(file: Path) -> tuple[Scenario, ...]:
+    """The scenarios of `file`; raises `MalformedError` (`scenario`) naming the file, the test and the field."""
+    try:
+        parsed = _File.model_validate(read_yaml(file))
+    except ValidationError as e:
+        raise MalformedError("scenario", explain(e, file), str(file)) from e
+    names = [test.name for test in parsed.tests]
+    if len(set(names)) != len(names):
+        raise MalformedError("scenario", f"{file}: tests: two tests have the same name", str(file))
+    return tuple(_Scene(file=file, test=test).scenario(parsed.rules) for test in parsed.tests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    file: Path
+    test: _Test
+
+    def scenario(self, rules: tuple[str, ...]) -> Scenario:
+        readings = [self._reading(index, item) for index, item in enumerate(self.test.readings)]
+        spans = self._spans(readings)
+        now = self._now(readings)
+        return Scenario(
+            file=self.file,
+            name=self.test.name,
+            rules=rules,
+            patient=PatientHistory(
+                patient_id=1,
+                enrolled_on=self._enrolled(readings),
+                zones=spans,
+                window=window_of(()),
+                thresholds=self._thresholds(rules),
+            ),
+            arrivals=self._arrivals(readings, now),
+            now=now,
+            expected=self.test.expect,
+            moment=lambda moment: self._instant(moment, "expect"),
+            day=lambda moment: self._day(moment, "expect"),
+        )
+
+    # Time
+
+    def _instant(self, moment: Moment, field: str) -> datetime:
+        """An aware instant. A wall clock is read in the zone in force then; of a repeated hour the first is meant."""
+        if isinstance(moment, datetime) and moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+        wall = self._wall(moment, field)
+        if wall.tzinfo is not None:
+            return wall.astimezone(UTC)
+        for start, zone in reversed(self._moves()):
+            instant = wall.replace(tzinfo=zone).astimezone(UTC)
+            if instant >= start:
+                return instant
+        return wall.replace(tzinfo=self._zone(self.test.zone, "zone")).astimezone(UTC)
+
+    def _wall(self, moment: Moment, field: str) -> datetime:
+        if isinstance(moment, datetime):
+            return moment
+        if isinstance(moment, date):
+            return datetime.combine(moment, time())
+        counted = re.fullmatch(r"d(\d{1,4}) (\d{1,2}:\d{2}(?::\d{2})?)", moment.strip())
+        try:
+            if counted is None:
+                return datetime.fromisoformat(moment)
+            day = self.test.start + timedelta(days=int(counted[1]) - 1)
+            return datetime.combine(day, time.fromisoformat(counted[2].zfill(5 if len(counted[2]) < 6 else 8)))
+        except ValueError as e:
+            raise self._wrong(field, f"{moment!r} is not a time; write 2026-03-01T07:30:00+08:00 or d1 07:30") from e
+
+    def _day(self, moment: Moment, field: str) -> date:
+        if isinstance(moment, date) and not isinstance(moment, datetime):
+            return moment
+        counted = re.fullmatch(r"d(\d{1,4})", moment.strip()) if isinstance(moment, str) else None
+        if counted is None:
+            raise self._wrong(field, f"{moment!r} is not a day; write 2026-03-01 or d1")
+        return self.test.start + timedelta(days=int(counted[1]) - 1)
+
+    def _zone(self, name: str, field: str) -> ZoneInfo:
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as e:
+            raise self._wrong(field, f"{name!r} is not an IANA time zone") from e
+
+    def _moves(self) -> list[tuple[datetime, ZoneInfo]]:
+        """(from, zone) of every move; the instant of a move carries its own offset."""
+        moves = []
+        for index, item in enumerate(self.test.moves):
+            field = f"moves.{index}"
+            if not isinstance(item, list) or len(item) != 2 or not isinstance(item[1], str):
+                raise self._wrong(field, "a move is [instant, zone]")
+            if not isinstance(item[0], datetime) or item[0].tzinfo is None:
+                raise self._wrong(field, "the instant of a move needs its offset: 2026-03-01T12:00:00+08:00")
+            moves.append((item[0].astimezone(UTC), self._zone(item[1], field)))
+        return sorted(moves, key=lambda move: move[0])
+
+    def _spans(self, readings: list["_Reading"]) -> tuple[ZoneSpan, ...]:
+        self._zone(self.test.zone, "zone")
+        first = min((r.measured_at for r in readings), default=datetime(2020, 1, 1, tzinfo=UTC))
+        moves = self._moves()
+        start = min([first, *(at for at, _ in moves)]) - timedelta(days=ENROLLED_BEFORE_DAYS)
+        home = ZoneSpan(valid_from=start, zone=self.test.zone)
+        return (home, *(ZoneSpan(valid_from=at, zone=zone.key) for at, zone in moves))
+
+    def _now(self, readings: list["_Reading"]) -> datetime:
+        newest = max((r.measured_at for r in readings), default=self._instant("d1 09:00", "now"))
+        if self.test.now is None:
+            wall = newest.astimezone(self._moves()[-1][1] if self.test.moves else ZoneInfo(self.test.zone))
+            return self._instant(datetime.combine(wall.date() + timedelta(days=1), time(9)), "now")
+        return self._instant(self.test.now, "now")
+
+    # The patient
+
+    def _enrolled(self, readings: list["_Reading"]) -> date:
+        if self.test.enrolled is not None:
+            return self._day(self.test.enrolled, "enrolled")
+        first = min((r.measured_at for r in readings), default=self._instant("d1 09:00", "now"))
+        local = first.astimezone(ZoneInfo(self.test.zone)).date()
+        return local - timedelta(days=ENROLLED_BEFORE_DAYS)
+
+    def _thresholds(self, rules: tuple[str, ...]) -> dict[str, PersonalThreshold]:
+        for rule_id in self.test.thresholds:
+            if rule_id not in rules:
+                raise self._wrong("thresholds", f"{rule_id} is not among the rules of this file")
+        return {
+            rule_id: PersonalThreshold(version=1, parameters=parameters)
+            for rule_id, parameters in self.test.thresholds.items()
+        }
+
+    # Readings
+
+    def _reading(self, index: int, item: Any) -> "_Reading":
+        field = f"readings.{index}"
+        if not isinstance(item, list) or len(item) < 3:
+            raise self._wrong(
+                field, "a reading is [time, bp, systolic, diastolic, marks…] or [time, glucose, value, unit, …]"
+            )
+        if not isinstance(item[0], datetime | str):
+            raise self._wrong(field, f"{item[0]!r} is not a time")
+        measured_at = self._instant(item[0], field)
+        kind, values, rest = self._values(item[1], item[2:], field)
+        marks = self._marks(rest, field)
+        grade = marks.quality or quality.grade(_measurement(kind, values))[0].value
+        arrives = None if marks.arrives is None else self._instant(marks.arrives, field)
+        received = None if marks.received is None else self._instant(marks.received, field)
+        return _Reading(
+            reading_id=uuid5(_NAMESPACE, f"{self.test.name} {index}"),
+            kind=kind,
+            measured_at=measured_at,
+            values=values,
+            quality=grade,
+            marks=marks,
+            arrives=arrives,
+            received=received or arrives,
+        )
+
+    def _values(self, kind: Any, rest: list[Any], field: str) -> tuple[str, tuple[float | None, ...], list[Any]]:
+        """(kind, (systolic, diastolic, mmol/L, mg/dL), what is left)."""
+        if kind in ("bp", "blood_pressure"):
+            if rest[0] == "failed":
+                return "blood_pressure", (None, None, None, None), rest[1:]
+            if len(rest) < 2 or not all(_is_number(value) for value in rest[:2]):
+                raise self._wrong(field, "blood pressure is two numbers in mmHg, or the word failed")
+            return "blood_pressure", (float(rest[0]), float(rest[1]), None, None), rest[2:]
+        if kind == "glucose":
+            if rest[0] == "failed":
+                return "glucose", (None, None, None, None), rest[1:]
+            if len(rest) < 2 or not _is_number(rest[0]) or rest[1] not in ("mg/dL", "mmol/L"):
+                raise self._wrong(field, "glucose is a number and its unit, mg/dL or mmol/L")
+            factor = float(MG_DL_PER_MMOL_L)
+            if rest[1] == "mg/dL":
+                return "glucose", (None, None, rest[0] / factor, float(rest[0])), rest[2:]
+            return "glucose", (None, None, float(rest[0]), rest[0] * factor), rest[2:]
+        raise self._wrong(field, f"{kind!r} is not a kind; there are bp and glucose")
+
+    def _marks(self, rest: list[Any], field: str) -> Marks:
+        given: dict[str, Any] = {}
+        for mark in rest:
+            if isinstance(mark, Mapping):
+                given |= mark
+            elif mark in _QUALITIES:
+                given["quality"] = mark
+            elif mark in _TIMES:
+                given["time_quality"] = _TIMES[mark]
+            elif _is_number(mark):
+                given["pulse"] = float(mark)
+            else:
+                words = ", ".join((*_QUALITIES, *_TIMES))
+                raise self._wrong(field, f"{mark!r} is not a mark; there are {words}, a pulse, or a mapping")
+        try:
+            return Marks.model_validate(given)
+        except ValidationError as e:
+            raise self._wrong(
+                field, "; ".join(f"{d['loc'][0] if d['loc'] else ''}: {d['msg']}" for d in e.errors())
+            ) from e
+
+    def _arrivals(self, readings: list["_Reading"], now: datetime) -> tuple[Arrival, ...]:
+        """When each reading comes to the judge. A permuted arrival happens between the last reading and `now`."""
+        word, _, value = self.test.arrive.partition(":")
+        late = timedelta(hours=float(value)) if word == "late" else timedelta(0)
+        if word in ("in_order", "late"):
+            return tuple(r.arrival(r.arrives or r.measured_at + late, r.measured_at + late) for r in readings)
+        newest = max((r.measured_at for r in readings), default=now)
+        if newest >= now:
+            raise self._wrong("now", f"arrive: {word} needs a now after the last reading")
+        order = sorted(readings, key=lambda r: r.measured_at, reverse=True)
+        if word == "shuffled":
+            order = sorted(readings, key=lambda r: uuid5(_NAMESPACE, f"{value} {r.reading_id}"))
+        step = (now - newest) / (len(order) + 1)
+        return tuple(r.arrival(newest + step * (index + 1), r.measured_at) for index, r in enumerate(order))
+
+    def _wrong(self, field: str, message: str) -> MalformedError:
+        return MalformedError("scenario", f"{self.file}: test {self.test.name!r}: {field}: {message}", field)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    reading_id: UUID
+    kind: str
+    measured_at: datetime
+    values: tuple[float | None, ...]
+    quality: str
+    marks: Marks
+    arrives: datetime | None
+    received: datetime | None
+
+    def arrival(self, at: datetime, received_at: datetime) -> Arrival:
+        systolic, diastolic, mmol_l, mg_dl = self.values
+        row: Row = (
+            self.reading_id,
+            self.kind,
+            self.measured_at,
+            self.received or received_at,
+            systolic,
+            diastolic,
+            self.marks.pulse,
+            mmol_l,
+            mg_dl,
+            self.quality,
+            self.marks.time_quality,
+        )
+        return Arrival(at=at, row=row)
+
+
+def _measurement(kind: str, values: tuple[float | None, ...]) -> BloodPressure | Glucose:
+    systolic, diastolic, mmol_l, mg_dl = values
+    if kind == "blood_pressure":
+        return BloodPressure(systolic_mmhg=systolic, diastolic_mmhg=diastolic, unit_sent="mmHg")
+    return Glucose(sequence=0, glucose_mmol_l=mmol_l, glucose_mg_dl=mg_dl)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
