@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from server.people.decisions import NOTE_MAX, Resolution
-from server.people.door import RuleText
 from server.people.evidence import reading_ids
+from server.people.rule_texts import RuleText, text_of
 from server.store.worklist import Alert, InboxMessage, ShownReading
 
 State = Literal["active", "acknowledged", "snoozed", "resolved", "retracted"]
@@ -80,16 +80,17 @@ class AlertOut(Shape):
 
     @classmethod
     def of(cls, alert: Alert, rules: Mapping[str, RuleText]) -> Self:
-        text = rules.get(alert.rule_id, RuleText(title={}, source=""))
-        title = {language: text.title.get(language, alert.rule_id) for language in ("en", "zh")}
+        text = text_of(rules, alert.rule_id)
         return cls.model_validate(
             {
                 "episode_id": alert.episode_id,
                 "version": alert.version,
                 "etag": f'"{alert.version}"',
                 "patient": PatientOut(patient_id=alert.patient_id, name=alert.patient_name),
-                "rule": RuleOut(rule_id=alert.rule_id, version=alert.rule_version, title=title, source=text.source),
-                "title": title,
+                "rule": RuleOut(
+                    rule_id=alert.rule_id, version=alert.rule_version, title=text.title, source=text.source
+                ),
+                "title": text.title,
                 "sentence": dict(alert.sentence),
                 "priority": alert.priority,
                 "state": alert.state,

@@ -51,7 +51,7 @@ class Shield:
 
         async def send_shielded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._add_headers(MutableHeaders(scope=message), str(scope["path"]))
+                protect(MutableHeaders(scope=message), str(scope["path"]), is_tls=self._is_tls)
             await send(message)
 
         try:
@@ -63,13 +63,15 @@ class Shield:
         else:
             await self._app(scope, _replay(body, receive), send_shielded)
 
-    def _add_headers(self, headers: MutableHeaders, path: str) -> None:
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
-        if not path.startswith("/static/"):
-            headers["Cache-Control"] = "no-store"
-        if self._is_tls:
-            headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)
+
+def protect(headers: MutableHeaders, path: str, *, is_tls: bool) -> None:
+    """Adds to an answer's headers what every answer carries."""
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    if not path.startswith("/static/"):
+        headers["Cache-Control"] = "no-store"
+    if is_tls:
+        headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)
 
 
 class _TooLongError(Exception):

@@ -11,9 +11,10 @@ from typing import Final
 from uuid import UUID
 
 from server.people.errors import DecisionConflictError, NotOnPanelError, StaleVersionError
-from server.store import worklist
+from server.store import worklist, worklist_decisions
 from server.store.postgres import Connection, Pool, in_transaction
-from server.store.worklist import Alert, Standing
+from server.store.worklist import Alert
+from server.store.worklist_decisions import Standing
 
 
 class Resolution(StrEnum):
@@ -54,8 +55,8 @@ def acknowledge(pool: Pool, decision: Decision) -> Alert:
         standing = _lock(conn, decision)
         if standing.state not in ("active", "snoozed"):
             raise DecisionConflictError(standing.state)
-        worklist.acknowledge(conn, decision.episode_id, user_id=decision.user_id, now=decision.now)
-        worklist.cancel_repeated_pushes(conn, decision.episode_id)
+        worklist_decisions.acknowledge(conn, decision.episode_id, user_id=decision.user_id, now=decision.now)
+        worklist_decisions.cancel_repeated_pushes(conn, decision.episode_id)
         return _finish(conn, decision, standing, to_state="acknowledged", reason="acknowledged")
 
     return in_transaction(pool, work)
@@ -72,11 +73,13 @@ def resolve(pool: Pool, decision: Decision, *, resolution: Resolution, note: str
         standing = _lock(conn, decision)
         if standing.state not in OPEN_STATES:
             raise DecisionConflictError(standing.state)
-        worklist.resolve(conn, decision.episode_id, user_id=decision.user_id, resolution=resolution, now=decision.now)
+        worklist_decisions.resolve(
+            conn, decision.episode_id, user_id=decision.user_id, resolution=resolution, now=decision.now
+        )
         if resolution in UNTRUE:
-            worklist.cancel_all_pushes(conn, decision.episode_id)
+            worklist_decisions.cancel_all_pushes(conn, decision.episode_id)
         else:
-            worklist.cancel_repeated_pushes(conn, decision.episode_id)
+            worklist_decisions.cancel_repeated_pushes(conn, decision.episode_id)
         reason = f"{resolution}: {note}" if note else str(resolution)
         return _finish(conn, decision, standing, to_state="resolved", reason=reason)
 
@@ -84,11 +87,11 @@ def resolve(pool: Pool, decision: Decision, *, resolution: Resolution, note: str
 
 
 def _lock(conn: Connection, decision: Decision) -> Standing:
-    standing = worklist.lock_alert(conn, decision.episode_id, user_id=decision.user_id)
+    standing = worklist_decisions.lock_alert(conn, decision.episode_id, user_id=decision.user_id)
     if standing is None:
         raise NotOnPanelError("no such alert")
     if standing.version != decision.version:
-        last = worklist.last_decision(conn, decision.episode_id)
+        last = worklist_decisions.last_decision(conn, decision.episode_id)
         raise StaleVersionError(
             version=standing.version,
             state=standing.state,
@@ -99,7 +102,7 @@ def _lock(conn: Connection, decision: Decision) -> Standing:
 
 
 def _finish(conn: Connection, decision: Decision, standing: Standing, *, to_state: str, reason: str) -> Alert:
-    worklist.note_transition(
+    worklist_decisions.note_transition(
         conn,
         decision.episode_id,
         from_state=standing.state,

@@ -14,18 +14,11 @@ from fastapi import Depends, Request
 
 from server.people import sessions
 from server.people.errors import ForgedRequestError, NotSignedInError
+from server.people.rule_texts import RuleText
 from server.store.people import Session
 from server.store.postgres import Pool
 
 CSRF_HEADER: Final = "X-CSRF-Token"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleText:
-    """What people are shown of a rule: its title in each language and the source that it rests on."""
-
-    title: Mapping[str, str]
-    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +29,7 @@ class Clinic:
     now: Callable[[], datetime]
     rules: Mapping[str, RuleText]
     secure_cookies: bool
+    clinic_phone: str
 
     @property
     def cookie_name(self) -> str:

@@ -128,6 +128,16 @@ class PanelValue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnThreshold:
+    """A patient's own parameters of one rule, by signal."""
+
+    patient_id: int
+    rule_id: str
+    version: int
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShownTransition:
     """One step in the life of an alert. `by_name` is `None` when the judge took it."""
 
@@ -189,22 +199,6 @@ class PatientMessage:
     rule_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """An alert as a decision finds it, locked until the transaction ends."""
-
-    version: int
-    state: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastDecision:
-    """Who decided about an alert last."""
-
-    changed_at: datetime
-    changed_by: str
-
-
 def list_alerts(
     conn: Connection,
     *,
@@ -251,6 +245,11 @@ def _alerts(
         return cursor.execute(_SQL["list_alerts"], values).fetchall()
 
 
+def list_open_versions(conn: Connection, *, user_id: int) -> Mapping[UUID, int]:
+    """The version of every open alert of the user's panel."""
+    return dict(conn.execute(_SQL["list_open_versions"], {"user_id": user_id}).fetchall())
+
+
 def list_panel(conn: Connection, *, user_id: int, since: datetime, now: datetime) -> Sequence[PanelPatient]:
     """Everybody whom the user sees, with their readings counted since `since`."""
     return _panel(conn, user_id=user_id, patient_id=None, since=since, now=now)
@@ -277,6 +276,12 @@ def list_panel_values(conn: Connection, patient_ids: Sequence[int], *, since: da
     values = {"patient_ids": list(patient_ids), "since": since}
     with conn.cursor(row_factory=class_row(PanelValue)) as cursor:
         return cursor.execute(_SQL["list_panel_values"], values).fetchall()
+
+
+def list_thresholds(conn: Connection, patient_ids: Sequence[int]) -> Sequence[OwnThreshold]:
+    """What patients whom the caller may see have of their own."""
+    with conn.cursor(row_factory=class_row(OwnThreshold)) as cursor:
+        return cursor.execute(_SQL["list_thresholds"], {"patient_ids": list(patient_ids)}).fetchall()
 
 
 def find_patient(conn: Connection, patient_id: int, *, now: datetime) -> LinkedPatient | None:
@@ -344,51 +349,6 @@ def list_patient_messages(conn: Connection, patient_id: int, *, limit: int) -> S
     """The patient's own inbox, newest first; the caller holds the patient's link."""
     with conn.cursor(row_factory=class_row(PatientMessage)) as cursor:
         return cursor.execute(_SQL["list_patient_messages"], {"patient_id": patient_id, "limit": limit}).fetchall()
-
-
-def lock_alert(conn: Connection, episode_id: UUID, *, user_id: int) -> Standing | None:
-    """The alert as it stands, locked; `None` if its patient is not on the user's panel."""
-    with conn.cursor(row_factory=class_row(Standing)) as cursor:
-        return cursor.execute(_SQL["lock_alert"], {"episode_id": episode_id, "user_id": user_id}).fetchone()
-
-
-def last_decision(conn: Connection, episode_id: UUID) -> LastDecision | None:
-    """Who decided last about an alert that the caller may see; `None` while only the judge has touched it."""
-    with conn.cursor(row_factory=class_row(LastDecision)) as cursor:
-        return cursor.execute(_SQL["last_decision"], {"episode_id": episode_id}).fetchone()
-
-
-def acknowledge(conn: Connection, episode_id: UUID, *, user_id: int, now: datetime) -> None:
-    conn.execute(_SQL["acknowledge"], {"episode_id": episode_id, "user_id": user_id, "now": now})
-
-
-def resolve(conn: Connection, episode_id: UUID, *, user_id: int, resolution: str, now: datetime) -> None:
-    values = {"episode_id": episode_id, "user_id": user_id, "resolution": resolution, "now": now}
-    conn.execute(_SQL["resolve"], values)
-
-
-def cancel_repeated_pushes(conn: Connection, episode_id: UUID) -> int:
-    """Cancels what would tell the doctor again; how many that were."""
-    return conn.execute(_SQL["cancel_repeated_pushes"], {"episode_id": episode_id}).rowcount
-
-
-def cancel_all_pushes(conn: Connection, episode_id: UUID) -> int:
-    """Cancels whatever of the alert nobody has been told yet; how many pushes that were."""
-    return conn.execute(_SQL["cancel_all_pushes"], {"episode_id": episode_id}).rowcount
-
-
-def note_transition(
-    conn: Connection, episode_id: UUID, *, from_state: str, to_state: str, user_id: int, reason: str, now: datetime
-) -> None:
-    values = {
-        "episode_id": episode_id,
-        "from_state": from_state,
-        "to_state": to_state,
-        "user_id": user_id,
-        "reason": reason,
-        "now": now,
-    }
-    conn.execute(_SQL["note_transition"], values)
 
 
 def is_alive(conn: Connection) -> bool:

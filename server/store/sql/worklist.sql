@@ -1,4 +1,4 @@
--- What clinicians read and decide. Every statement that meets a patient joins panel_member, or is asked with a patient
+-- What clinicians and patients read. Every statement that meets a patient joins panel_member, or is asked with a patient
 -- whom the door has found there (the patient's own page).
 
 -- name: list_alerts
@@ -21,48 +21,11 @@ where m.user_id = %(user_id)s
 order by e.opened_at desc, e.episode_id desc
 limit %(limit)s;
 
--- name: lock_alert
--- What a decision is weighed against. The row stays locked until the decision is written.
-select e.version, e.state
-from episode e
-where e.episode_id = %(episode_id)s
-  and e.patient_id in (select patient_id from panel_member where user_id = %(user_id)s)
-for update of e;
-
--- name: last_decision
--- Who decided about it last; asked after the lock, so that a decision just made is seen.
-select t.at as changed_at, u.display_name as changed_by
-from episode_transition t join app_user u on u.user_id = t.by_user
-where t.episode_id = %(episode_id)s
-order by t.transition_id desc
-limit 1;
-
--- name: acknowledge
-update episode
-set state = 'acknowledged', acknowledged_at = %(now)s, acknowledged_by = %(user_id)s, version = version + 1
-where episode_id = %(episode_id)s
-returning version;
-
--- name: resolve
--- Whoever closes an alert that nobody has acknowledged has thereby acknowledged it.
-update episode
-set state = 'resolved', resolved_at = %(now)s, resolved_by = %(user_id)s, resolution = %(resolution)s,
-    acknowledged_at = coalesce(acknowledged_at, %(now)s), acknowledged_by = coalesce(acknowledged_by, %(user_id)s),
-    version = version + 1
-where episode_id = %(episode_id)s
-returning version;
-
--- name: cancel_repeated_pushes
--- Somebody has it: the doctor is not told again. The opening push stays, so that the record says who was told.
-update push set state = 'cancelled' where episode_id = %(episode_id)s and state = 'pending' and step >= 1;
-
--- name: cancel_all_pushes
--- It was not so: nobody is told any more.
-update push set state = 'cancelled' where episode_id = %(episode_id)s and state = 'pending';
-
--- name: note_transition
-insert into episode_transition (episode_id, at, from_state, to_state, by_user, reason)
-values (%(episode_id)s, %(now)s, %(from_state)s, %(to_state)s, %(user_id)s, %(reason)s);
+-- name: list_open_versions
+-- What is open on the panel, so that a page may find out whether it shows it.
+select e.episode_id, e.version
+from episode e join panel_member m using (patient_id)
+where m.user_id = %(user_id)s and e.state in ('active', 'acknowledged', 'snoozed');
 
 -- name: list_transitions
 select t.at, t.from_state, t.to_state, t.reason, u.display_name as by_name
@@ -172,6 +135,13 @@ from reading r
 where r.patient_id = any (%(patient_ids)s) and r.measured_at > %(since)s
   and r.quality = 'accepted' and r.time_quality <> 'orphan'
 order by r.patient_id, r.measured_at;
+
+-- name: list_thresholds
+-- The patients' own thresholds in force.
+select distinct on (patient_id, rule_id) patient_id, rule_id, version, parameters
+from patient_threshold
+where patient_id = any (%(patient_ids)s)
+order by patient_id, rule_id, version desc;
 
 -- name: is_alive
 select 1;

@@ -1,0 +1,86 @@
+"""The HTTP side of the server as one ASGI app: API and pages behind one shield.
+
+It composes and decides nothing; `server.app` runs it. Errors are answered in the voice of the door they came to: as
+problem details under `/api`, as a page everywhere else.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from server.api import alerts, health, login, patients, problems
+from server.api.shield import Shield, protect
+from server.people.door import Clinic, clinic_of
+from server.people.errors import PeopleError
+from server.people.rule_texts import texts_of
+from server.rules.load import load_catalog
+from server.store.postgres import Pool
+from server.web import own_page, record_pages, rendering, signing, worklist_page
+from vitals.errors import MalformedError, UnavailableError
+
+log = structlog.get_logger()
+
+STATIC: Final = Path(__file__).parent / "web" / "static"
+ROUTERS: Final = (
+    health.router,
+    login.router,
+    alerts.router,
+    patients.router,
+    signing.router,
+    worklist_page.router,
+    record_pages.router,
+    own_page.router,
+)
+
+
+def create_app(pool: Pool, *, now: Callable[[], datetime], secure_cookies: bool, clinic_phone: str = "") -> FastAPI:
+    """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials."""
+    app = FastAPI(
+        title="HomeVigil",
+        summary="Alerts of people who measure at home, and the decisions about them.",
+        version="1",
+        docs_url=None,  # the usual pages load scripts from other hosts
+        redoc_url=None,
+        responses=problems.RESPONSES,
+    )
+    app.state.clinic = Clinic(
+        pool=pool,
+        now=now,
+        rules=texts_of(load_catalog()),
+        secure_cookies=secure_cookies,
+        clinic_phone=clinic_phone,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    for expected in (PeopleError, MalformedError, UnavailableError, RequestValidationError, HTTPException):
+        app.add_exception_handler(expected, _answer)
+    app.add_exception_handler(Exception, _answer_our_mistake)
+    app.add_middleware(Shield, is_tls=secure_cookies)
+    return app
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    if isinstance(error, UnavailableError):
+        log.warning("not_available", path_kind=_kind(request), reason=str(error))
+    return problems.answer(request, error) if _kind(request) == "api" else rendering.answer(request, error)
+
+
+def _answer_our_mistake(request: Request, error: Exception) -> Response:
+    """Says sorry from outside the shield; whoever runs the app logs the traceback, which shows no locals."""
+    answer = _answer(request, error)
+    protect(answer.headers, request.url.path, is_tls=clinic_of(request).secure_cookies)
+    return answer
+
+
+def _kind(request: Request) -> str:
+    is_api = request.url.path.startswith("/api/") or request.url.path in ("/healthz", "/readyz", "/openapi.json")
+    return "api" if is_api else "page"

@@ -1,0 +1,71 @@
+"""What people are shown of the rules: titles, sources, and the lines that a chart draws. It judges nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from server.rules.rule import DaysInARowRule, Rule, RuleSet, SingleValueRule
+
+_CONDITIONED: Final = (DaysInARowRule, SingleValueRule)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One comparison of a rule, such as systolic above 140 mmHg."""
+
+    signal: str
+    comparison: str
+    value: float
+
+    def is_met_by(self, value: float) -> bool:
+        match self.comparison:
+            case "above":
+                return value > self.value
+            case "at_least":
+                return value >= self.value
+            case "below":
+                return value < self.value
+        return value <= self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleText:
+    """A rule as it is shown. `is_critical`: one value is enough, and the symptom list belongs to it."""
+
+    title: Mapping[str, str]
+    source: str
+    conditions: tuple[Condition, ...] = field(default=())
+    is_trend: bool = False
+    is_critical: bool = False
+
+
+def texts_of(rules: RuleSet) -> Mapping[str, RuleText]:
+    """Every rule's text by its id."""
+    return {rule.id: _text(rule) for rule in rules.rules}
+
+
+def text_of(texts: Mapping[str, RuleText], rule_id: str) -> RuleText:
+    """The rule's text; its bare id for a rule that this build no longer has."""
+    return texts.get(rule_id) or RuleText(title={"en": rule_id, "zh": rule_id}, source="")
+
+
+def trend_conditions(texts: Mapping[str, RuleText]) -> tuple[str, tuple[Condition, ...]]:
+    """The lines of a chart that no alert has chosen: the id and the conditions of the first rule over days."""
+    return next(((rule_id, text.conditions) for rule_id, text in texts.items() if text.is_trend), ("", ()))
+
+
+def _text(rule: Rule) -> RuleText:
+    title = {str(language): text for language, text in rule.title.items()}
+    if not isinstance(rule, _CONDITIONED):
+        return RuleText(title=title, source=rule.source)
+    conditions = tuple(
+        Condition(signal=each.signal, comparison=each.comparison, value=each.value) for each in rule.when.any_of
+    )
+    is_high = any(each.comparison in ("above", "at_least") for each in conditions)
+    return RuleText(
+        title=title,
+        source=rule.source,
+        conditions=conditions,
+        is_trend=isinstance(rule, DaysInARowRule),
+        is_critical=isinstance(rule, SingleValueRule) and is_high,
+    )

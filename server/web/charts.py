@@ -1,0 +1,165 @@
+"""Charts as pure functions: values in, SVG text out. No script, no style of its own (`clinic.css` colours the classes).
+
+Every chart of a kind has the same scale, so that rows can be compared by eye, and a text that says the same in words.
+It does not know days or zones: x is a number of days from the left edge, in the patient's own days.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Final, Literal
+
+from markupsafe import Markup
+
+Slot = Literal["morning", "evening", "other"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dot:
+    """One value at `day` (days from the left edge). `low` is the lower end of a pair, such as the diastolic value."""
+
+    day: float
+    high: float
+    low: float | None = None
+    slot: Slot = "other"
+    is_past_line: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The vertical axis, its ticks every `step`, and the threshold lines drawn across it."""
+
+    lowest: float
+    highest: float
+    step: float
+    lines: tuple[float, ...] = ()
+
+
+PRESSURE_RANGE_MMHG: Final = (40.0, 220.0)
+GLUCOSE_RANGE_MMOL_L: Final = (0.0, 20.0)
+"""The common axes. A value beyond them is drawn at the edge, pointing outward; the words keep its number."""
+
+
+def pressure_scale(lines: tuple[float, ...]) -> Scale:
+    return Scale(lowest=PRESSURE_RANGE_MMHG[0], highest=PRESSURE_RANGE_MMHG[1], step=20.0, lines=lines)
+
+
+def glucose_scale(lines: tuple[float, ...] = ()) -> Scale:
+    return Scale(lowest=GLUCOSE_RANGE_MMOL_L[0], highest=GLUCOSE_RANGE_MMOL_L[1], step=5.0, lines=lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frame:
+    """Where the plot lies inside the picture, in user units."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    days: float
+    scale: Scale
+
+    def x(self, day: float) -> float:
+        return self.left + (self.width - self.left - self.right) * min(max(day / self.days, 0.0), 1.0)
+
+    def y(self, value: float) -> float:
+        within = min(max(value, self.scale.lowest), self.scale.highest)
+        share = (within - self.scale.lowest) / (self.scale.highest - self.scale.lowest)
+        return self.height - self.bottom - (self.height - self.top - self.bottom) * share
+
+
+def sparkline(dots: Sequence[Dot], *, scale: Scale, days: int, says: str) -> Markup:
+    """A small chart for a row; `says` is the same in words."""
+    frame = _Frame(width=220, height=64, left=2, right=26, top=4, bottom=4, days=days, scale=scale)
+    parts = [*_lines(frame), *(mark for dot in dots for mark in _dot(frame, dot, radius=2.6))]
+    return _picture(frame, "sparkline", says, parts)
+
+
+def chart(
+    dots: Sequence[Dot], *, scale: Scale, days: int, day_names: Sequence[tuple[float, str]], unit: str, says: str
+) -> Markup:
+    """A chart with axes. `day_names` are labels under the axis: (day, text)."""
+    frame = _Frame(width=860, height=320, left=44, right=44, top=18, bottom=28, days=days, scale=scale)
+    parts = [
+        *_grid(frame),
+        *_day_names(frame, day_names),
+        *_lines(frame),
+        *(mark for dot in dots for mark in _dot(frame, dot, radius=4.5)),
+        f'<text class="unit" x="{frame.left - 6:g}" y="11" text-anchor="end">{escape(unit)}</text>',
+    ]
+    return _picture(frame, "chart", says, parts)
+
+
+def _picture(frame: _Frame, css_class: str, says: str, parts: Sequence[str]) -> Markup:
+    head = (
+        f'<svg class="{css_class}" viewBox="0 0 {frame.width:g} {frame.height:g}" role="img" '
+        f'aria-label="{escape(says)}" focusable="false">'
+    )
+    return Markup("\n".join((head, *parts, "</svg>")))
+
+
+def _lines(frame: _Frame) -> list[str]:
+    drawn = []
+    for value in frame.scale.lines:
+        y = frame.y(value)
+        drawn.append(
+            f'<line class="threshold" x1="{frame.left:g}" x2="{frame.width - frame.right:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        drawn.append(
+            f'<text class="threshold-name" x="{frame.width - frame.right + 3:g}" y="{y + 4:.1f}">{value:g}</text>'
+        )
+    return drawn
+
+
+def _grid(frame: _Frame) -> list[str]:
+    drawn = []
+    value = frame.scale.lowest
+    while value <= frame.scale.highest:
+        y = frame.y(value)
+        drawn.append(
+            f'<line class="grid" x1="{frame.left:g}" x2="{frame.width - frame.right:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        drawn.append(f'<text class="tick" x="{frame.left - 6:g}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
+        value += frame.scale.step
+    return drawn
+
+
+def _day_names(frame: _Frame, day_names: Sequence[tuple[float, str]]) -> list[str]:
+    return [
+        f'<text class="tick" x="{frame.x(day):.1f}" y="{frame.height - 8:g}" text-anchor="middle">{escape(name)}</text>'
+        for day, name in day_names
+    ]
+
+
+def _dot(frame: _Frame, dot: Dot, *, radius: float) -> list[str]:
+    css_class = "past" if dot.is_past_line else "within"
+    x = frame.x(dot.day)
+    drawn = []
+    if dot.low is not None:
+        y_high, y_low = frame.y(dot.high), frame.y(dot.low)
+        drawn.append(f'<line class="pair {css_class}" x1="{x:.1f}" x2="{x:.1f}" y1="{y_high:.1f}" y2="{y_low:.1f}"/>')
+        drawn.append(_shape(frame, x, dot.low, dot.slot, css_class, radius * 0.8))
+    drawn.append(_shape(frame, x, dot.high, dot.slot, css_class, radius))
+    return drawn
+
+
+def _shape(frame: _Frame, x: float, value: float, slot: Slot, css_class: str, r: float) -> str:
+    """Morning is a circle, evening a diamond, any other time a square; past the edge it is an arrow outward."""
+    y = frame.y(value)
+    if value > frame.scale.highest:
+        return f'<path class="{css_class}" d="M{x:.1f} {y - r:.1f}l{r:.1f} {2 * r:.1f}h{-2 * r:.1f}z"/>'
+    if value < frame.scale.lowest:
+        return f'<path class="{css_class}" d="M{x:.1f} {y + r:.1f}l{r:.1f} {-2 * r:.1f}h{-2 * r:.1f}z"/>'
+    match slot:
+        case "morning":
+            return f'<circle class="{css_class}" cx="{x:.1f}" cy="{y:.1f}" r="{r:.1f}"/>'
+        case "evening":
+            d = 1.3 * r
+            return f'<path class="{css_class}" d="M{x:.1f} {y - d:.1f}l{d:.1f} {d:.1f}l{-d:.1f} {d:.1f}l{-d:.1f} {-d:.1f}z"/>'
+        case "other":
+            return (
+                f'<rect class="{css_class}" x="{x - 0.85 * r:.1f}" y="{y - 0.85 * r:.1f}" '
+                f'width="{1.7 * r:.1f}" height="{1.7 * r:.1f}"/>'
+            )

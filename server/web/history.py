@@ -1,0 +1,236 @@
+"""A patient's readings as pages show them: places on a chart, rows of a table, one sentence for who cannot see either."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+
+from server.people.rule_texts import Condition
+from server.store.worklist import ShownReading
+from server.web import charts
+from server.web.charts import Dot, Slot
+from server.web.words import MEALS, QUALITIES, QUALITY_REASONS, TIME_QUALITIES, Words
+
+DAY: Final = timedelta(days=1)
+
+
+class Valued(Protocol):
+    """Anything with values at a time."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def measured_at(self) -> datetime: ...
+    @property
+    def systolic_mmhg(self) -> float | None: ...
+    @property
+    def diastolic_mmhg(self) -> float | None: ...
+    @property
+    def glucose_mmol_l(self) -> float | None: ...
+    @property
+    def quality(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The days that a chart shows, the last of them `last_day`, on the wall clock of `zone`."""
+
+    last_day: date
+    days: int
+    zone: str
+
+    @classmethod
+    def ending(cls, now: datetime, *, days: int, zone: str) -> "Span":
+        return cls(last_day=now.astimezone(ZoneInfo(zone)).date(), days=days, zone=zone)
+
+    @property
+    def begins_at(self) -> datetime:
+        """Local midnight of the first day."""
+        return datetime.combine(self.last_day - (self.days - 1) * DAY, time(), tzinfo=ZoneInfo(self.zone))
+
+    def place(self, at: datetime) -> float:
+        """Days from the left edge, on the wall clock, so that a day is one day wide whatever the clocks do."""
+        local = at.astimezone(ZoneInfo(self.zone)).replace(tzinfo=None)
+        return (local - self.begins_at.replace(tzinfo=None)) / DAY
+
+
+def slot_of(local: datetime) -> Slot:
+    """Morning from 03:00 (where a clinical day begins) to noon, evening from 17:00 until the day ends."""
+    if 3 <= local.hour < 12:
+        return "morning"
+    return "evening" if local.hour >= 17 or local.hour < 3 else "other"
+
+
+def is_past(value: Valued, conditions: Sequence[Condition]) -> bool:
+    """Whether any condition is met by this value alone."""
+    found = {"systolic": value.systolic_mmhg, "diastolic": value.diastolic_mmhg}
+    return any(
+        condition.is_met_by(number) for condition in conditions if (number := found.get(condition.signal)) is not None
+    )
+
+
+def own_conditions(conditions: Sequence[Condition], parameters: Mapping[str, object]) -> tuple[Condition, ...]:
+    """The conditions with a patient's own thresholds in their place."""
+    return tuple(
+        Condition(signal=each.signal, comparison=each.comparison, value=float(own))
+        if isinstance(own := parameters.get(each.signal), int | float)
+        else each
+        for each in conditions
+    )
+
+
+def pressure_dots(values: Iterable[Valued], span: Span, conditions: Sequence[Condition]) -> list[Dot]:
+    """The usable blood pressures that lie in the span."""
+    return [
+        Dot(
+            day=day,
+            high=value.systolic_mmhg,
+            low=value.diastolic_mmhg,
+            slot=slot_of(value.measured_at.astimezone(ZoneInfo(span.zone))),
+            is_past_line=is_past(value, conditions),
+        )
+        for value in values
+        if value.kind == "blood_pressure" and value.quality == "accepted" and value.systolic_mmhg is not None
+        if 0 <= (day := span.place(value.measured_at)) <= span.days
+    ]
+
+
+def glucose_dots(values: Iterable[Valued], span: Span) -> list[Dot]:
+    """The usable glucose values that lie in the span."""
+    return [
+        Dot(
+            day=day,
+            high=value.glucose_mmol_l,
+            slot=slot_of(value.measured_at.astimezone(ZoneInfo(span.zone))),
+        )
+        for value in values
+        if value.kind == "glucose" and value.quality == "accepted" and value.glucose_mmol_l is not None
+        if 0 <= (day := span.place(value.measured_at)) <= span.days
+    ]
+
+
+def draw_row(values: Sequence[Valued], span: Span, conditions: Sequence[Condition], words: Words) -> Markup | None:
+    """The small chart of a worklist row: blood pressure if there is any, else glucose, else nothing."""
+    lines = tuple(condition.value for condition in conditions)
+    if dots := pressure_dots(values, span, conditions):
+        says = say_pressures(dots, span, lines, words)
+        return charts.sparkline(dots, scale=charts.pressure_scale(lines), days=span.days, says=says)
+    if dots := glucose_dots(values, span):
+        says = say_glucose(dots, span, words)
+        return charts.sparkline(dots, scale=charts.glucose_scale(), days=span.days, says=says)
+    return None
+
+
+def draw_pressures(
+    values: Sequence[Valued], span: Span, conditions: Sequence[Condition], words: Words
+) -> Markup | None:
+    """The large chart of a patient's blood pressures."""
+    lines = tuple(condition.value for condition in conditions)
+    dots = pressure_dots(values, span, conditions)
+    if not dots:
+        return None
+    return charts.chart(
+        dots,
+        scale=charts.pressure_scale(lines),
+        days=span.days,
+        day_names=_day_names(span, words),
+        unit="mmHg",
+        says=say_pressures(dots, span, lines, words),
+    )
+
+
+def draw_glucose(values: Sequence[Valued], span: Span, words: Words) -> Markup | None:
+    """The large chart of a patient's glucose values."""
+    dots = glucose_dots(values, span)
+    if not dots:
+        return None
+    return charts.chart(
+        dots,
+        scale=charts.glucose_scale(),
+        days=span.days,
+        day_names=_day_names(span, words),
+        unit="mmol/L",
+        says=say_glucose(dots, span, words),
+    )
+
+
+def say_pressures(dots: Sequence[Dot], span: Span, lines: Sequence[float], words: Words) -> str:
+    """The chart in words."""
+    highest = max(dots, key=lambda dot: dot.high)
+    return words.say(
+        "Blood pressure, last %(days)s days: %(n)s readings, %(past)s of them past the line %(lines)s; "
+        "highest %(highest)s, latest %(latest)s mmHg.",
+        days=span.days,
+        n=len(dots),
+        past=sum(dot.is_past_line for dot in dots),
+        lines="/".join(words.number(line) for line in lines),
+        highest=words.pressure(highest.high, highest.low),
+        latest=words.pressure(dots[-1].high, dots[-1].low),
+    )
+
+
+def say_glucose(dots: Sequence[Dot], span: Span, words: Words) -> str:
+    """The chart in words."""
+    return words.say(
+        "Glucose, last %(days)s days: %(n)s readings; lowest %(lowest)s, highest %(highest)s, latest %(latest)s mmol/L.",
+        days=span.days,
+        n=len(dots),
+        lowest=words.number(min(dot.high for dot in dots), 1),
+        highest=words.number(max(dot.high for dot in dots), 1),
+        latest=words.number(dots[-1].high, 1),
+    )
+
+
+def _day_names(span: Span, words: Words) -> list[tuple[float, str]]:
+    """Every seventh day counted back from the last, under the middle of its day."""
+    first = span.begins_at.date()
+    return [(back + 0.5, words.short_date(first + back * DAY)) for back in range(span.days - 1, -1, -7)][::-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingRow:
+    """One line of a table of readings, in words."""
+
+    at: str
+    slot: Slot
+    value: str
+    unit: str
+    pulse: str
+    detail: str
+    quality: str
+    is_usable: bool
+    is_past_line: bool
+    time_quality: str
+    meter_id: str
+
+
+def reading_row(reading: ShownReading, zone: str, conditions: Sequence[Condition], words: Words) -> ReadingRow:
+    reasons = [words.among(QUALITY_REASONS, reason) for reason in reading.quality_reasons]
+    quality = words.among(QUALITIES, reading.quality)
+    return ReadingRow(
+        at=words.moment(reading.measured_at, zone),
+        slot=slot_of(reading.measured_at.astimezone(ZoneInfo(zone))),
+        value=shown_value(reading, words),
+        unit="mmHg" if reading.kind == "blood_pressure" else "mmol/L",
+        pulse="" if reading.pulse_bpm is None else words.number(reading.pulse_bpm),
+        detail=words.among(MEALS, reading.meal) if reading.meal else "",
+        quality=words.say("%(quality)s (%(reasons)s)", quality=quality, reasons=words.listed(reasons))
+        if reasons
+        else quality,
+        is_usable=reading.quality == "accepted",
+        is_past_line=reading.quality == "accepted" and is_past(reading, conditions),
+        time_quality=words.among(TIME_QUALITIES, reading.time_quality),
+        meter_id=reading.meter_id,
+    )
+
+
+def shown_value(reading: ShownReading, words: Words) -> str:
+    """152/94, 7.0, HI; a dash for what the meter did not give."""
+    if reading.kind == "blood_pressure":
+        return words.pressure(reading.systolic_mmhg, reading.diastolic_mmhg)
+    if reading.glucose_censored:
+        return reading.glucose_censored
+    return "–" if reading.glucose_mmol_l is None else words.number(reading.glucose_mmol_l, 1)

@@ -1,0 +1,179 @@
+"""`/me/{token}`: the patient's own page. No login, one screen, one value, one instruction.
+
+What it says of a value is a word and a shape, never a colour alone, and never that all is well: it says when was measured.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from server.people import links
+from server.people.door import AClinic, Clinic
+from server.people.errors import NotOnPanelError
+from server.people.rule_texts import Condition, text_of
+from server.store import worklist
+from server.store.postgres import transaction
+from server.store.worklist import LinkedPatient, PatientMessage, ShownReading
+from server.web.history import is_past, shown_value
+from server.web.rendering import render, words_for
+from server.web.rows import conditions_for, own_thresholds
+from server.web.words import SYMPTOMS, Words, mark
+
+router: Final = APIRouter(include_in_schema=False)
+
+MESSAGES_SHOWN: Final = 10
+LOOKED_BACK: Final = timedelta(days=30)
+STRIP_DAYS: Final = 7
+
+
+class Standing(StrEnum):
+    """What the latest value is called."""
+
+    NONE = "none"
+    UNUSABLE = "unusable"
+    VERY_HIGH = "very_high"
+    HIGH = "high"
+    LOW = "low"
+    BELOW_LINE = "below_line"
+    NOTED = "noted"
+
+
+LOW_SYSTOLIC_MMHG: Final = 90.0
+"""Below 90 is low whoever measures (NEWS2 scores a systolic pressure of 90 or less highest; clinical 1.6)."""
+
+NAMES: Final = {
+    Standing.NONE: mark("No reading yet"),
+    Standing.UNUSABLE: mark("This measurement did not work"),
+    Standing.VERY_HIGH: mark("Very high"),
+    Standing.HIGH: mark("A little high"),
+    Standing.LOW: mark("Low"),
+    Standing.BELOW_LINE: mark("Below your limit"),
+    Standing.NOTED: mark("Noted"),
+}
+INSTRUCTIONS: Final = {
+    Standing.NONE: mark("Sit down, rest 5 minutes, and measure."),
+    Standing.UNUSABLE: mark("Rest, keep your arm still, and measure again."),
+    Standing.VERY_HIGH: mark("Sit down. Measure again after 1 to 2 minutes."),
+    Standing.HIGH: mark("Rest 5 minutes, then measure again."),
+    Standing.LOW: mark("Sit or lie down, and call your clinic."),
+    Standing.BELOW_LINE: mark("Keep measuring in the morning and in the evening."),
+    Standing.NOTED: mark("Keep measuring as agreed with your clinic."),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayMark:
+    """One day of the strip at the foot: how often was measured."""
+
+    name: str
+    readings: int
+
+
+@router.get("/me/{token}")
+def show_own_page(clinic: AClinic, request: Request, token: str) -> Response:
+    now = clinic.now()
+    with transaction(clinic.pool) as conn:
+        patient_id = links.find_patient(conn, token, now=now)
+        patient = worklist.find_patient(conn, patient_id, now=now) if patient_id is not None else None
+        if patient is None:
+            raise NotOnPanelError("no such page")
+        readings = worklist.list_readings(conn, patient.patient_id, since=now - LOOKED_BACK, limit=worklist.PAGE_MAX)
+        messages = worklist.list_patient_messages(conn, patient.patient_id, limit=MESSAGES_SHOWN)
+        own = own_thresholds(conn, [patient.patient_id])
+    words = words_for(request, patient.language)
+    conditions = conditions_for(clinic, own, patient.patient_id, None)
+    latest = next((each for each in readings if each.time_quality != "orphan"), None)
+    standing = stand(latest, conditions, _critical(clinic))
+    return render(
+        request,
+        "own_page.html",
+        words,
+        patient=patient,
+        clinic_phone=clinic.clinic_phone,
+        value=shown_value(latest, words) if latest else "",
+        unit="" if latest is None else "mmHg" if latest.kind == "blood_pressure" else "mmol/L",
+        when=_say_when(latest, patient, words, now),
+        standing=standing,
+        name=words.say(NAMES[standing]),
+        instruction=words.say(INSTRUCTIONS[standing]),
+        is_critical=standing is Standing.VERY_HIGH or _was_told_critical(clinic, messages, now),
+        spoken=_spoken(latest, standing, words),
+        messages=messages,
+        strip=_strip(readings, patient, words, now),
+        now=now,
+    )
+
+
+def stand(latest: ShownReading | None, conditions: tuple[Condition, ...], critical: tuple[Condition, ...]) -> Standing:
+    """What the latest reading is called, by the patient's own lines."""
+    if latest is None:
+        return Standing.NONE
+    if latest.kind != "blood_pressure" and latest.quality == "accepted":
+        return Standing.NOTED
+    if latest.systolic_mmhg is None or latest.quality == "invalid":
+        return Standing.UNUSABLE
+    if is_past(latest, critical):
+        return Standing.VERY_HIGH  # a rejected reading too: it asks for another one and never disappears
+    if latest.quality != "accepted":
+        return Standing.UNUSABLE
+    if latest.systolic_mmhg < LOW_SYSTOLIC_MMHG:
+        return Standing.LOW
+    return Standing.HIGH if is_past(latest, conditions) else Standing.BELOW_LINE
+
+
+def _critical(clinic: Clinic) -> tuple[Condition, ...]:
+    return next((text.conditions for text in clinic.rules.values() if text.is_critical), ())
+
+
+def _was_told_critical(clinic: Clinic, messages: Sequence[PatientMessage], now: datetime) -> bool:
+    return any(
+        text_of(clinic.rules, each.rule_id).is_critical
+        and each.state == "sent"
+        and now - each.sent_at < timedelta(days=1)
+        for each in messages
+    )
+
+
+def _say_when(latest: ShownReading | None, patient: LinkedPatient, words: Words, now: datetime) -> str:
+    if latest is None:
+        return ""
+    zone = ZoneInfo(patient.zone)
+    local, today = latest.measured_at.astimezone(zone), now.astimezone(zone).date()
+    clock = f"{local:%H:%M}"
+    if local.date() == today:
+        return words.say("Measured today at %(clock)s", clock=clock)
+    return words.say(
+        "Measured on %(day)s at %(clock)s. Nothing measured today yet.", day=words.short_date(local), clock=clock
+    )
+
+
+def _spoken(latest: ShownReading | None, standing: Standing, words: Words) -> str:
+    """The screen as one would say it aloud."""
+    parts = [words.say(NAMES[standing]), words.say(INSTRUCTIONS[standing])]
+    if latest and latest.systolic_mmhg is not None and latest.diastolic_mmhg is not None:
+        parts.insert(
+            0,
+            words.say(
+                "Your blood pressure is %(systolic)s over %(diastolic)s.",
+                systolic=words.number(latest.systolic_mmhg),
+                diastolic=words.number(latest.diastolic_mmhg),
+            ),
+        )
+    if standing is Standing.VERY_HIGH:
+        symptoms = words.listed([words.say(each) for each in SYMPTOMS])
+        parts.append(words.say("If you have any of these, call 120 now: %(symptoms)s.", symptoms=symptoms))
+    return " ".join(parts)
+
+
+def _strip(readings: Sequence[ShownReading], patient: LinkedPatient, words: Words, now: datetime) -> list[DayMark]:
+    zone = ZoneInfo(patient.zone)
+    today = now.astimezone(zone).date()
+    days = [today - timedelta(days=back) for back in range(STRIP_DAYS - 1, -1, -1)]
+    measured = [each.measured_at.astimezone(zone).date() for each in readings if each.quality == "accepted"]
+    return [DayMark(name=words.short_date(day), readings=measured.count(day)) for day in days]

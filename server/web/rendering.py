@@ -1,0 +1,160 @@
+"""Templates to answers: which language, what every page carries, and what a page says when something went wrong."""
+
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+
+from server.people import errors
+from server.people.door import Caller
+from server.web.words import (
+    LANGUAGES,
+    PRIORITIES,
+    RESOLUTIONS,
+    STATES,
+    SYMPTOMS,
+    Language,
+    Words,
+    choose_language,
+    mark,
+    translations,
+)
+from vitals.errors import UnavailableError
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+LANGUAGE_COOKIE: Final = "homevigil_language"
+A_YEAR_S: Final = 365 * 24 * 3600
+
+_APOLOGIES: Final = {
+    400: mark("The request could not be understood."),
+    403: mark("The request was refused, because it did not come from a page of this session. Reload and try again."),
+    404: mark("There is no such page, or it is not on your panel."),
+    405: mark("There is no such page, or it is not on your panel."),
+    409: mark("It is no longer open."),
+    413: mark("What was sent is too long."),
+    422: mark("The request could not be understood."),
+    429: mark("Too many failed attempts to sign in. Wait a quarter of an hour."),
+    500: mark("That was our mistake. It has been logged; try again."),
+    503: mark("The service does not answer at the moment. Try again shortly; readings are not lost."),
+}
+
+
+def words_for(request: Request, own_language: str | None = None) -> Words:
+    """The language asked for in the address, else chosen before, else the person's own, else the browser's."""
+    return Words(
+        language=choose_language(
+            request.query_params.get("lang"),
+            request.cookies.get(LANGUAGE_COOKIE),
+            own_language,
+            accept=request.headers.get("Accept-Language", ""),
+        )
+    )
+
+
+def words_of(request: Request, caller: Caller) -> Words:
+    """The language of somebody who is signed in."""
+    return words_for(request, caller.session.language)
+
+
+def render(
+    request: Request,
+    template: str,
+    words: Words,
+    *,
+    caller: Caller | None = None,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> HTMLResponse:
+    """One template as an answer, in the language of `words`."""
+    html = (
+        _environment(words.language)
+        .get_template(template)
+        .render(
+            w=words,
+            caller=caller,
+            csrf_token=caller.session.csrf_token if caller else "",
+            switches=_switches(request),
+            path=request.url.path,
+            PRIORITIES=PRIORITIES,
+            STATES=STATES,
+            RESOLUTIONS=RESOLUTIONS,
+            SYMPTOMS=SYMPTOMS,
+            **context,
+        )
+    )
+    answer = HTMLResponse(html, status_code=status, headers=dict(headers or {}))
+    if request.query_params.get("lang") == words.language:
+        answer.set_cookie(LANGUAGE_COOKIE, words.language, max_age=A_YEAR_S, httponly=True, samesite="lax")
+    return answer
+
+
+def is_htmx(request: Request) -> bool:
+    """Whether a part of a page is wanted rather than a page."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def answer(request: Request, error: Exception) -> Response:
+    """The page for anything that an endpoint raised. Who is not signed in is led to where one can be."""
+    if isinstance(error, errors.NotSignedInError):
+        return _to_sign_in(request)
+    status = _status(error)
+    words = words_for(request)
+    apology = words.say(_APOLOGIES.get(status, _APOLOGIES[500]))
+    return render(request, "apology.html", words, status=status, apology=apology)
+
+
+def _to_sign_in(request: Request) -> Response:
+    if is_htmx(request):
+        return Response(status_code=401, headers={"HX-Redirect": "/login"})
+    if request.method != "GET" or request.url.path == "/":
+        return RedirectResponse("/login", status_code=303)
+    return RedirectResponse("/login?" + urlencode({"next": request.url.path}), status_code=303)
+
+
+def _status(error: Exception) -> int:
+    match error:
+        case HTTPException():
+            return error.status_code
+        case RequestValidationError():
+            # A path that is no number or id is a page that does not exist.
+            return 404 if any(each["loc"][:1] == ("path",) for each in error.errors()) else 422
+        case errors.ForgedRequestError():
+            return HTTPStatus.FORBIDDEN
+        case errors.NotOnPanelError():
+            return HTTPStatus.NOT_FOUND
+        case errors.DecisionConflictError():
+            return HTTPStatus.CONFLICT
+        case errors.TooManyAttemptsError():
+            return HTTPStatus.TOO_MANY_REQUESTS
+        case UnavailableError():
+            return HTTPStatus.SERVICE_UNAVAILABLE
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _switches(request: Request) -> Mapping[Language, str]:
+    """The address of this very page in each language."""
+    kept = [(key, value) for key, value in request.query_params.multi_items() if key != "lang"]
+    return {language: "?" + urlencode([*kept, ("lang", language)]) for language in LANGUAGES}
+
+
+@cache
+def _environment(language: Language) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    return environment

@@ -1,0 +1,220 @@
+"""What the worklist shows: one row for each patient, the alerts of a patient together, the gravest first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+
+from server.people.decisions import OPEN_STATES
+from server.people.door import Caller, Clinic
+from server.people.rule_texts import Condition, text_of, trend_conditions
+from server.store import worklist
+from server.store.postgres import Connection
+from server.store.worklist import PAGE_MAX, Alert, PanelPatient, PanelValue, Place
+from server.web.history import Span, draw_row, own_conditions
+from server.web.words import Words
+
+SPARKLINE_DAYS: Final = 14
+ASSESSED_FOR: Final = timedelta(days=30)
+_GRAVITY: Final = {"high": 0, "medium": 1, "low": 2, "information": 3}
+
+OwnThresholds = Mapping[tuple[int, str], Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertLine:
+    """One open alert in a row."""
+
+    alert: Alert
+    sentence: str
+    rule: str
+    waiting: str
+    is_critical: bool
+
+    @property
+    def known(self) -> str:
+        """What the page tells the server that it already shows."""
+        return f"{self.alert.episode_id}.{self.alert.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One patient. `priority` is that of the gravest alert; without an alert it is empty."""
+
+    patient: PanelPatient
+    age: int | None
+    priority: str
+    lines: tuple[AlertLine, ...]
+    picture: Markup | None
+    last_reading: str
+    assessed: str
+    has_waiting: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody still has to take an alert of this patient."""
+        return any(line.alert.state == "active" for line in self.lines)
+
+
+def open_alerts(conn: Connection, *, user_id: int, patient_id: int | None = None) -> list[Alert]:
+    """Every open alert of the panel, however many: a worklist that ended at a page would hide the rest."""
+    alerts: list[Alert] = []
+    before: Place | None = None
+    while True:
+        page = worklist.list_alerts(
+            conn, user_id=user_id, limit=PAGE_MAX, states=OPEN_STATES, patient_id=patient_id, before=before
+        )
+        alerts += page
+        if len(page) < PAGE_MAX:
+            return alerts
+        before = Place(at=page[-1].opened_at, row_id=page[-1].episode_id)
+
+
+def build_rows(conn: Connection, caller: Caller, words: Words) -> list[Row]:
+    """The whole panel, in the order of a worklist."""
+    patients = worklist.list_panel(conn, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now)
+    rows = _build(conn, caller, words, patients, open_alerts(conn, user_id=caller.user_id))
+    return sorted(rows, key=_order)
+
+
+def build_row(conn: Connection, caller: Caller, words: Words, patient_id: int) -> Row | None:
+    """One patient's row; `None` outside the panel."""
+    patient = worklist.find_panel_patient(
+        conn, patient_id, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now
+    )
+    if patient is None:
+        return None
+    alerts = open_alerts(conn, user_id=caller.user_id, patient_id=patient_id)
+    return _build(conn, caller, words, [patient], alerts)[0]
+
+
+def own_thresholds(conn: Connection, patient_ids: Sequence[int]) -> OwnThresholds:
+    """By patient and rule."""
+    found = worklist.list_thresholds(conn, patient_ids)
+    return {(each.patient_id, each.rule_id): each.parameters for each in found}
+
+
+def conditions_for(clinic: Clinic, own: OwnThresholds, patient_id: int, alert: Alert | None) -> tuple[Condition, ...]:
+    """The lines of a patient's chart: those that the alert was judged by, else the patient's own of the rule over days."""
+    if alert is not None and (judged_by := _judged_by(alert)):
+        return judged_by
+    rule_id, conditions = trend_conditions(clinic.rules)
+    return own_conditions(conditions, own.get((patient_id, rule_id), {}))
+
+
+def _judged_by(alert: Alert) -> tuple[Condition, ...]:
+    thresholds = alert.verdict.get("thresholds", ())
+    return tuple(
+        Condition(signal=each["signal"], comparison=each["comparison"], value=float(each["value"]))
+        for each in thresholds
+    )
+
+
+def age_of(birth_date: date | None, now: datetime, zone: str) -> int | None:
+    """Completed years on the patient's own calendar."""
+    if birth_date is None:
+        return None
+    today = now.astimezone(ZoneInfo(zone)).date()
+    return today.year - birth_date.year - ((today.month, today.day) < (birth_date.month, birth_date.day))
+
+
+def say_assessed(patient: PanelPatient, words: Words, now: datetime) -> str:
+    """Never "all is well": when the last assessment was, and on how many readings it rests."""
+    if patient.last_stored_at is None:
+        return words.say("Nothing to assess: no reading in 30 days")
+    if patient.waiting_since is not None:
+        return words.say("Waiting to be assessed for %(span)s", span=words.lasting(now - patient.waiting_since))
+    return words.count(
+        "Last assessed %(ago)s on %(n)s reading in 30 days",
+        "Last assessed %(ago)s on %(n)s readings in 30 days",
+        patient.readings,
+        ago=words.ago(now - patient.last_stored_at),
+    )
+
+
+def _order(row: Row) -> tuple[int, int, datetime, int]:
+    active = [line.alert for line in row.lines if line.alert.state == "active"]
+    considered = active or [line.alert for line in row.lines]
+    if not considered:
+        return (2, 0, row.patient.last_stored_at or _LAST, row.patient.patient_id)
+    gravest = min(_GRAVITY[alert.priority] for alert in considered)
+    oldest = min(alert.opened_at for alert in considered)
+    return (0 if active else 1, gravest, oldest, row.patient.patient_id)
+
+
+_LAST: Final = datetime.max.replace(tzinfo=ZoneInfo("UTC"))
+
+
+def _build(
+    conn: Connection, caller: Caller, words: Words, patients: Sequence[PanelPatient], alerts: Sequence[Alert]
+) -> list[Row]:
+    ids = [patient.patient_id for patient in patients]
+    own = own_thresholds(conn, ids)
+    since = caller.now - timedelta(days=SPARKLINE_DAYS + 1)
+    values: dict[int, list[PanelValue]] = {}
+    for value in worklist.list_panel_values(conn, ids, since=since):
+        values.setdefault(value.patient_id, []).append(value)
+    grouped: dict[int, list[Alert]] = {}
+    for alert in alerts:
+        grouped.setdefault(alert.patient_id, []).append(alert)
+    return [
+        _row(caller, words, patient, grouped.get(patient.patient_id, []), values.get(patient.patient_id, []), own)
+        for patient in patients
+    ]
+
+
+def _row(
+    caller: Caller,
+    words: Words,
+    patient: PanelPatient,
+    alerts: Sequence[Alert],
+    values: Sequence[PanelValue],
+    own: OwnThresholds,
+) -> Row:
+    ordered = sorted(alerts, key=lambda alert: (alert.state != "active", _GRAVITY[alert.priority], alert.opened_at))
+    span = Span.ending(caller.now, days=SPARKLINE_DAYS, zone=patient.zone)
+    conditions = conditions_for(caller.clinic, own, patient.patient_id, ordered[0] if ordered else None)
+    return Row(
+        patient=patient,
+        age=age_of(patient.birth_date, caller.now, patient.zone),
+        priority=ordered[0].priority if ordered else "",
+        lines=tuple(alert_line(caller, words, alert) for alert in ordered),
+        picture=draw_row(values, span, conditions, words),
+        last_reading=_say_last(patient, values, words, caller.now),
+        assessed=say_assessed(patient, words, caller.now),
+        has_waiting=patient.waiting_since is not None,
+    )
+
+
+def alert_line(caller: Caller, words: Words, alert: Alert) -> AlertLine:
+    """An alert in one line of words."""
+    text = text_of(caller.clinic.rules, alert.rule_id)
+    return AlertLine(
+        alert=alert,
+        sentence=words.pick(alert.sentence),
+        rule=words.say(
+            "%(title)s (rule %(rule)s, version %(version)s)",
+            title=words.pick(text.title),
+            rule=alert.rule_id,
+            version=alert.rule_version,
+        ),
+        waiting=words.lasting(caller.now - alert.opened_at),
+        is_critical=text.is_critical,
+    )
+
+
+def _say_last(patient: PanelPatient, values: Sequence[PanelValue], words: Words, now: datetime) -> str:
+    if patient.last_at is None:
+        return words.say("no reading in 30 days")
+    ago = words.ago(now - patient.last_at)
+    if not values:
+        return ago
+    last = values[-1]
+    if last.kind == "blood_pressure":
+        return words.say("%(value)s, %(ago)s", value=words.pressure(last.systolic_mmhg, last.diastolic_mmhg), ago=ago)
+    if last.glucose_mmol_l is None:
+        return ago
+    return words.say("%(value)s, %(ago)s", value=f"{words.number(last.glucose_mmol_l, 1)} mmol/L", ago=ago)
