@@ -151,7 +151,7 @@ class _Gateway:
             return
         try:
             zone = ZoneInfo(config.zone)
-        except (OSError, ValueError):
+        except (KeyError, OSError, ValueError):
             _log.warning("config_ignored", why="unknown time zone", zone=config.zone, gateway_id=self._settings.id)
             return
         self._outbox.set_setting(_ZONE, config.zone)

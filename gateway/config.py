@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     def _zone_exists(cls, zone: str) -> str:
         try:
             ZoneInfo(zone)
-        except (OSError, ValueError) as e:
+        except (KeyError, OSError, ValueError) as e:
             raise ValueError(f"{zone!r} is not an IANA time zone; write it like Asia/Shanghai") from e
         return zone
 

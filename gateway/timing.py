@@ -96,7 +96,12 @@ def _without_time(evidence: Evidence) -> Placed:
 
 
 def _by_both_clocks(evidence: Evidence, wall: datetime, meter: datetime, at: datetime, zone: ZoneInfo) -> Placed:
-    """Both clocks run evenly, so the distance on the meter's is the distance on ours, whatever zone or year it believes in."""
+    """Both clocks run evenly, so the distance on the meter's is the distance on ours, whatever zone or year it believes in.
+
+    Except a clock that was never set at all: some of those do not run, and then the distance means nothing.
+    """
+    if meter.year < FIRST_YEAR:
+        return _without_time(evidence)
     age = meter - wall
     if age < at - evidence.received_at - READING_TOGETHER:
         return as_orphan(evidence, zone)  # from before the meter's clock was set back: not on its present time line
