@@ -13,9 +13,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TextIO
 
 import psycopg
+import structlog
 
 from firmware_sims import cohort
 from firmware_sims.commands import Measure
@@ -62,7 +63,8 @@ def run(wishes: Wishes) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _folder(wishes, show) as folder:
         try:
-            with _line(wishes, folder) as line:
+            with _line(wishes, folder) as line, (line.logs / "demo.log").open("a", encoding="utf-8") as log:
+                _log_to(log)
                 return Demo(wishes, line, show).run()
         except KeyboardInterrupt:
             show.line("\nStopped; nothing of it runs any more.")
@@ -322,6 +324,18 @@ def _folder(wishes: Wishes, show: Show) -> Iterator[Path]:
 
 def _line(wishes: Wishes, folder: Path) -> Line:
     return Line(folder=folder, broker_wish=wishes.broker, radio_wish=wishes.radio, web_port=wishes.web_port)
+
+
+def _log_to(file: TextIO) -> None:
+    """What the server's own code says while people move in goes to a file: stdout is for people, or for JSON."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=file),
+    )
 
 
 def _whom(told: Told) -> str:
