@@ -116,7 +116,7 @@ class MeterOnAir:
 
     async def _talk(self, connection: Connection) -> None:
         """Say what the firmware wants said, whenever it wakes, until the link is gone."""
-        while True:
+        while self._connection is connection:
             self._wake.clear()
             while (action := self.firmware.next_action()) is not None:
                 match action:
