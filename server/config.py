@@ -43,6 +43,9 @@ class Settings(BaseSettings):
         str | None,
         Field(pattern=r"^https?://[^\s/]+$", description="how browsers reach us; https makes cookies secure"),
     ] = None
+    clinic_phone: Annotated[
+        str, Field(pattern=r"^[0-9+() -]{0,32}$", description="what the call button of a patient's page dials")
+    ] = ""
     pool_size: Annotated[int, Field(strict=False, ge=2, le=100, description="database connections, at most")] = 12
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="least severe line logged")

@@ -298,7 +298,7 @@ def note_heard(conn: Connection, gateway_ids: Collection[str]) -> None:
 
 
 def note_status(conn: Connection, gateway_id: str, status: str, *, is_alive: bool) -> None:
-    """Keep the latest status of a gateway, JSON text; what PostgreSQL's JSON cannot hold (NUL, half a character) is passed over."""
+    """Keep the latest status of a gateway, JSON text; what PostgreSQL cannot hold (NUL, half a character) is passed over."""
     try:
         with conn.transaction():
             conn.execute(SQL["status"], {"gateway_id": gateway_id, "status": status, "is_alive": is_alive})

@@ -79,6 +79,19 @@ def migrate(database_url: str, folder: Path = MIGRATIONS) -> list[str]:
         raise UnavailableError(f"database: {type(e).__name__}: {str(e).strip()[:200]}") from e
 
 
+def pending(database_url: str, folder: Path = MIGRATIONS) -> list[str]:
+    """What `migrate` would apply, oldest first; changes nothing. Raises as `migrate` does."""
+    wanted = read_migrations(folder)
+    try:
+        with psycopg.connect(database_url, autocommit=True, prepare_threshold=None, connect_timeout=5) as conn:
+            _check_engine(conn)
+            row = conn.execute("select to_regclass('schema_migration') is not null").fetchone()
+            has_ledger = row is not None and row[0]
+            return [each.name for each in (_missing(conn, wanted) if has_ledger else wanted)]
+    except (psycopg.OperationalError, psycopg.InterfaceError) as e:
+        raise UnavailableError(f"database: {type(e).__name__}: {str(e).strip()[:200]}") from e
+
+
 def read_migrations(folder: Path = MIGRATIONS) -> tuple[Migration, ...]:
     """The files of `folder` in order; their numbers are dense from 0001."""
     found = tuple(

@@ -48,13 +48,14 @@ create table push (
     push_id      uuid primary key, -- also the idempotency key that the channel sees
     episode_id   uuid        not null references episode,
     patient_id   bigint      not null references patient,
-    recipient    text        not null, -- 'patient', or 'user:<user_id>', or 'clinic'
+    recipient    text        not null, -- 'patient', 'user:<user_id>', 'clinic' (nobody is named), 'clinic:<webhook_id>'
     channel      text        not null check (channel in ('inbox', 'webhook')),
     step         int         not null, -- 0 opening, 1.. repeated to the doctor, -1 retraction
     text         jsonb       not null, -- {"en": {"title", "body"}, "zh": {...}}
     state        text        not null default 'pending' check (state in ('pending', 'sent', 'cancelled', 'withdrawn', 'dead')),
     due_at       timestamptz not null,
-    lease_until  timestamptz,
+    lease_until  timestamptz, -- somebody is sending it until then
+    retry_at     timestamptz, -- not before then, after a failure
     attempts     int         not null default 0,
     last_error   text,
     created_at   timestamptz not null default clock_timestamp(),

@@ -1,0 +1,233 @@
+"""Runs the roles that were asked for, in one process, until it is told to end: then within five seconds.
+
+Each role is a loop in a thread of its own (the web a server on the event loop). Every role can be run in many processes but
+intake, whose name at the broker is its own. A role that dies takes the process with it, so that whoever supervises sees it.
+"""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from server import clock
+from server.config import Settings
+from server.errors import SchemaError, UnavailableError
+
+if TYPE_CHECKING:
+    from server.store.postgres import Pool
+
+log = structlog.get_logger()
+
+ROLES: Final = ("intake", "judge", "push", "web")
+END_WITHIN_S: Final = 4.0
+"""How long loops may take to end; what they were doing then is rolled back by PostgreSQL and done again by another."""
+
+WEB_END_WITHIN_S: Final = 3
+WAIT_S: Final = 2.0
+
+
+def run(settings: Settings, roles: frozenset[str]) -> int:
+    """Run `roles` until SIGINT or SIGTERM; returns the exit code: 0 when told to end, 1 when a role died."""
+    return asyncio.run(_run(settings, roles))
+
+
+async def _run(settings: Settings, roles: frozenset[str]) -> int:
+    stop = threading.Event()
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        stop.set()
+        ending.set()
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, end)
+    if not await _schema_is_there(settings, ending):
+        return 0 if ending.is_set() else 1
+    with _open(settings) as pool:
+        log.info("started", roles=sorted(roles))
+        is_well = await _until_ended(_roles(settings, roles, pool, stop, ending), end, ending)
+    log.info("ended", well=is_well)
+    return 0 if is_well else 1
+
+
+async def _until_ended(roles: Coroutine[None, None, None], end: Callable[[], None], ending: asyncio.Event) -> bool:
+    """Run the roles until they are told to end or one of them dies; True if none did."""
+    running = asyncio.create_task(roles, name="roles")
+    told = asyncio.create_task(ending.wait(), name="told to end")
+    await asyncio.wait({running, told}, return_when=asyncio.FIRST_COMPLETED)
+    end()
+    await asyncio.wait({running, told}, timeout=END_WITHIN_S)
+    if not running.done():
+        log.warning("ended_late", after_s=END_WITHIN_S)
+        running.cancel()
+        await asyncio.wait({running})
+        return True
+    if (death := running.exception()) is not None:
+        log.error("role_died", exc_info=death)
+    return death is None
+
+
+async def _roles(
+    settings: Settings, roles: frozenset[str], pool: "Pool", stop: threading.Event, ending: asyncio.Event
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        for name, loop in _loops(settings, roles, pool, stop).items():
+            group.create_task(_in_thread(name, loop), name=name)
+        if "web" in roles:
+            group.create_task(_serve(settings, pool, ending), name="web")
+
+
+async def _in_thread(name: str, work: Callable[[], None]) -> None:
+    """Await `work` in a thread that does not keep the process alive: at the end nothing in memory is worth waiting for."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def finish(death: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if death is None:
+            done.set_result(None)
+        else:
+            done.set_exception(death)
+
+    def target() -> None:
+        death: BaseException | None = None
+        try:
+            work()
+        except BaseException as e:  # noqa: BLE001 - it is not swallowed: it is raised where the role is awaited
+            e.add_note(f"in role {name}")
+            death = e
+        with suppress(RuntimeError):  # the event loop has not waited for us
+            loop.call_soon_threadsafe(finish, death)
+
+    threading.Thread(target=target, name=name, daemon=True).start()
+    await done
+
+
+async def _serve(settings: Settings, pool: "Pool", ending: asyncio.Event) -> None:
+    """The pages and the API, until told to end."""
+    import uvicorn
+
+    from server.asgi import create_app
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Signals are heard by the process as a whole (`_run`)."""
+            yield
+
+    app = create_app(
+        pool, now=clock.now, secure_cookies=settings.has_secure_cookies, clinic_phone=settings.clinic_phone
+    )
+    server = Server(
+        uvicorn.Config(
+            app,
+            host=settings.web_host,
+            port=settings.web_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=WEB_END_WITHIN_S,
+        )
+    )
+
+    async def end_with_us() -> None:
+        await ending.wait()
+        server.should_exit = True
+
+    watching = asyncio.create_task(end_with_us(), name="web: told to end")
+    await server.serve()
+    watching.cancel()
+    if not ending.is_set():
+        raise UnavailableError(f"the web server ended by itself; is {settings.web_host}:{settings.web_port} taken?")
+
+
+@contextmanager
+def _open(settings: Settings) -> "Iterator[Pool]":
+    from server.store.postgres import open_pool
+
+    pool = open_pool(settings.database_url.get_secret_value(), min_size=2, max_size=settings.pool_size)
+    try:
+        yield pool
+    finally:
+        pool.close(timeout=0.5)
+
+
+async def _schema_is_there(settings: Settings, ending: asyncio.Event) -> bool:
+    """Wait for the database and its migrations; False if told to end before, or if the database is not one for us."""
+    from server.store.migrate import pending
+
+    while not ending.is_set():
+        try:
+            missing = await asyncio.to_thread(pending, settings.database_url.get_secret_value())
+            if not missing:
+                return True
+            log.warning("schema_behind", missing=missing, do="python -m server migrate", retry_in_s=WAIT_S)
+        except UnavailableError as e:
+            log.warning("database_unavailable", reason=str(e), retry_in_s=WAIT_S)
+        except SchemaError as e:
+            log.error("schema_refused", reason=str(e))  # noqa: TRY400 - the sentence says it all
+            return False
+        await _wait(ending, WAIT_S)
+    return False
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return
+
+
+def _loops(
+    settings: Settings, roles: frozenset[str], pool: "Pool", stop: threading.Event
+) -> dict[str, Callable[[], None]]:
+    """The blocking loops of the roles, by name."""
+    loops: dict[str, Callable[[], None]] = {}
+    if "intake" in roles:
+        loops["intake"] = lambda: _intake(settings, pool, stop)
+    if "judge" in roles:
+        loops["judge"] = lambda: _judge(settings, pool, stop)
+    if "push" in roles:
+        loops["push inbox"] = lambda: _push("inbox", settings, pool, stop)
+        loops["push webhook"] = lambda: _push("webhook", settings, pool, stop)
+    return loops
+
+
+def _intake(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
+    from server.intake import Door, Intake
+
+    Door(settings, Intake(pool), stop).run()
+
+
+def _judge(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
+    from server.judge import Judge
+    from server.rules.kernels import warm_up
+    from server.rules.load import load_catalog
+    from server.store.postgres import Bell
+
+    warm_up()
+    bell = Bell(settings.database_url.get_secret_value(), "due")
+    try:
+        Judge(pool, load_catalog()).run(stop, bell)
+    finally:
+        bell.close()
+
+
+def _push(name: str, settings: Settings, pool: "Pool", stop: threading.Event) -> None:
+    from server.push.dispatch import Dispatcher
+    from server.push.inbox import Inbox
+    from server.push.webhook import WebhookChannel
+    from server.store.postgres import Bell
+
+    channel = Inbox() if name == "inbox" else WebhookChannel()
+    bell = Bell(settings.database_url.get_secret_value(), "push")
+    try:
+        Dispatcher(pool, channel).run(stop, bell)
+    finally:
+        bell.close()

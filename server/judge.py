@@ -1,0 +1,244 @@
+"""Takes patients who are due, judges them by the rules, and writes episodes and pushes in one transaction.
+
+Any number of judges may run, on any number of machines: a patient's advisory lock and locked due rows give each due row to one
+of them, and a judge that dies leaves everything as it was for another. What is true of the readings is decided by the rules,
+what changes by `reconcile`; here is only who is told, and that it is written once.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid5
+
+import structlog
+
+from server.push import texts
+from server.push.texts import Step, Text
+from server.rules import engine
+from server.rules.episodes import Audience, Change, Episode, Finding, Transition, reconcile, view_from
+from server.rules.rule import RuleSet
+from server.store import judging as store
+from server.store.judging import Push, Taken
+from server.store.postgres import Bell, Connection, Pool, in_transaction
+from vitals.errors import UnavailableError
+
+log = structlog.get_logger()
+
+NAMESPACE: Final = UUID("b2e5c0d4-6d0b-5f0e-8f57-2f8b2f1f90ab")
+"""HomeVigil's own namespace for episodes and pushes; both are derived, so that a retry writes the same rows."""
+
+RELATIVE_MARKS_DAYS: Final = 15
+"""How far before the rules' own look-back readings may change a relative mark (architecture: range of a judging)."""
+
+REMIND_AFTER: Final = timedelta(days=7)
+"""The doctor hears again of an alert that nobody has acknowledged (architecture: pushes of an episode)."""
+
+POSTPONED_S: Final = 300.0
+"""A patient whose judging breaks is tried again after five minutes; the others do not wait."""
+
+PATIENTS_AT_ONCE: Final = 50
+POLL_S: Final = 1.0
+BACKOFF_S: Final = 2.0
+
+
+class Judge:
+    """Judges whoever is due, until told to stop."""
+
+    def __init__(self, pool: Pool, rules: RuleSet) -> None:
+        self._pool = pool
+        self._rules = rules
+
+    def run(self, stop: threading.Event, bell: Bell) -> None:
+        """Judge until `stop` is set; `bell` only shortens the wait."""
+        while not stop.is_set():
+            try:
+                if not self.judge_due() and not stop.is_set():
+                    bell.wait(POLL_S)
+            except UnavailableError as e:
+                log.warning("database_unavailable", reason=str(e), retry_in_s=BACKOFF_S)
+                stop.wait(BACKOFF_S)
+
+    def judge_due(self) -> int:
+        """Judge everybody who is due now and whom no other judge has; how many those were."""
+        patients = in_transaction(self._pool, lambda conn: store.due_patients(conn, PATIENTS_AT_ONCE))
+        return sum(self._judge_or_postpone(patient_id) for patient_id in patients)
+
+    def judge_patient(self, patient_id: int) -> bool:
+        """Judge one patient, in one transaction; False if nothing is due or another judge has it."""
+        return in_transaction(self._pool, lambda conn: judge_in(conn, patient_id, self._rules))
+
+    def _judge_or_postpone(self, patient_id: int) -> bool:
+        try:
+            return self.judge_patient(patient_id)
+        except UnavailableError:
+            raise
+        except Exception:
+            log.exception("judging_broken", patient_id=patient_id, retry_in_s=POSTPONED_S)
+        in_transaction(self._pool, lambda conn: store.postpone(conn, patient_id, POSTPONED_S))
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One patient's judging as it is being written."""
+
+    conn: Connection
+    patient_id: int
+    rules: RuleSet
+    taken: Taken
+    stored: Mapping[UUID, Episode]
+
+
+def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
+    """Judge one patient inside the caller's transaction: take what is due, judge, write, set the next timer."""
+    taken = store.take_due(conn, patient_id)
+    if taken is None:
+        return False
+    stored = store.episodes_of(conn, patient_id)
+    reach = timedelta(days=engine.look_back_days(rules) + RELATIVE_MARKS_DAYS)
+    history = store.history_of(conn, patient_id, since=view_from(stored, taken.since) - reach)
+    judgement = engine.judge(history, rules, now=taken.now)
+    transitions = reconcile(
+        stored,
+        judgement.findings,
+        now=taken.now,
+        since=taken.since,
+        threshold_versions=judgement.threshold_versions,
+    )
+    case = _Case(
+        conn=conn, patient_id=patient_id, rules=rules, taken=taken, stored={each.episode_id: each for each in stored}
+    )
+    _write(case, transitions)
+    remind_at = _remind(case)
+    store.finish(
+        conn, patient_id, taken, min((at for at in (judgement.next_due_at, remind_at) if at is not None), default=None)
+    )
+    log.info("judged", patient_id=patient_id, due=len(taken.due_ids), changes=len(transitions), quiet=taken.quiet)
+    return True
+
+
+def _write(case: _Case, transitions: Sequence[Transition]) -> None:
+    """Write every change and queue who is told."""
+    retracted = [each.episode_id for each in transitions if each.change is Change.RETRACT and each.episode_id]
+    sentences = store.sentences_of(case.conn, retracted) if retracted else {}
+    for transition in transitions:
+        episode_id = transition.episode_id or episode_id_of(case.patient_id, _finding(transition))
+        _write_state(case, transition, episode_id)
+        if not case.taken.quiet:
+            _tell(case, transition, episode_id, sentences.get(episode_id, {}))
+
+
+def _write_state(case: _Case, transition: Transition, episode_id: UUID) -> None:
+    before = case.stored[episode_id].state if episode_id in case.stored else None
+    after: str
+    match transition.change:
+        case Change.OPEN:
+            after = _finding(transition).state
+            store.open_episode(case.conn, episode_id, case.patient_id, _finding(transition))
+        case Change.REOPEN:
+            after = _finding(transition).state
+            store.reopen_episode(case.conn, episode_id, _finding(transition))
+        case Change.RETRACT:
+            after = "retracted"
+            store.retract_episode(case.conn, episode_id)
+        case Change.RESOLVE:
+            after = "resolved"
+            if transition.finding is None:
+                store.resolve_without_finding(case.conn, episode_id, transition.reason)
+            else:
+                store.update_episode(case.conn, episode_id, transition.finding, after)
+        case Change.UPDATE:
+            assert before is not None
+            store.update_episode(case.conn, episode_id, _finding(transition), before)
+            return
+    reason = "seeded" if case.taken.quiet else transition.reason
+    store.note_transition(case.conn, episode_id, before, after, reason)
+
+
+def _tell(case: _Case, transition: Transition, episode_id: UUID, sentence: Mapping[str, str]) -> None:
+    """Queue a message to each audience of the change."""
+    if not transition.tell:
+        return
+    steps = store.steps_of(case.conn, episode_id)
+    if transition.change is Change.RETRACT:
+        rule_id = case.stored[episode_id].rule_id
+        text = texts.retraction(case.rules, rule_id, sentence)
+        _queue(case, episode_id, rule_id, {"doctor": text}, step=_step_down(steps), at=case.taken.now)
+        return
+    finding = _finding(transition)
+    again = transition.change is Change.REOPEN and steps is not None
+    said: dict[Audience, Text] = {}
+    if "patient" in transition.tell:
+        said["patient"] = texts.to_patient(case.rules, finding.rule_id)
+    if "doctor" in transition.tell:
+        said["doctor"] = texts.to_doctor(case.rules, finding.rule_id, finding.verdict.sentence, again=again)
+    at = transition.tell_at or case.taken.now
+    _queue(case, episode_id, finding.rule_id, said, step=_step_up(steps), at=at)
+
+
+def _remind(case: _Case) -> datetime | None:
+    """Tell the doctor again what nobody has acknowledged for a week; returns when to look for that the next time."""
+    next_at: datetime | None = None
+    for alert in store.unacknowledged(case.conn, case.patient_id):
+        at = alert.told_at + REMIND_AFTER
+        if at <= case.taken.now:
+            at = case.taken.now + REMIND_AFTER
+            if not alert.is_waiting:
+                text = texts.reminder(case.rules, alert.rule_id, alert.sentence)
+                step, said_at = alert.last_step + 1, case.taken.now
+                _queue(case, alert.episode_id, alert.rule_id, {"doctor": text}, step=step, at=said_at)
+        next_at = at if next_at is None else min(next_at, at)
+    return next_at
+
+
+def _queue(
+    case: _Case, episode_id: UUID, rule_id: str, said: Mapping[Audience, Text], *, step: int, at: datetime
+) -> None:
+    pushes = [
+        Push(
+            push_id=uuid5(NAMESPACE, f"push|{episode_id}|{recipient}|{channel}|{step}"),
+            episode_id=episode_id,
+            patient_id=case.patient_id,
+            recipient=recipient,
+            channel=channel,
+            step=step,
+            text=text if channel == "inbox" else texts.to_webhook(),
+            due_at=at,
+        )
+        for audience, text in said.items()
+        for recipient, channel in _recipients(case, audience, rule_id)
+    ]
+    store.insert_pushes(case.conn, pushes)
+
+
+def _recipients(case: _Case, audience: Audience, rule_id: str) -> list[tuple[str, str]]:
+    """`(recipient, channel)` of everybody in the audience."""
+    if audience == "patient":
+        return [("patient", "inbox")]
+    webhooks = [(f"clinic:{webhook_id}", "webhook") for webhook_id in store.active_webhooks(case.conn)]
+    doctor_id = store.doctor_of(case.conn, case.patient_id)
+    if doctor_id is None:
+        log.error("patient_without_doctor", patient_id=case.patient_id, rule_id=rule_id)
+        return [("clinic", "inbox"), *webhooks]
+    return [(f"user:{doctor_id}", "inbox"), *webhooks]
+
+
+def episode_id_of(patient_id: int, finding: Finding) -> UUID:
+    """The id of an episode that opens: derived from what makes it this episode and no other."""
+    of = (patient_id, finding.rule_id, finding.threshold_version, finding.opened_at.isoformat(), finding.first_day)
+    return uuid5(NAMESPACE, "episode|" + "|".join(map(str, of)))
+
+
+def _step_up(steps: tuple[int, int] | None) -> int:
+    return Step.OPENING if steps is None else max(steps[1] + 1, Step.OPENING)
+
+
+def _step_down(steps: tuple[int, int] | None) -> int:
+    return Step.RETRACTION if steps is None else min(steps[0] - 1, Step.RETRACTION)
+
+
+def _finding(transition: Transition) -> Finding:
+    assert transition.finding is not None, transition
+    return transition.finding

@@ -1,0 +1,142 @@
+-- What a judge reads and writes; all of one judging is one transaction that holds the patient's advisory lock.
+
+-- name: due_patients
+-- Whose due rows have passed, the longest waiting first. Only a hint: `take_due` decides.
+select patient_id from due where due_at <= now() group by patient_id order by min(due_at) limit %(limit)s;
+
+-- name: lock_patient
+-- One judge at a time for a patient, on however many machines.
+select pg_try_advisory_xact_lock(hashtextextended('homevigil judge', %(patient_id)s));
+
+-- name: take_due
+select due_id, since, quiet, now() from due
+where patient_id = %(patient_id)s and due_at <= now()
+order by due_id
+for update skip locked;
+
+-- name: forget_due
+delete from due where due_id = any(%(due_ids)s::bigint[]);
+
+-- name: postpone
+-- A judging that breaks is tried again later and does not keep the others waiting.
+update due set due_at = now() + make_interval(secs => %(seconds)s) where patient_id = %(patient_id)s and due_at <= now();
+
+-- name: forget_timers
+-- The judging just made says anew when time alone may change something.
+delete from due where patient_id = %(patient_id)s and reason = 'timer';
+
+-- name: set_timer
+insert into due (patient_id, due_at, since, reason) values (%(patient_id)s, %(due_at)s, now(), 'timer');
+
+-- name: episodes
+-- All of the patient's, locked: a clinician's decision and a judging do not write over each other. The doctor counts as told
+-- if a message after the last retraction was sent or is on its way just now.
+select e.episode_id, e.rule_id, e.rule_version, e.threshold_version, e.state, e.priority, e.first_day, e.last_day,
+       e.started_at, e.opened_at, e.resolved_at,
+       e.state = 'resolved' and e.resolved_by is not null as closed_by_person,
+       exists (select from push s
+               where s.episode_id = e.episode_id and s.recipient <> 'patient' and s.step >= 0
+                 and (s.state = 'sent' or (s.state = 'pending' and s.lease_until > now()))
+                 and s.created_at > coalesce((select max(created_at) from push r
+                                              where r.episode_id = e.episode_id and r.step < 0), '-infinity'))
+           as doctor_told,
+       e.verdict as numbers
+from episode e
+where e.patient_id = %(patient_id)s
+order by e.episode_id
+for update of e;
+
+-- name: sentences
+select episode_id, sentence from episode where episode_id = any(%(episode_ids)s);
+
+-- name: patient
+select enrolled_on, doctor_id from patient where patient_id = %(patient_id)s;
+
+-- name: zones
+select valid_from, zone from patient_zone where patient_id = %(patient_id)s order by valid_from;
+
+-- name: thresholds
+select distinct on (rule_id) rule_id, version, parameters from patient_threshold
+where patient_id = %(patient_id)s
+order by rule_id, version desc;
+
+-- name: readings
+select reading_id, kind, measured_at, received_at, systolic_mmhg, diastolic_mmhg, pulse_bpm, glucose_mmol_l,
+       glucose_mg_dl, quality, time_quality
+from reading
+where patient_id = %(patient_id)s and measured_at >= %(since)s;
+
+-- name: open
+-- The id is derived, so the same opening found twice is one row.
+insert into episode (episode_id, patient_id, rule_id, rule_version, threshold_version, state, priority, first_day, last_day,
+                     started_at, opened_at, judged_at, resolved_at, resolution, verdict, sentence)
+values (%(episode_id)s, %(patient_id)s, %(rule_id)s, %(rule_version)s, %(threshold_version)s, %(state)s, %(priority)s,
+        %(first_day)s, %(last_day)s, %(started_at)s, %(opened_at)s, now(), %(resolved_at)s, %(resolution)s,
+        %(verdict)s, %(sentence)s)
+on conflict (episode_id) do update
+set state = excluded.state, rule_version = excluded.rule_version, priority = excluded.priority,
+    last_day = excluded.last_day, started_at = excluded.started_at, resolved_at = excluded.resolved_at,
+    resolution = excluded.resolution, resolved_by = null, retracted_at = null, acknowledged_at = null,
+    acknowledged_by = null, verdict = excluded.verdict, sentence = excluded.sentence, version = episode.version + 1;
+
+-- name: update
+update episode
+set state = %(state)s, rule_version = %(rule_version)s, priority = %(priority)s, first_day = %(first_day)s,
+    last_day = %(last_day)s, started_at = %(started_at)s, opened_at = %(opened_at)s, resolved_at = %(resolved_at)s,
+    resolution = %(resolution)s, verdict = %(verdict)s, sentence = %(sentence)s, version = version + 1
+where episode_id = %(episode_id)s;
+
+-- name: reopen
+-- What is true again wants to be acknowledged again; who had done so before stays in the transitions.
+update episode
+set acknowledged_at = null, acknowledged_by = null, resolved_by = null, retracted_at = null
+where episode_id = %(episode_id)s;
+
+-- name: resolve_without_finding
+update episode set state = 'resolved', resolved_at = now(), resolution = %(resolution)s, version = version + 1
+where episode_id = %(episode_id)s;
+
+-- name: retract
+update episode set state = 'retracted', retracted_at = now(), version = version + 1 where episode_id = %(episode_id)s;
+
+-- name: note_transition
+insert into episode_transition (episode_id, from_state, to_state, reason)
+values (%(episode_id)s, %(from_state)s, %(to_state)s, %(reason)s);
+
+-- name: cancel_unsent
+-- Nobody hears of what is no longer true. A message that is on its way just now counts as sent.
+update push set state = 'cancelled'
+where episode_id = %(episode_id)s and state = 'pending' and step >= 0 and coalesce(lease_until, '-infinity') <= now();
+
+-- name: withdraw_from_patient
+update push set state = 'withdrawn'
+where episode_id = %(episode_id)s and recipient = 'patient' and state = 'sent' and step >= 0;
+
+-- name: steps
+-- How far the telling of an episode has come.
+select min(step), max(step) from push where episode_id = %(episode_id)s having count(*) > 0;
+
+-- name: unacknowledged
+-- Alerts that a doctor was told of, and when last; one opened quietly, of which nobody heard, is not among them.
+select e.episode_id, e.rule_id, e.sentence, max(s.step) as last_step,
+       max(coalesce(s.sent_at, s.due_at)) filter (where s.recipient <> 'patient' and s.step >= 0) as told_at,
+       bool_or(s.state = 'pending' and s.recipient <> 'patient') as is_waiting
+from episode e join push s using (episode_id)
+where e.patient_id = %(patient_id)s and e.state = 'active' and s.state in ('pending', 'sent', 'dead')
+group by e.episode_id
+having bool_or(s.recipient <> 'patient' and s.step >= 0)
+order by e.episode_id;
+
+-- name: webhooks
+select webhook_id from webhook where active order by webhook_id;
+
+-- name: is_active_user
+select from app_user where user_id = %(user_id)s and active;
+
+-- name: push
+insert into push (push_id, episode_id, patient_id, recipient, channel, step, text, due_at)
+values (%(push_id)s, %(episode_id)s, %(patient_id)s, %(recipient)s, %(channel)s, %(step)s, %(text)s, %(due_at)s)
+on conflict (episode_id, recipient, channel, step) do nothing;
+
+-- name: ring
+select pg_notify('push', '');
