@@ -122,10 +122,7 @@ def decode_receipt(payload: bytes) -> Receipt:
 
 
 def _check_version(payload: bytes) -> None:
-    try:
-        version = _version.decode(payload).v
-    except (msgspec.DecodeError, RecursionError):
-        return
+    version = _decode(_version, payload).v
     if version != VERSION:
         reason = "schema_newer" if version > VERSION else "schema_older"
         raise MalformedError(reason, f"wire version {version}, this build reads {VERSION}", version)

@@ -289,3 +289,10 @@ def test_an_envelope_without_rows_or_with_too_many_is_our_mistake() -> None:
 def test_an_instant_that_no_zone_can_hold_cannot_be_built(year: int) -> None:
     with pytest.raises(ValueError, match=f"the year {year}"):
         msgspec.structs.replace(READING, measured_at=datetime(year, 1, 1, tzinfo=UTC))
+
+
+def test_an_envelope_or_receipt_that_does_not_say_its_version_is_refused() -> None:
+    for decode in (decode_envelope, decode_receipt):
+        with pytest.raises(MalformedError) as refusal:
+            decode(b'{"epoch":"%s"}' % EPOCH.encode())
+        assert refusal.value.reason == "decode:schema"
