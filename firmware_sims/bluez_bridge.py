@@ -18,7 +18,8 @@ from dbus_fast import Variant
 
 from firmware_sims import bluez_errors
 from firmware_sims.bluez_agents import AGENT_MANAGER, Agents
-from firmware_sims.bluez_device import CHARACTERISTIC, DESCRIPTOR, DEVICE, RemoteDevice, Timing
+from firmware_sims.bluez_device import DEVICE, RemoteDevice, Timing
+from firmware_sims.bluez_gatt import CHARACTERISTIC, DESCRIPTOR
 from firmware_sims.central import ADDRESS, Central
 from firmware_sims.dbus_tree import Call, DBusTree, Method
 from firmware_sims.virtual_link import VirtualLink
@@ -191,23 +192,23 @@ class Bridge:
         return []
 
     async def _read_characteristic(self, call: Call) -> list[Any]:
-        return [await self._device(call).read(call.path, CHARACTERISTIC)]
+        return [await self._device(call).gatt.read(call.path, CHARACTERISTIC)]
 
     async def _read_descriptor(self, call: Call) -> list[Any]:
-        return [await self._device(call).read(call.path, DESCRIPTOR)]
+        return [await self._device(call).gatt.read(call.path, DESCRIPTOR)]
 
     async def _write(self, call: Call) -> list[Any]:
         value, options = call.body
         is_request = options["type"].value == "request" if "type" in options else True
-        await self._device(call).write(call.path, bytes(value), with_response=is_request)
+        await self._device(call).gatt.write(call.path, bytes(value), with_response=is_request)
         return []
 
     async def _start_notify(self, call: Call) -> list[Any]:
-        await self._device(call).start_notify(call.path, call.sender)
+        await self._device(call).gatt.start_notify(call.path, call.sender)
         return []
 
     async def _stop_notify(self, call: Call) -> list[Any]:
-        await self._device(call).stop_notify(call.path, call.sender)
+        await self._device(call).gatt.stop_notify(call.path, call.sender)
         return []
 
     def _device(self, call: Call) -> RemoteDevice:
@@ -228,7 +229,7 @@ class Bridge:
         self._agents.on_left(sender)
         self._filters.pop(sender, None)
         for device in self._devices.values():
-            device.on_left(sender)
+            device.gatt.on_left(sender)
         if sender in self._scanners:
             self._scanners.discard(sender)
             task = asyncio.create_task(self._switch_scan(), name="scan without a client")

@@ -1,4 +1,4 @@
-"""org.bluez.Device1 and the GATT objects below it: one meter as bluetoothd shows it to its clients.
+"""org.bluez.Device1: one meter as bluetoothd shows it to its clients, and its link.
 
 Copies what was observed of bluetoothd (BlueZ 5.66 and 5.82): it raises security by itself, a lost bond makes every
 connect fail until the device is removed, and disconnecting takes a while. There is no GATT cache: services are
@@ -8,37 +8,20 @@ discovered anew on every connection.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from bumble import att, gatt
-from bumble.core import UUID, BaseBumbleError
-from bumble.device import Connection, Peer
-from bumble.gatt_client import CharacteristicProxy, DescriptorProxy, ServiceProxy
+from bumble import att
+from bumble.core import BaseBumbleError
+from bumble.device import Connection
 from dbus_fast import Variant
 
 from firmware_sims import bluez_errors
 from firmware_sims.bluez_agents import AgentDelegate, Agents
+from firmware_sims.bluez_gatt import GattObjects
 from firmware_sims.central import BondLostError, Central, ConnectFailedError, LinkDroppedError, unless_dropped
 from firmware_sims.dbus_tree import DBusTree
-from vitals.gatt import uuids
 
 DEVICE: Final = "org.bluez.Device1"
-SERVICE: Final = "org.bluez.GattService1"
-CHARACTERISTIC: Final = "org.bluez.GattCharacteristic1"
-DESCRIPTOR: Final = "org.bluez.GattDescriptor1"
-
-MTU: Final = 517
-"""What bluetoothd asks for."""
-
-_FLAGS: Final = {
-    gatt.Characteristic.Properties.READ: "read",
-    gatt.Characteristic.Properties.WRITE_WITHOUT_RESPONSE: "write-without-response",
-    gatt.Characteristic.Properties.WRITE: "write",
-    gatt.Characteristic.Properties.NOTIFY: "notify",
-    gatt.Characteristic.Properties.INDICATE: "indicate",
-}
-_CAN_NOTIFY: Final = gatt.Characteristic.Properties.NOTIFY | gatt.Characteristic.Properties.INDICATE
-_HIDDEN: Final = gatt.GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR
 
 T = TypeVar("T")
 
@@ -77,8 +60,7 @@ class RemoteDevice:
         self._connection: Connection | None = None
         self._establishing: asyncio.Task[None] | None = None
         self._delegate = AgentDelegate(tree, None, path)
-        self._attributes: dict[str, ServiceProxy | CharacteristicProxy[bytes] | DescriptorProxy] = {}
-        self._notifying: dict[str, set[str]] = {}
+        self.gatt = GattObjects(path, tree=tree, ask=self._ask_meter)
         self._staleness: asyncio.TimerHandle | None = None
         self._heard_at = asyncio.get_running_loop().time()
 
@@ -96,6 +78,9 @@ class RemoteDevice:
     def heard(self, changes: dict[str, Variant]) -> None:
         """It advertised: new property values, and it is not stale for a while."""
         self._heard_at = asyncio.get_running_loop().time()
+        if "UUIDs" in changes:  # services once found stay listed beside those that are advertised
+            known = self._tree.get(self.path, DEVICE, "UUIDs")
+            changes = {**changes, "UUIDs": Variant("as", sorted({*known, *changes["UUIDs"].value}))}
         self._tree.change(self.path, DEVICE, changes)
         if self._staleness is None:
             self._watch_staleness()
@@ -178,7 +163,7 @@ class RemoteDevice:
         self._tree.change(self.path, DEVICE, {"Connected": Variant("b", True)})
         try:
             await self._secure(connection, is_pairing)
-            await self._discover(connection)
+            self._resolved(await self.gatt.discover(connection))
         except BondLostError as e:
             await self._drop()
             raise bluez_errors.error("Failed", "br-connection-canceled") from e
@@ -188,6 +173,12 @@ class RemoteDevice:
         except bluez_errors.BluezError:
             await self._drop()
             raise
+
+    def _resolved(self, services: list[str]) -> None:
+        """The services are known: they join those that were advertised."""
+        known = self._tree.get(self.path, DEVICE, "UUIDs")
+        listed = Variant("as", sorted({*known, *services}))
+        self._tree.change(self.path, DEVICE, {"UUIDs": listed, "ServicesResolved": Variant("b", True)})
 
     async def _secure(self, connection: Connection, is_pairing: bool) -> None:
         if await self._central.is_bonded(self.address):
@@ -219,135 +210,14 @@ class RemoteDevice:
 
     def _on_disconnected(self, _reason: int) -> None:
         self._connection = None
-        self._attributes.clear()
-        self._notifying.clear()
         if self.path not in self._tree:
             return
         self._tree.change(self.path, DEVICE, {"ServicesResolved": Variant("b", False)})
         self._tree.change(self.path, DEVICE, {"Connected": Variant("b", False)})
-        self._tree.remove_below(self.path)
+        self.gatt.clear()
         if self._staleness is None:
             self._heard_at = asyncio.get_running_loop().time()
             self._watch_staleness()
-
-    # --- services
-
-    async def _discover(self, connection: Connection) -> None:
-        peer = Peer(connection)
-        await unless_dropped(peer.request_mtu(MTU))
-        services = await unless_dropped(peer.discover_services())
-        for service in services:
-            await self._discover_service(connection, service)
-        known = self._tree.get(self.path, DEVICE, "UUIDs")
-        found = [_long(service.uuid) for service in services]
-        self._tree.change(
-            self.path,
-            DEVICE,
-            {"UUIDs": Variant("as", sorted({*known, *found})), "ServicesResolved": Variant("b", True)},
-        )
-
-    async def _discover_service(self, connection: Connection, service: ServiceProxy) -> None:
-        path = f"{self.path}/service{service.handle:04x}"
-        self._attributes[path] = service
-        self._tree.add(
-            path,
-            SERVICE,
-            {
-                "UUID": Variant("s", _long(service.uuid)),
-                "Device": Variant("o", self.path),
-                "Primary": Variant("b", True),
-                "Includes": Variant("ao", []),
-            },
-        )
-        for characteristic in await unless_dropped(service.discover_characteristics()):
-            await self._discover_characteristic(connection, path, characteristic)
-
-    async def _discover_characteristic(
-        self, connection: Connection, service_path: str, characteristic: CharacteristicProxy[bytes]
-    ) -> None:
-        path = f"{service_path}/char{characteristic.handle - 1:04x}"
-        self._attributes[path] = characteristic
-        flags = [name for bit, name in _FLAGS.items() if characteristic.properties & bit]
-        properties = {
-            "UUID": Variant("s", _long(characteristic.uuid)),
-            "Service": Variant("o", service_path),
-            "Value": Variant("ay", b""),
-            "Flags": Variant("as", flags),
-            "MTU": Variant("q", connection.att_mtu),
-        }
-        if characteristic.properties & _CAN_NOTIFY:
-            properties["Notifying"] = Variant("b", False)
-        self._tree.add(path, CHARACTERISTIC, properties)
-        for descriptor in await unless_dropped(characteristic.discover_descriptors()):
-            if descriptor.type == _HIDDEN:
-                continue  # bluetoothd keeps it to itself: clients call StartNotify
-            below = f"{path}/desc{descriptor.handle:04x}"
-            self._attributes[below] = descriptor
-            self._tree.add(
-                below,
-                DESCRIPTOR,
-                {
-                    "UUID": Variant("s", _long(descriptor.type)),
-                    "Characteristic": Variant("o", path),
-                    "Value": Variant("ay", b""),
-                },
-            )
-
-    async def read(self, path: str, interface: str) -> bytes:
-        """ReadValue; as with bluetoothd, the value is signalled too."""
-        attribute = self._attribute(path)
-        value = bytes(await self._ask_meter(attribute.read_value))
-        self._show(path, interface, "Value", Variant("ay", value))
-        return value
-
-    async def write(self, path: str, value: bytes, *, with_response: bool) -> None:
-        attribute = self._attribute(path)
-        await self._ask_meter(lambda: attribute.write_value(value, with_response=with_response))
-
-    async def start_notify(self, path: str, sender: str) -> None:
-        """Subscribe for a client; the meter hears of the first only."""
-        characteristic = self._attribute(path)
-        if not isinstance(characteristic, CharacteristicProxy) or not characteristic.properties & _CAN_NOTIFY:
-            raise bluez_errors.error("NotSupported", "Operation is not supported")
-        clients = self._notifying.get(path, set())
-        if sender in clients:
-            raise bluez_errors.error("InProgress", "In Progress")
-        if not clients:
-            await self._ask_meter(lambda: characteristic.subscribe(self._teller(path)))
-        if path in self._attributes:
-            self._notifying.setdefault(path, set()).add(sender)
-        self._show(path, CHARACTERISTIC, "Notifying", Variant("b", True))
-
-    async def stop_notify(self, path: str, sender: str) -> None:
-        """Unsubscribe for a client; the meter hears of the last only."""
-        characteristic = self._attribute(path)
-        clients = self._notifying.get(path, set())
-        if sender not in clients or not isinstance(characteristic, CharacteristicProxy):
-            raise bluez_errors.error("Failed", "No notify session started")
-        clients.discard(sender)
-        if clients:
-            return
-        self._show(path, CHARACTERISTIC, "Notifying", Variant("b", False))
-        await self._ask_meter(characteristic.unsubscribe)
-
-    def on_left(self, sender: str) -> None:
-        """A client left the bus: it is not notified any more. The link stays, as bluetoothd leaves it."""
-        for clients in self._notifying.values():
-            clients.discard(sender)
-
-    def _teller(self, path: str) -> Callable[[bytes], None]:
-        return lambda value: self._show(path, CHARACTERISTIC, "Value", Variant("ay", bytes(value)))
-
-    def _show(self, path: str, interface: str, name: str, value: Variant) -> None:
-        """Signal a value, if the object is still there: a meter may hang up right after what it said."""
-        if path in self._tree:
-            self._tree.change(path, interface, {name: value}, always=True)
-
-    def _attribute(self, path: str) -> Any:
-        try:
-            return self._attributes[path]
-        except KeyError:
-            raise bluez_errors.unknown_object(path) from None
 
     # --- security
 
@@ -390,8 +260,3 @@ class RemoteDevice:
         if not await self._delegate.authorize():
             raise bluez_errors.att_error(0x05)
         await self._pair(connection)
-
-
-def _long(uuid: UUID) -> str:
-    """The 128-bit form that D-Bus clients compare."""
-    return uuids.full(uuid.to_hex_str().lower()) if len(uuid.uuid_bytes) == 2 else uuid.to_hex_str("-").lower()
