@@ -72,7 +72,7 @@ class _Frame:
 
 def sparkline(dots: Sequence[Dot], *, scale: Scale, days: int, says: str) -> Markup:
     """A small chart for a row; `says` is the same in words."""
-    frame = _Frame(width=220, height=64, left=2, right=26, top=4, bottom=4, days=days, scale=scale)
+    frame = _Frame(width=220, height=88, left=2, right=26, top=4, bottom=4, days=days, scale=scale)
     parts = [*_lines(frame), *(mark for dot in dots for mark in _dot(frame, dot, radius=2.6))]
     return _picture(frame, "sparkline", says, parts)
 
@@ -81,13 +81,13 @@ def chart(
     dots: Sequence[Dot], *, scale: Scale, days: int, day_names: Sequence[tuple[float, str]], unit: str, says: str
 ) -> Markup:
     """A chart with axes. `day_names` are labels under the axis: (day, text)."""
-    frame = _Frame(width=860, height=320, left=44, right=44, top=18, bottom=28, days=days, scale=scale)
+    frame = _Frame(width=860, height=320, left=44, right=44, top=24, bottom=28, days=days, scale=scale)
     parts = [
         *_grid(frame),
         *_day_names(frame, day_names),
         *_lines(frame),
         *(mark for dot in dots for mark in _dot(frame, dot, radius=4.5)),
-        f'<text class="unit" x="{frame.left - 6:g}" y="11" text-anchor="end">{escape(unit)}</text>',
+        f'<text class="unit" x="2" y="11">{escape(unit)}</text>',
     ]
     return _picture(frame, "chart", says, parts)
 

@@ -30,6 +30,8 @@ router: Final = APIRouter(include_in_schema=False)
 MESSAGES_SHOWN: Final = 10
 LOOKED_BACK: Final = timedelta(days=30)
 STRIP_DAYS: Final = 7
+PRESSURE_STAYS_FOR: Final = timedelta(hours=18)
+"""From a morning until the same night."""
 
 
 class Standing(StrEnum):
@@ -51,7 +53,7 @@ NAMES: Final = {
     Standing.NONE: mark("No reading yet"),
     Standing.UNUSABLE: mark("This measurement did not work"),
     Standing.VERY_HIGH: mark("Very high"),
-    Standing.HIGH: mark("A little high"),
+    Standing.HIGH: mark("High"),
     Standing.LOW: mark("Low"),
     Standing.BELOW_LINE: mark("Below your limit"),
     Standing.NOTED: mark("Noted"),
@@ -88,7 +90,7 @@ def show_own_page(clinic: AClinic, request: Request, token: str) -> Response:
         own = own_thresholds(conn, [patient.patient_id])
     words = words_for(request, patient.language)
     conditions = conditions_for(clinic, own, patient.patient_id, None)
-    latest = next((each for each in readings if each.time_quality != "orphan"), None)
+    latest = pick(readings, now)
     standing = stand(latest, conditions, _critical(clinic))
     return render(
         request,
@@ -98,7 +100,7 @@ def show_own_page(clinic: AClinic, request: Request, token: str) -> Response:
         clinic_phone=clinic.clinic_phone,
         value=shown_value(latest, words) if latest else "",
         unit="" if latest is None else "mmHg" if latest.kind == "blood_pressure" else "mmol/L",
-        when=_say_when(latest, patient, words, now),
+        when=_say_when(latest, readings, patient, words, now),
         standing=standing,
         name=words.say(NAMES[standing]),
         instruction=words.say(INSTRUCTIONS[standing]),
@@ -108,6 +110,15 @@ def show_own_page(clinic: AClinic, request: Request, token: str) -> Response:
         strip=_strip(readings, patient, words, now),
         now=now,
     )
+
+
+def pick(readings: Sequence[ShownReading], now: datetime) -> ShownReading | None:
+    """The reading to show, of readings newest first. A blood pressure of today is never hidden behind a later finger-stick."""
+    timed = [each for each in readings if each.time_quality != "orphan"]
+    pressures = (
+        each for each in timed if each.kind == "blood_pressure" and now - each.measured_at < PRESSURE_STAYS_FOR
+    )
+    return next(pressures, next(iter(timed), None))
 
 
 def stand(latest: ShownReading | None, conditions: tuple[Condition, ...], critical: tuple[Condition, ...]) -> Standing:
@@ -140,7 +151,9 @@ def _was_told_critical(clinic: Clinic, messages: Sequence[PatientMessage], now: 
     )
 
 
-def _say_when(latest: ShownReading | None, patient: LinkedPatient, words: Words, now: datetime) -> str:
+def _say_when(
+    latest: ShownReading | None, readings: Sequence[ShownReading], patient: LinkedPatient, words: Words, now: datetime
+) -> str:
     if latest is None:
         return ""
     zone = ZoneInfo(patient.zone)
@@ -148,9 +161,10 @@ def _say_when(latest: ShownReading | None, patient: LinkedPatient, words: Words,
     clock = f"{local:%H:%M}"
     if local.date() == today:
         return words.say("Measured today at %(clock)s", clock=clock)
-    return words.say(
-        "Measured on %(day)s at %(clock)s. Nothing measured today yet.", day=words.short_date(local), clock=clock
-    )
+    day = words.short_date(local)
+    if any(each.measured_at.astimezone(zone).date() == today for each in readings):
+        return words.say("Measured on %(day)s at %(clock)s.", day=day, clock=clock)
+    return words.say("Measured on %(day)s at %(clock)s. Nothing measured today yet.", day=day, clock=clock)
 
 
 def _spoken(latest: ShownReading | None, standing: Standing, words: Words) -> str:

@@ -25,7 +25,7 @@ from server.web.words import CHANNELS, PUSH_STATES, RESOLUTIONS, STATES, Words
 router: Final = APIRouter(include_in_schema=False)
 
 CHART_DAYS: Final = 30
-READINGS_SHOWN: Final = 60
+READINGS_SHOWN: Final = 40
 MESSAGES_SHOWN: Final = 100
 
 PatientId = Annotated[int, Path(ge=1, le=2**63 - 1)]

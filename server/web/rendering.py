@@ -19,6 +19,7 @@ from server.web.words import (
     LANGUAGES,
     PRIORITIES,
     RESOLUTIONS,
+    SEXES,
     STATES,
     SYMPTOMS,
     Language,
@@ -87,6 +88,7 @@ def render(
             PRIORITIES=PRIORITIES,
             STATES=STATES,
             RESOLUTIONS=RESOLUTIONS,
+            SEXES=SEXES,
             SYMPTOMS=SYMPTOMS,
             **context,
         )

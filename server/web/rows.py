@@ -19,6 +19,9 @@ from server.web.words import Words
 
 SPARKLINE_DAYS: Final = 14
 ASSESSED_FOR: Final = timedelta(days=30)
+LATE_AFTER: Final = timedelta(minutes=1)
+"""A judging takes less than a second; one that has waited for a minute is worth a look."""
+
 _GRAVITY: Final = {"high": 0, "medium": 1, "low": 2, "information": 3}
 
 OwnThresholds = Mapping[tuple[int, str], Mapping[str, object]]
@@ -51,7 +54,7 @@ class Row:
     picture: Markup | None
     last_reading: str
     assessed: str
-    has_waiting: bool
+    is_late: bool
 
     @property
     def is_open(self) -> bool:
@@ -185,7 +188,7 @@ def _row(
         picture=draw_row(values, span, conditions, words),
         last_reading=_say_last(patient, values, words, caller.now),
         assessed=say_assessed(patient, words, caller.now),
-        has_waiting=patient.waiting_since is not None,
+        is_late=patient.waiting_since is not None and caller.now - patient.waiting_since > LATE_AFTER,
     )
 
 

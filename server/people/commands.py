@@ -1,0 +1,173 @@
+"""`python -m server user`: accounts, panels and patient links, for whoever runs the clinic's server.
+
+A password is read from a prompt or from standard input, never from the command line, where others can see it.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+
+import typer
+
+from server import clock
+
+if TYPE_CHECKING:
+    from server.config import Settings
+    from server.people.accounts import Language, Role
+    from server.store.postgres import Connection
+else:
+    from typing import Literal
+
+    Role = Literal["doctor", "nurse", "admin"]
+    Language = Literal["zh", "en"]
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="People who may sign in, whom they see, and patients' own links.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command(name="add")
+def add_user(
+    login: Annotated[str, typer.Argument(help="What the person types to sign in.")],
+    name: Annotated[str, typer.Option("--name", help="The name that others see.")],
+    role: Annotated[Role, typer.Option(help="What the person does at the clinic.")] = "doctor",
+    language: Annotated[Language, typer.Option(help="The language of the pages.")] = "zh",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
+    ] = False,
+) -> None:
+    """Add an account; asks for its password twice."""
+    from server.people import accounts
+    from server.people.errors import LoginTakenError, WeakPasswordError
+
+    password = (
+        sys.stdin.readline().rstrip("\r\n")
+        if password_stdin
+        else typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    )
+
+    def work(conn: "Connection") -> int:
+        return accounts.add_user(
+            conn,
+            login=login,
+            display_name=name,
+            role=role,
+            password=password,
+            language=language,
+            now=clock.now(),
+        )
+
+    try:
+        user_id = _in_database(work)
+    except (LoginTakenError, WeakPasswordError) as e:
+        _fail(str(e))
+    typer.echo(f"user {user_id}: {login}")
+
+
+@app.command(name="list")
+def list_users(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False) -> None:
+    """Every account."""
+    from server.people import accounts
+
+    users = _in_database(accounts.list_users)
+    if as_json:
+        shown = ("user_id", "login", "display_name", "role", "language", "active")
+        typer.echo(json.dumps([{key: getattr(user, key) for key in shown} for user in users], ensure_ascii=False))
+        return
+    for user in users:
+        typer.echo(f"{user.user_id:>5} {user.login:<24} {user.role:<7} {user.language} {user.display_name}")
+
+
+@app.command(name="see")
+def let_see(
+    login: Annotated[str, typer.Argument(help="Whose panel.")],
+    patient_id: Annotated[int, typer.Argument(help="The patient to put on it.")],
+) -> None:
+    """Put a patient on somebody's panel. A patient's own doctor sees the patient without this."""
+    from server.people import accounts, panels
+
+    def work(conn: "Connection") -> bool:
+        user = next((user for user in accounts.list_users(conn) if user.login == login), None)
+        if user is None or not _has_patient(conn, patient_id):
+            return False
+        panels.add(conn, user_id=user.user_id, patient_id=patient_id)
+        return True
+
+    if not _in_database(work):
+        _fail(f"no account {login!r}, or no patient {patient_id}")
+    typer.echo(f"{login} sees patient {patient_id}")
+
+
+@app.command(name="patient-link")
+def issue_link(
+    patient_id: Annotated[int, typer.Argument(help="Whose page it opens.")],
+    valid_days: Annotated[int, typer.Option(min=1, max=400, help="How long it opens it.")] = 90,
+) -> None:
+    """Print a link to the patient's own page. It cannot be shown again; whoever has it sees the page."""
+    from server.people import links
+
+    def work(conn: "Connection") -> str | None:
+        if not _has_patient(conn, patient_id):
+            return None
+        return links.issue_patient_link(conn, patient_id, now=clock.now(), valid_for=timedelta(days=valid_days))
+
+    token = _in_database(work)
+    if token is None:
+        _fail(f"no patient {patient_id}")
+    settings = _settings()
+    base = settings.public_url or f"http://{settings.web_host}:{settings.web_port}"
+    typer.echo(f"{base}/me/{token}")
+
+
+@app.command(name="revoke-links")
+def revoke_links(patient_id: Annotated[int, typer.Argument(help="Whose links.")]) -> None:
+    """End every link of a patient, for a phone that was lost."""
+    from server.people import links
+
+    ended = _in_database(lambda conn: links.revoke_patient_links(conn, patient_id, now=clock.now()))
+    typer.echo(f"ended: {ended}")
+
+
+def _has_patient(conn: "Connection", patient_id: int) -> bool:
+    from server.store import worklist
+
+    return worklist.find_patient(conn, patient_id, now=clock.now()) is not None
+
+
+def _in_database(work: "Callable[[Connection], T]") -> T:
+    from server.errors import UnavailableError
+    from server.store.postgres import in_transaction, open_pool
+
+    with open_pool(_settings().database_url.get_secret_value()) as pool:
+        try:
+            return in_transaction(pool, work)
+        except UnavailableError as e:
+            _fail(str(e))
+
+
+def _settings() -> "Settings":
+    from pydantic import ValidationError
+
+    from server.config import Settings
+
+    try:
+        return Settings()  # type: ignore[call-arg]  # they come from the environment
+    except ValidationError as e:
+        _fail(
+            "; ".join(
+                f"HOMEVIGIL_SERVER_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in e.errors()
+            )
+        )
+
+
+def _fail(why: str) -> NoReturn:
+    typer.echo(why, err=True)
+    raise typer.Exit(1)
