@@ -42,6 +42,7 @@ class Line:
     broker: EmbeddedBroker = field(init=False)
     meters: Meters = field(init=False)
     _running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict, init=False)
+    _started_as: dict[str, tuple[Sequence[str], Mapping[str, str]]] = field(default_factory=dict, init=False)
     _bus_address: str | None = field(default=None, init=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
 
@@ -130,6 +131,21 @@ class Line:
             if process.poll() is not None:
                 raise UnavailableError(f"{name} ended with code {process.returncode}:\n{child.tail(self._log(name))}")
 
+    def kill(self, name: Literal["gateway", "server"]) -> None:
+        """`kill -9`: the part has no chance to put anything in order."""
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
+
+    def start_again(self, name: Literal["gateway", "server"]) -> None:
+        """Start a killed part as it was started first."""
+        command, env = self._started_as[name]
+        self._spawn(name, command, env)
+
+    def environment_of(self, name: Literal["gateway", "server"]) -> Mapping[str, str]:
+        """The environment in which a part was started, for a command that asks about it."""
+        return self._started_as[name][1]
+
     def _gateway_settings(self, zone: str) -> Mapping[str, str]:
         return {
             "ID": GATEWAY_ID,
@@ -149,6 +165,7 @@ class Line:
         with self._log(name).open("ab") as sink:
             process = child.start([sys.executable, "-m", *command], log=sink, env=env)
         self._running[name] = process
+        self._started_as[name] = (command, env)
         self._stack.callback(child.stop, process)
 
     def _log(self, name: str) -> Path:
