@@ -219,7 +219,8 @@ def _update(episode: Episode, finding: Finding, now: datetime) -> list[Transitio
 
 def _begin(retracted: list[Episode], finding: Finding, now: datetime) -> Transition:
     """Open the finding as an episode: a retracted one of the same days comes back, else a new one begins."""
-    again = next((e for e in retracted if _overlap(e, finding)), None)
+    candidates = [e for e in retracted if _overlap(e, finding)]
+    again = min(candidates, key=lambda e: (e.started_at != finding.started_at, e.started_at), default=None)
     if again is None:
         return _tell(Change.OPEN, None, finding, now, "found")
     retracted.remove(again)

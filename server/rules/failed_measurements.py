@@ -27,7 +27,7 @@ def findings(rule: FailedMeasurementsRule, features: Features) -> list[Finding]:
             here = rows[days == day]
             if len(here) >= rule.when.count:
                 found.append(_finding(rule, features, kind, int(day), [int(row) for row in here]))
-    return sorted(found, key=lambda finding: finding.started_at)
+    return sorted(found, key=lambda finding: (finding.first_day, finding.started_at))
 
 
 def failure_days(features: Features) -> Iterator[int]:

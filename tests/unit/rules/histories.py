@@ -1,0 +1,143 @@
+"""Patients' histories made up by a seeded random source: gaps, ties, moves, summer time, doubtful and failed readings.
+
+Nothing here is realistic on purpose: values crowd around every edge that the rules have.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from random import Random
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
+
+from unit.rules.oracle import Patient, Told
+
+from server.rules.windows import PatientHistory, Row, ZoneSpan, window_of
+
+PLACES = (
+    (date(2026, 5, 4), ("Asia/Shanghai",)),
+    (date(2026, 3, 22), ("Europe/Berlin",)),
+    (date(2026, 10, 19), ("Europe/Berlin",)),
+    (date(2026, 3, 2), ("America/New_York",)),
+    (date(2026, 10, 26), ("America/New_York",)),
+    (date(2026, 3, 25), ("Europe/Kyiv",)),  # jumps at 03:00 itself
+    (date(2026, 10, 20), ("Europe/Kyiv",)),
+    (date(2025, 12, 27), ("Australia/Lord_Howe",)),
+    (date(2026, 5, 4), ("Asia/Shanghai", "Europe/Berlin")),
+    (date(2026, 10, 20), ("Europe/Berlin", "Asia/Shanghai")),
+    (date(2026, 5, 4), ("Pacific/Auckland", "America/Los_Angeles")),  # a date lived twice
+    (date(2026, 5, 4), ("America/Los_Angeles", "Pacific/Auckland", "America/Los_Angeles")),
+)
+CLOCK = ("02:49:59", "02:55:00", "02:59:59", "03:00:00", "03:04:00", "07:30:00", "07:30:30", "07:30:45", "07:31:15", "07:32:00",
+         "07:34:00", "07:36:00", "07:42:00", "07:46:01", "12:00:00", "20:00:00", "20:01:00", "20:10:00", "20:20:01", "23:55:00",
+         "00:03:00", "00:20:00", "01:30:00", "02:30:00")  # fmt: skip
+MOODS = {
+    "high": ((139, 141, 142, 144, 150, 155), (80, 88, 91, 95)),
+    "edge": ((138, 139, 140, 141, 142), (88, 89, 90, 91, 92)),
+    "good": ((118, 125, 130, 134, 135), (70, 78, 84, 85)),
+    "almost": ((134, 135, 136, 137), (84, 85, 86)),
+    "extreme": ((179, 180, 184, 190, 262, 48), (28, 100, 119, 120, 125)),
+}
+LATE = (timedelta(0), timedelta(0), timedelta(0), timedelta(minutes=30), timedelta(minutes=31), timedelta(hours=24),
+        timedelta(hours=25), timedelta(days=9))  # fmt: skip
+KPA_IN_MMHG = Fraction("7.50062")
+NAMESPACE = UUID(int=7)
+
+
+def patient(random: Random, *, days: int = 18) -> Patient:
+    """A patient with up to `days` days of readings."""
+    first, zones = random.choice(PLACES)
+    spans = [(datetime(2020, 1, 1, tzinfo=UTC), zones[0])]
+    for index, zone in enumerate(zones[1:], 1):
+        moved = datetime(first.year, first.month, first.day, random.randrange(24), tzinfo=UTC)
+        spans.append((moved + timedelta(days=4 * index + random.randrange(3)), zone))
+    made = Patient(readings=[], zones=spans, enrolled=first - timedelta(days=random.choice((30, 30, 1, 0, -1))))
+    length = random.randint(1, days)
+    mood = random.choice(list(MOODS))
+    adherence = random.choice((1.0, 0.8, 0.5))
+    phases = _phases(random) if random.random() < 0.25 else ()
+    if phases:
+        length, adherence = len(phases), 1.0
+    for offset in range(length):
+        if random.random() < 0.3:
+            mood = random.choice(list(MOODS))
+        mood = phases[offset] if phases else mood
+        if random.random() < adherence:
+            _measure(random, made, first + timedelta(days=offset), mood, spans)
+    return made
+
+
+def _phases(random: Random) -> tuple[str, ...]:
+    """An episode, its end, and another run about when the first is armed again."""
+    quiet = ("almost",) * random.choice((3, 4, 5))
+    return ("high",) * 4 + ("good",) * 4 + quiet + ("high",) * 4
+
+
+def _measure(random: Random, made: Patient, day: date, mood: str, spans: list[tuple[datetime, str]]) -> None:
+    clock = [random.choice(CLOCK) for _ in range(random.choice((1, 1, 2, 3, 4, 6)))]
+    if random.random() < 0.2:
+        clock = [f"{hour}:{minute:02}:00" for hour in ("07", "20") for minute in range(0, 8, 2)]
+    for moment in clock:
+        wall = datetime.fromisoformat(f"{day} {moment}")
+        zone = ZoneInfo(random.choice([zone for _, zone in spans]))
+        at = wall.replace(tzinfo=zone, fold=random.randrange(2)).astimezone(UTC)
+        made.readings.append(_reading(random, f"{len(made.readings):04}", at, mood))
+
+
+def _reading(random: Random, name: str, at: datetime, mood: str) -> Told:
+    systolic, diastolic = (Fraction(random.choice(values)) for values in MOODS[mood])
+    if random.random() < 0.1:  # sent in kPa, with the hundredths that a better cuff has
+        systolic = round(systolic / KPA_IN_MMHG * 10) * KPA_IN_MMHG / 10
+    absolute = random.choices(("accepted", "rejected", "invalid"), (90, 6, 4))[0]
+    is_empty = absolute == "invalid" and random.random() < 0.5
+    return Told(
+        name=name,
+        at=at,
+        received=at + random.choice(LATE),
+        systolic=None if is_empty else systolic,
+        diastolic=None if is_empty else diastolic,
+        absolute=absolute,
+        time=random.choices(("certain", "suspect", "orphan"), (94, 4, 2))[0],
+    )
+
+
+def reading_id(told: Told) -> UUID:
+    """Ids sort as names do, so that both sides break a tie of time alike."""
+    return UUID(int=int(told.name) + 1)
+
+
+def row_of(told: Told) -> Row:
+    return (
+        reading_id(told),
+        "blood_pressure",
+        told.at,
+        told.received,
+        None if told.systolic is None else float(told.systolic),
+        None if told.diastolic is None else float(told.diastolic),
+        None,
+        None,
+        None,
+        told.absolute,
+        {"certain": "trusted"}.get(told.time, told.time),
+    )
+
+
+def history_of(made: Patient, *, patient_id: int = 1) -> PatientHistory:
+    """What the judge reads of the same patient."""
+    return PatientHistory(
+        patient_id=patient_id,
+        enrolled_on=made.enrolled,
+        zones=tuple(ZoneSpan(valid_from=start, zone=zone) for start, zone in made.zones),
+        window=window_of(row_of(told) for told in made.readings),
+    )
+
+
+def some_now(random: Random, made: Patient) -> datetime:
+    """An instant at or after the newest reading: within the minute, in the night after, or much later."""
+    newest = max((r.at for r in made.readings), default=datetime(2026, 5, 4, tzinfo=UTC))
+    return newest + random.choice(
+        (timedelta(0), timedelta(minutes=1), timedelta(hours=random.randrange(40)), timedelta(days=12))
+    )
+
+
+def derived_id(text: str) -> UUID:
+    return uuid5(NAMESPACE, text)
