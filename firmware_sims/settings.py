@@ -34,7 +34,8 @@ Clock = Literal["ok", "absent", "unset", "1970"] | WrongClock
 class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One simulated meter. `passkey` makes it show this number when pairing; `zone` is that of the wall it hangs on."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,25}\Z")]
+    # 22 characters at most: an advertisement has 31 bytes, of which flags and service take 7 and the name's header 2.
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,21}\Z")]
     kind: Kind
     index: Annotated[int, Meta(ge=0, le=0xFFFF)]
     secure: bool = True
