@@ -7,7 +7,7 @@ problem details under `/api`, as a page everywhere else.
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -41,9 +41,18 @@ ROUTERS: Final = (
 )
 
 
+class Api(FastAPI):
+    """FastAPI with problem details in its description."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = problems.describe(super().openapi())
+        return self.openapi_schema
+
+
 def create_app(pool: Pool, *, now: Callable[[], datetime], secure_cookies: bool, clinic_phone: str = "") -> FastAPI:
     """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials."""
-    app = FastAPI(
+    app = Api(
         title="HomeVigil",
         summary="Alerts of people who measure at home, and the decisions about them.",
         version="1",

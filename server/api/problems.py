@@ -41,7 +41,7 @@ class Problem(BaseModel):
 
 
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem, "description": description, "content": {MEDIA_TYPE: {}}}
+    status: {"model": Problem, "description": description}
     for status, description in (
         (400, "The body could not be read"),
         (401, "Not signed in"),
@@ -80,6 +80,16 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     status, title = next((found for kind, found in _STATUSES.items() if isinstance(error, kind)), (500, "Our mistake"))
     detail = _detail(error) if status != 500 else "it has been logged"
     return _problem(request, status, title, detail, _members(error), headers=_headers(error))
+
+
+def describe(description: dict[str, Any]) -> dict[str, Any]:
+    """An OpenAPI description in which every error has the media type that it is sent with; FastAPI writes JSON's."""
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if status >= "400" and "application/json" in response.get("content", {}):
+                    response["content"] = {MEDIA_TYPE: response["content"].pop("application/json")}
+    return description
 
 
 def too_long(request: Request) -> JSONResponse:

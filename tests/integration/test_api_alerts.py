@@ -1,0 +1,293 @@
+"""The alerts of one's own panel over HTTP, and the two decisions of which only one can win."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import UUID
+
+import httpx2
+import pytest
+from fix_clinic import Clinic
+
+from server.people.decisions import UNTRUE, Resolution
+
+RESOLUTIONS = list(Resolution)
+
+
+@pytest.fixture
+def doctor(clinic: Clinic, doctor_id: int) -> httpx2.Client:
+    return clinic.client("doctor")
+
+
+def test_an_alert_explains_itself_in_both_languages_and_names_its_readings(
+    clinic: Clinic, doctor_id: int, doctor: httpx2.Client
+) -> None:
+    patient_id, episode_id = clinic.high_patient("王秀英", doctor_id)
+
+    (alert,) = doctor.get("/api/v1/alerts").json()["alerts"]
+
+    assert alert["episode_id"] == str(episode_id)
+    assert alert["patient"] == {"patient_id": patient_id, "name": "王秀英"}
+    assert alert["rule"]["rule_id"] == "bp-above-140-90-3-days"
+    assert alert["rule"]["version"] == 1
+    assert alert["title"]["zh"] == "连续 3 个测量日血压高于 140/90"
+    assert alert["sentence"]["en"].endswith("on 3 measured days in a row: 152/94, 149/92, 155/96")
+    assert alert["sentence"]["zh"].endswith("：152/94、149/92、155/96")
+    assert (alert["priority"], alert["state"], alert["etag"]) == ("low", "active", '"1"')
+    stored = clinic.rows(
+        "select reading_id from reading where patient_id = %s and systolic_mmhg > 140 order by measured_at", patient_id
+    )
+    assert alert["evidence"] == [str(row["reading_id"]) for row in stored]
+
+
+def test_acknowledging_needs_the_version_that_was_read(clinic: Clinic, doctor_id: int, doctor: httpx2.Client) -> None:
+    _, episode_id = clinic.high_patient("王秀英", doctor_id)
+    address = f"/api/v1/alerts/{episode_id}"
+    etag = doctor.get(address).headers["ETag"]
+
+    without = doctor.post(f"{address}/acknowledge")
+    anything = doctor.post(f"{address}/acknowledge", headers={"If-Match": "*"})
+    stale = doctor.post(f"{address}/acknowledge", headers={"If-Match": '"99"'})
+    weak = doctor.post(f"{address}/acknowledge", headers={"If-Match": f"W/{etag}"})
+    right = doctor.post(f"{address}/acknowledge", headers={"If-Match": etag})
+
+    assert [each.status_code for each in (without, anything, stale, weak, right)] == [428, 428, 412, 412, 200]
+    assert stale.headers["ETag"] == etag
+    assert right.json()["state"] == "acknowledged"
+    assert right.json()["acknowledged_by"] == "Dr. Lin"
+    assert right.headers["ETag"] == '"2"'
+
+
+def test_who_comes_second_is_told_who_was_first(clinic: Clinic, doctor_id: int, doctor: httpx2.Client) -> None:
+    patient_id, episode_id = clinic.high_patient("王秀英", doctor_id)
+    clinic.put_on_panel(clinic.add_user("nurse", "nurse", name="Wang Min"), patient_id)
+    nurse = clinic.client("nurse")
+    address = f"/api/v1/alerts/{episode_id}/acknowledge"
+
+    first = nurse.post(address, headers={"If-Match": '"1"'})
+    second = doctor.post(address, headers={"If-Match": '"1"'})
+
+    assert first.status_code == 200
+    assert second.status_code == 412
+    assert second.json()["changed_by"] == "Wang Min"
+    assert second.json()["state"] == "acknowledged"
+    assert second.headers["content-type"] == "application/problem+json"
+
+
+def test_of_many_at_once_exactly_one_acknowledges(clinic: Clinic, doctor_id: int) -> None:
+    _, episode_id = clinic.high_patient("王秀英", doctor_id)
+    clients = [clinic.client("doctor") for _ in range(6)]
+
+    def acknowledge(client: httpx2.Client) -> int:
+        return client.post(f"/api/v1/alerts/{episode_id}/acknowledge", headers={"If-Match": '"1"'}).status_code
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        answers = sorted(pool.map(acknowledge, clients))
+
+    assert answers == [200, 412, 412, 412, 412, 412]
+    steps = clinic.rows("select to_state from episode_transition where episode_id = %s", episode_id)
+    assert [step["to_state"] for step in steps] == ["active", "acknowledged"]
+
+
+def test_acknowledging_is_written_into_the_biography_with_who_and_when(
+    clinic: Clinic, doctor_id: int, doctor: httpx2.Client
+) -> None:
+    _, episode_id = clinic.high_patient("王秀英", doctor_id)
+
+    doctor.post(f"/api/v1/alerts/{episode_id}/acknowledge", headers={"If-Match": '"1"'}).raise_for_status()
+
+    (step,) = clinic.rows(
+        "select from_state, to_state, by_user from episode_transition where episode_id = %s and by_user is not null",
+        episode_id,
+    )
+    assert step == {"from_state": "active", "to_state": "acknowledged", "by_user": doctor_id}
+    (episode,) = clinic.rows("select acknowledged_by, acknowledged_at from episode where episode_id = %s", episode_id)
+    assert episode["acknowledged_by"] == doctor_id
+    assert episode["acknowledged_at"] is not None
+
+
+def test_acknowledging_cancels_the_reminders_and_keeps_the_opening_messages(
+    clinic: Clinic, doctor_id: int, doctor: httpx2.Client
+) -> None:
+    _, episode_id = clinic.high_patient("王秀英", doctor_id)
+    _add_reminder(clinic, episode_id, doctor_id)
+
+    doctor.post(f"/api/v1/alerts/{episode_id}/acknowledge", headers={"If-Match": '"1"'}).raise_for_status()
+
+    states = {(row["recipient"], row["step"]): row["state"] for row in _pushes(clinic, episode_id)}
+    assert states == {
+        ("patient", 0): "pending",
+        (f"user:{doctor_id}", 0): "pending",
+        (f"user:{doctor_id}", 1): "cancelled",
+    }
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_resolving_says_how_it_ended_and_who_is_no_longer_told(
+    clinic: Clinic, doctor_id: int, doctor: httpx2.Client, resolution: Resolution
+) -> None:
+    _, episode_id = clinic.high_patient("王秀英", doctor_id)
+    _add_reminder(clinic, episode_id, doctor_id)
+
+    answer = doctor.post(
+        f"/api/v1/alerts/{episode_id}/resolve",
+        headers={"If-Match": '"1"'},
+        json={"resolution": resolution, "note": "called at noon"},
+    )
+
+    assert answer.status_code == 200
+    alert = answer.json()
+    assert (alert["state"], alert["resolution"], alert["resolved_by"]) == ("resolved", resolution, "Dr. Lin")
+    assert alert["acknowledged_by"] == "Dr. Lin"  # who closes it has seen it
+    (step,) = clinic.rows(
+        "select reason from episode_transition where episode_id = %s and to_state = 'resolved'", episode_id
+    )
+    assert step["reason"] == f"{resolution}: called at noon"
+    waiting = {(row["recipient"], row["step"]) for row in _pushes(clinic, episode_id) if row["state"] == "pending"}
+    assert waiting == (set() if resolution in UNTRUE else {("patient", 0), (f"user:{doctor_id}", 0)})
+
+
+def test_what_is_over_cannot_be_decided_about_again(clinic: Clinic, doctor_id: int, doctor: httpx2.Client) -> None:
+    _, episode_id = clinic.high_patient("王秀英", doctor_id)
+    address = f"/api/v1/alerts/{episode_id}"
+    body = {"resolution": "reached"}
+    doctor.post(f"{address}/resolve", headers={"If-Match": '"1"'}, json=body).raise_for_status()
+
+    again = doctor.post(f"{address}/resolve", headers={"If-Match": '"2"'}, json=body)
+    acknowledged = doctor.post(f"{address}/acknowledge", headers={"If-Match": '"2"'})
+
+    assert (again.status_code, acknowledged.status_code) == (409, 409)
+    assert again.json()["state"] == "resolved"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"resolution": "better"},
+        {"resolution": 1},
+        {"resolution": "reached", "note": 5},
+        {"resolution": "reached", "note": "x" * 501},
+        {"resolution": "reached", "note": "a\x00b"},
+        {"resolution": "reached", "by": "me"},
+    ],
+)
+def test_a_resolution_that_is_none_of_ours_changes_nothing(
+    clinic: Clinic, doctor_id: int, doctor: httpx2.Client, body: dict[str, object]
+) -> None:
+    _, episode_id = clinic.high_patient("王秀英", doctor_id)
+
+    answer = doctor.post(f"/api/v1/alerts/{episode_id}/resolve", headers={"If-Match": '"1"'}, json=body)
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert clinic.rows("select state, version from episode") == [{"state": "active", "version": 1}]
+
+
+def test_alerts_are_filtered_by_state_and_priority(clinic: Clinic, doctor_id: int, doctor: httpx2.Client) -> None:
+    _, low = clinic.high_patient("王秀英", doctor_id)
+    _, medium = clinic.critical_patient("李强", doctor_id)
+    doctor.post(f"/api/v1/alerts/{low}/acknowledge", headers={"If-Match": '"1"'}).raise_for_status()
+
+    def found(query: str) -> set[str]:
+        return {alert["episode_id"] for alert in doctor.get(f"/api/v1/alerts?{query}").json()["alerts"]}
+
+    assert found("") == {str(low), str(medium)}
+    assert found("state=active") == {str(medium)}
+    assert found("state=active&state=acknowledged") == {str(low), str(medium)}
+    assert found("priority=low") == {str(low)}
+    assert found("state=active&priority=low") == set()
+
+
+def test_paging_by_cursor_shows_every_alert_once_in_order(
+    clinic: Clinic, doctor_id: int, doctor: httpx2.Client
+) -> None:
+    made = {str(clinic.critical_patient(f"Patient {number}", doctor_id)[1]) for number in range(7)}
+
+    pages = list(_pages(doctor, limit=3))
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    alerts = [alert for page in pages for alert in page]
+    assert {alert["episode_id"] for alert in alerts} == made
+    opened = [(alert["opened_at"], alert["episode_id"]) for alert in alerts]
+    assert opened == sorted(opened, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=500",
+        "limit=x",
+        "cursor=nonsense",
+        "cursor=%00",
+        "state=odd",
+        "priority=",
+        "page=2",
+        "cursor=MjAyNnx4",
+    ],
+)
+def test_a_page_that_cannot_be_is_a_problem_and_not_a_fault(doctor: httpx2.Client, query: str) -> None:
+    answer = doctor.get(f"/api/v1/alerts?{query}")
+
+    assert answer.status_code == 422
+    assert answer.json()["title"] == "Not understood"
+
+
+def test_readings_come_newest_first_with_their_provenance(
+    clinic: Clinic, doctor_id: int, doctor: httpx2.Client
+) -> None:
+    patient_id, _ = clinic.critical_patient("李强", doctor_id)
+    clinic.add_pressure(
+        patient_id, clinic.clock() - timedelta(minutes=1), None, None, quality="invalid", reasons=["value_special"]
+    )
+
+    page = doctor.get(f"/api/v1/patients/{patient_id}/readings?limit=1").json()
+    rest = doctor.get(f"/api/v1/patients/{patient_id}/readings?limit=5&cursor={page['next']}").json()
+
+    (newest,) = page["readings"]
+    assert newest["systolic_mmhg"] is None
+    assert (newest["quality"], newest["quality_reasons"]) == ("invalid", ["value_special"])
+    assert newest["measured_at"].endswith("Z")
+    assert [reading["systolic_mmhg"] for reading in rest["readings"]] == [188.0]
+    assert rest["next"] is None
+
+
+def test_the_inbox_holds_what_was_sent_and_marks_what_was_taken_back(
+    clinic: Clinic, doctor_id: int, doctor: httpx2.Client
+) -> None:
+    patient_id, episode_id = clinic.high_patient("王秀英", doctor_id)
+    assert doctor.get("/api/v1/inbox").json()["messages"] == []  # not sent yet
+    clinic.deliver()
+
+    (message,) = doctor.get("/api/v1/inbox").json()["messages"]
+
+    assert message["episode_id"] == str(episode_id)
+    assert message["patient"]["patient_id"] == patient_id
+    assert message["text"]["en"]["body"].endswith("152/94, 149/92, 155/96")
+    assert (message["state"], message["read_at"]) == ("sent", None)
+    clinic.rows("update push set state = 'withdrawn' where recipient = %s returning 1", f"user:{doctor_id}")
+    assert doctor.get("/api/v1/inbox").json()["messages"][0]["state"] == "withdrawn"
+
+
+def _pages(client: httpx2.Client, *, limit: int) -> Iterator[list[dict[str, str]]]:
+    cursor: str | None = ""
+    while cursor is not None:
+        page = client.get("/api/v1/alerts", params={"limit": limit} | ({"cursor": cursor} if cursor else {})).json()
+        yield page["alerts"]
+        cursor = page["next"]
+
+
+def _pushes(clinic: Clinic, episode_id: UUID) -> list[dict[str, object]]:
+    return clinic.rows("select recipient, step, state from push where episode_id = %s", episode_id)
+
+
+def _add_reminder(clinic: Clinic, episode_id: UUID, doctor_id: int) -> None:
+    """What the judge queues a week after an opening that nobody acknowledged."""
+    clinic.rows(
+        "insert into push (push_id, episode_id, patient_id, recipient, channel, step, text, due_at)"
+        " select gen_random_uuid(), episode_id, patient_id, recipient, channel, 1, text, now() + interval '7 days'"
+        " from push where episode_id = %s and recipient = %s returning 1",
+        episode_id,
+        f"user:{doctor_id}",
+    )
