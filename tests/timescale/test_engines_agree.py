@@ -1,0 +1,121 @@
+"""TimescaleDB and plain PostgreSQL hold the same readings and lead to the same alerts; and `reading` is what it should be."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from homevigil import demo_people
+from homevigil.embedded.postgres import EmbeddedPostgres
+from server import clock
+from server.judge import Judge
+from server.rules.load import load_catalog
+from server.store import enrolment
+from server.store.postgres import Pool, open_pool
+from vitals.reading import Reading
+
+pytestmark = pytest.mark.timescale
+
+UNTIL = clock.now().replace(microsecond=0)  # the door refuses what is not of now
+ZONE = demo_people.awake_zone(UNTIL)
+
+
+@pytest.fixture(scope="module")
+def people() -> tuple[demo_people.Newcomer, ...]:
+    """Six people with forty days, and the one whose third high day is today."""
+    return demo_people.newcomers(seed=7, patients=6, days=40, zone=ZONE, now=UNTIL)
+
+
+@pytest.fixture
+def timescale(database_url: str) -> Iterator[Pool]:
+    with open_pool(database_url, max_size=1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def plain(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[Pool]:
+    url = postgres.create_database("beside_timescale", template=migrated_template)
+    with open_pool(url, max_size=1) as pool:
+        yield pool
+    postgres.drop_database("beside_timescale")
+
+
+def ask(pool: Pool, query: str) -> list[tuple[Any, ...]]:
+    with pool.connection() as conn:
+        return conn.execute(query.encode()).fetchall()
+
+
+def move_in(pool: Pool, people: tuple[demo_people.Newcomer, ...]) -> None:
+    with pool.connection() as conn:
+        enrolment.add_gateway(conn, demo_people.GATEWAY_ID, ZONE)
+        doctor = demo_people.add_doctor(conn, now=UNTIL)
+    demo_people.move_in(pool, people, doctor_id=doctor.user_id, now=UNTIL, progress=lambda _: None)
+
+
+def judge_all(pool: Pool) -> None:
+    judge = Judge(pool, load_catalog())
+    while judge.judge_due():
+        pass
+
+
+READINGS = """
+    select patient_id, kind, measured_at, reading_id, systolic_mmhg, diastolic_mmhg, glucose_mmol_l, quality, time_quality
+    from reading order by patient_id, kind, measured_at, reading_id"""
+
+EPISODES = """
+    select patient_id, rule_id, rule_version, state, priority, first_day, last_day, opened_at, sentence, verdict
+    from episode where state <> 'retracted' order by patient_id, rule_id, first_day"""
+
+
+def test_the_schema_chose_a_hypertable(timescale: Pool) -> None:
+    assert ask(timescale, "select reading_engine()") == [("timescaledb",)]
+    assert ask(timescale, "select hypertable_name from timescaledb_information.hypertables") == [("reading",)]
+
+
+def test_the_hypertable_compresses_by_patient_and_keeps_everything(timescale: Pool) -> None:
+    columns = ask(
+        timescale,
+        "select attname from timescaledb_information.compression_settings where segmentby_column_index is not null",
+    )
+    policies = ask(timescale, "select proc_name from timescaledb_information.jobs where hypertable_name = 'reading'")
+    assert columns == [("patient_id",)]
+    assert [name for (name,) in policies if "retention" in name] == []
+    assert [name for (name,) in policies if "compression" in name or "columnstore" in name]
+
+
+def test_both_engines_hold_the_same_readings_and_find_the_same_alerts(
+    timescale: Pool, plain: Pool, people: tuple[demo_people.Newcomer, ...]
+) -> None:
+    for pool in (timescale, plain):
+        move_in(pool, people)
+        judge_all(pool)
+    assert ask(plain, "select reading_engine()") == [("partitions",)]
+    assert len(ask(plain, READINGS)) > 200
+    assert ask(timescale, READINGS) == ask(plain, READINGS)
+    assert ask(plain, EPISODES) != []
+    assert ask(timescale, EPISODES) == ask(plain, EPISODES)
+
+
+def test_repeats_and_late_readings_into_a_compressed_chunk_lose_nothing(
+    timescale: Pool, people: tuple[demo_people.Newcomer, ...]
+) -> None:
+    person = people[1]
+    readings = demo_people.history(person, now=UNTIL)
+    early, late = readings[: len(readings) // 2], readings[len(readings) // 2 :]
+    move_in(timescale, ())
+    with timescale.connection() as conn:
+        demo_people.enrol(conn, person, readings, doctor_id=1, now=UNTIL)
+    take(timescale, early, epoch="0" * 16)
+    ask(timescale, "select compress_chunk(chunk) from show_chunks('reading') chunk")
+    take(timescale, readings, epoch="1" * 16)
+    assert late
+    assert ask(timescale, "select count(*) from reading") == [(len(readings),)]
+    (account,) = ask(timescale, "select received, stored, repeated, quarantined from gateway_account")
+    assert account == (len(early) + len(readings), len(readings), len(early), 0)
+
+
+def take(pool: Pool, readings: tuple[Reading, ...], *, epoch: str) -> None:
+    from server.intake import Intake
+
+    for payloads in demo_people.envelopes(readings, epoch=epoch, first_seq=1):
+        Intake(pool).take_all([(demo_people.GATEWAY_ID, payload) for payload in payloads], quiet=True)
