@@ -23,10 +23,16 @@ class Word:
 
 
 WORDS: Final = {
-    "demo": Word(module="homevigil.demo", attribute="app", says="the whole line on this machine, with simulated patients"),
-    "doctor": Word(module="homevigil.doctor", attribute="app", says="check database, broker, bus and clock; say what to do"),
+    "demo": Word(
+        module="homevigil.demo", attribute="app", says="the whole line on this machine, with simulated patients"
+    ),
+    "doctor": Word(
+        module="homevigil.doctor", attribute="app", says="check database, broker, bus and clock; say what to do"
+    ),
     "decode": Word(module="homevigil.decode", attribute="main", says="bytes of a meter to canonical JSON"),
-    "rules": Word(module="server.rules.commands", attribute="app", says="test rule scenarios; print the schema of rules"),
+    "rules": Word(
+        module="server.rules.commands", attribute="app", says="test rule scenarios; print the schema of rules"
+    ),
     "gateway": Word(module="gateway.cli", attribute="app", says="the box in the home: Bluetooth in, MQTT out"),
     "server": Word(module="server.cli", attribute="app", says="the clinic side: MQTT in, alerts out"),
     "sims": Word(module="firmware_sims.cli", attribute="app", says="simulated meters on a virtual air"),
