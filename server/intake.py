@@ -123,10 +123,11 @@ class Door:
         self._settings = settings
         self._intake = intake
         self._stop = stop
+        self.listening = threading.Event()
+        """Set while the broker delivers to us: it has granted the subscriptions of this connection."""
         self._waiting: queue.SimpleQueue[_Delivery] = queue.SimpleQueue()
         self._turn = threading.Lock()  # a connection's end and an acknowledgement, one at a time
         self._connection = 0
-        self._is_connected = False
         self._taken = 0  # on this connection
         self._client = self._new_client()
 
@@ -162,6 +163,7 @@ class Door:
         client.on_pre_connect = self._on_pre_connect
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
+        client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
@@ -192,7 +194,7 @@ class Door:
     def _end_connection(self) -> None:
         with self._turn:
             self._connection += 1
-            self._is_connected = False
+        self.listening.clear()
 
     def _on_connect_fail(self, client: Client, userdata: object) -> None:
         log.warning("mqtt_unreachable", host=self._settings.mqtt_host, port=self._settings.mqtt_port)
@@ -206,8 +208,16 @@ class Door:
         wanted = (Channel.READINGS.for_every_gateway, Channel.STATUS.for_every_gateway)
         client.subscribe([(each, SubscribeOptions(qos=1)) for each in wanted])
         self._taken = 0
-        self._is_connected = True
-        log.info("mqtt_connected")
+
+    def _on_subscribe(
+        self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            log.error("mqtt_subscription_refused", reasons=refused)
+            return
+        self.listening.set()
+        log.info("mqtt_listening")
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         if message.qos == 0 and self._waiting.qsize() >= 10 * WINDOW:
@@ -302,7 +312,7 @@ class Door:
                 self._client.ack(delivery.mid, delivery.qos)
 
     def _has_stalled(self, heard_at: float) -> bool:
-        return self._is_connected and self._taken >= WINDOW and monotonic() - heard_at >= STALL_S
+        return self.listening.is_set() and self._taken >= WINDOW and monotonic() - heard_at >= STALL_S
 
     def _check_accounts(self, *, count_rows: bool) -> None:
         try:

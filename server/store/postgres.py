@@ -23,6 +23,9 @@ Pool = ConnectionPool[Connection]
 POOL_WAIT_S: Final = 5.0
 """How long to wait for a connection before the database counts as unavailable."""
 
+RECONNECT_S: Final = 3.0
+"""How long the pool tries to replace a connection with growing pauses; short, because whoever asks next makes it try afresh."""
+
 ATTEMPTS: Final = 8
 """Deadlocks and serialization failures are tried again this often; two writers of sorted batches meet at most a few times."""
 
@@ -51,7 +54,7 @@ def open_pool(database_url: str, *, min_size: int = 1, max_size: int = 8) -> Poo
         max_size=max_size,
         open=True,
         timeout=POOL_WAIT_S,
-        reconnect_timeout=60.0,
+        reconnect_timeout=RECONNECT_S,
         configure=_configure,
         check=ConnectionPool.check_connection,
         kwargs={"connect_timeout": 5, "prepare_threshold": None, "application_name": "homevigil"},
