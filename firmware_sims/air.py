@@ -114,7 +114,8 @@ class AirLink:
         if not self._events and self._is_up:
             self._news.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):  # `wait_for` of Python 3.11 may swallow a cancellation
+                    await self._news.wait()
             except TimeoutError:
                 return None
         return self._events.popleft() if self._events else Disconnected()
@@ -204,6 +205,7 @@ class Air:
                 if meter.is_heard:
                     yield meter.advertisement
             try:
-                await asyncio.wait_for(self._news.wait(), self._interval_s)
+                async with asyncio.timeout(self._interval_s):
+                    await self._news.wait()
             except TimeoutError:
                 continue
