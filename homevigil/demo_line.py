@@ -65,6 +65,11 @@ class Line:
         return self.radio_wish != "air" and bus.is_available()
 
     @property
+    def why_no_bus(self) -> str:
+        """For `has_bus` is False."""
+        return "asked for" if bus.is_available() else "no dbus-daemon here"
+
+    @property
     def database_url(self) -> str:
         return self.postgres.url(DATABASE)
 

@@ -25,7 +25,7 @@ from homevigil.demo_household import Household
 from homevigil.demo_line import Line
 from homevigil.demo_meters import Indicated
 from homevigil.demo_people import HIGH, Newcomer, Resident
-from homevigil.demo_show import Show, versions
+from homevigil.demo_show import Show, padded, versions
 from homevigil.demo_travel import Alert, Follower, Told
 from homevigil.embedded.postgres import temporary_folder
 from server.clock import now
@@ -131,9 +131,9 @@ class Demo:
         with self._show.step("meters") as step:
             meters = [meter for newcomer in people for meter in newcomer.meters]
             self._line.start_meters(meters, zone=home.zone)
-            how = "Bumble behind an org.bluez bridge on a private D-Bus; the gateway uses bleak as it is"
-            alone = "in memory, in one process with the gateway (no dbus-daemon: bleak is not used)"
-            step.result = f"{len(meters)} on a virtual air; {how if self._line.has_bus else alone}"
+            bridged = "on Bumble's air, behind an org.bluez bridge on a private D-Bus"
+            alone = f"in memory, in one process with the gateway: no bleak ({self._line.why_no_bus})"
+            step.result = f"{len(meters)}, {bridged if self._line.has_bus else alone}"
 
     def _move_in(self, home: Household, people: tuple[Newcomer, ...]) -> tuple[Resident, ...]:
         pool = open_pool(self._line.database_url, max_size=2)
@@ -191,17 +191,18 @@ class Demo:
         frame = self._line.meters.measure(self._measurement(resident))
         stored = follower.stored(frame, deadline=deadline)
         follower.judged(stored.patient_id, deadline=deadline)
-        judged_s = (now() - frame.at).total_seconds()
+        seen_at = now()
         news = follower.alerts(stored.patient_id, since=frame.at)
+        judged_at = min((alert.judged_at for alert in news), default=seen_at)
         told = [self._told(follower, alert, deadline) for alert in news]
-        way = f"indicated → stored {_seconds(stored.stored_at, frame)} → judged {judged_s:.2f} s"
+        way = f"indicated → stored {_seconds(stored.stored_at, frame)} → judged {_seconds(judged_at, frame)}"
         pushed = "".join(
             f" → pushed to {' and '.join(sorted({_whom(each) for each in pushes}))} {_seconds(pushes[-1].sent_at, frame)}"
             for pushes in told
             if pushes
         )
         clock = f"{now().astimezone():%H:%M:%S}"
-        self._show.line(f"{clock}  {resident.name:<8}  {stored.in_words:<26} {way}{pushed}")
+        self._show.line(f"{clock}  {padded(resident.name, 16)}{padded(stored.in_words, 26)}{way}{pushed}")
         for alert in news:
             self._show.line(f"          {alert.sentence['en']}")
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -30,7 +31,8 @@ DISTRIBUTIONS: Final = (
     "uvicorn",
 )
 
-WORTH_A_SPINNER_S: Final = 1.0
+WIDTH: Final = 84
+"""Columns for what a part is."""
 
 
 class Show:
@@ -49,13 +51,14 @@ class Show:
         started = time.monotonic()
         with self.console.status(f"{part} …"):
             yield step
-        self.line(f"  {part:<10} {step.result:<78} {time.monotonic() - started:5.1f} s")
+        self.line(f"  {part:<10} {padded(step.result, WIDTH)} {time.monotonic() - started:5.1f} s")
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator["Counter"]:
-        """A bar that disappears when it is full; a line every few seconds where there is no terminal."""
+        """A bar that disappears when it is full; nothing where there is no terminal."""
         columns = (TextColumn(f"  {what}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        is_shown = self.console.is_terminal
+        with Progress(*columns, console=self.console, transient=True, disable=not is_shown) as progress:
             yield Counter(progress, total)
 
 
@@ -74,6 +77,11 @@ class Counter:
 
     def at(self, done: int) -> None:
         self._progress.update(self._task, completed=done)
+
+
+def padded(text: str, columns: int) -> str:
+    """`text` filled up to so many columns of a terminal, in which a Chinese character takes two."""
+    return text + " " * (columns - cell_len(text))
 
 
 def versions(*, postgresql: str, timescaledb: str | None, broker: str) -> Mapping[str, str | None]:
