@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 _ARGUMENTS = (
     "--headless=new",
@@ -17,6 +17,9 @@ _ARGUMENTS = (
     "--disable-sync",
     "--disable-quic",
 )
+
+PATIENCE_MS = 15_000
+"""How long a test waits for a page before it fails; pages that are right take a fraction of it."""
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +39,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     context = chromium.new_context(viewport={"width": 1280, "height": 860})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
     yield context
     context.close()

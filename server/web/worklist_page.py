@@ -130,7 +130,8 @@ def _answer(
         raise NotOnPanelError("no such alert")
     if not is_htmx(request):
         return RedirectResponse(f"/a/{episode_id}", status_code=303)
-    return render(request, "row.html", words, caller=caller, status=status, row=row, told=told)
+    is_refused = status != 200
+    return render(request, "row.html", words, caller=caller, status=status, row=row, told=told, is_refused=is_refused)
 
 
 def _say_refused(error: StaleVersionError | DecisionConflictError, words: Words, caller: Caller) -> str:

@@ -1,0 +1,112 @@
+"""axe finds nothing on any page, in either language, on a screen, at 200 % and on a phone; and nothing is cut off."""
+
+from datetime import timedelta
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from fix_clinic import Clinic
+from playwright.sync_api import BrowserContext, Page
+
+from server.people import links
+from server.store.postgres import transaction
+
+pytestmark = pytest.mark.chromium
+
+SIZES = {"screen": (1280, 860), "zoomed": (640, 430), "phone": (390, 844)}
+"""A browser at 200 % lays a page of 1280 CSS pixels out in 640, two device pixels each."""
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_no_page_has_an_axe_violation(clinic: Clinic, doctor_id: int, context: BrowserContext, language: str) -> None:
+    paths = _fill(clinic, doctor_id)
+    page = context.new_page()
+    found = [
+        complaint
+        for size in SIZES
+        for path in ["/login", "/nothing"]
+        for complaint in _complaints(page, clinic, path, language, size)
+    ]
+    _carry_cookie(clinic, context)
+    found += [
+        complaint for size in SIZES for path in paths for complaint in _complaints(page, clinic, path, language, size)
+    ]
+
+    assert found == []
+
+
+def test_no_page_is_wider_than_a_phone(clinic: Clinic, doctor_id: int, context: BrowserContext) -> None:
+    paths = _fill(clinic, doctor_id)
+    _carry_cookie(clinic, context)
+    page = context.new_page()
+    page.set_viewport_size({"width": 390, "height": 844})
+    widths = {}
+    for path in paths:
+        page.goto(clinic.url + path)
+        widths[path] = page.evaluate("document.documentElement.scrollWidth")
+
+    assert {path: width for path, width in widths.items() if width > 390} == {}
+
+
+def test_an_open_menu_and_a_refusal_have_no_axe_violation(
+    clinic: Clinic, doctor_id: int, context: BrowserContext
+) -> None:
+    _, episode_id = clinic.high_patient("王秀英", doctor_id)
+    _carry_cookie(clinic, context)
+    page = context.new_page()
+    page.goto(f"{clinic.url}/?lang=en")
+    page.locator("summary").click()
+    assert _violations(page) == []
+    page.locator("summary").click()
+    program = clinic.client("doctor")
+    program.post(f"/api/v1/alerts/{episode_id}/acknowledge", headers={"If-Match": '"1"'}).raise_for_status()
+    page.get_by_role("button", name="Acknowledge").click()
+    page.locator(".told").wait_for()
+
+    assert _violations(page) == []
+
+
+def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
+    """Somebody with everything that a page can show; the pages that show it."""
+    patient_id, episode_id = clinic.high_patient("王秀英", doctor_id, sex="female", conditions=("I10",), phone="139")
+    now = clinic.clock()
+    clinic.add_glucose(patient_id, now - timedelta(hours=30), 7.4, "fasting")
+    clinic.add_pressure(patient_id, now - timedelta(hours=3), 190, 110, quality="rejected", reasons=["body_movement"])
+    clinic.add_pressure(patient_id, now - timedelta(hours=2), None, None, quality="invalid", reasons=["value_special"])
+    clinic.judge(patient_id)
+    critical_id, _ = clinic.critical_patient("李强", doctor_id)
+    calm_id = clinic.add_patient("赵敏", doctor_id)
+    clinic.deliver()
+    with transaction(clinic.pool) as conn:
+        tokens = [
+            links.issue_patient_link(conn, each, now=now, valid_for=timedelta(days=1))
+            for each in (patient_id, critical_id, calm_id)
+        ]
+    return [
+        "/",
+        "/?tab=acknowledged",
+        "/?tab=all",
+        f"/p/{patient_id}",
+        f"/p/{calm_id}",
+        f"/a/{episode_id}",
+        "/inbox",
+        *(f"/me/{token}" for token in tokens),
+    ]
+
+
+def _carry_cookie(clinic: Clinic, context: BrowserContext) -> None:
+    client, _ = clinic.browser_client("doctor")
+    context.add_cookies([{"name": "homevigil", "value": str(client.cookies["homevigil"]), "url": clinic.url}])
+
+
+def _complaints(page: Page, clinic: Clinic, path: str, language: str, size: str) -> list[str]:
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"{clinic.url}{path}{'&' if '?' in path else '?'}lang={language}")
+    assert page.locator("html").get_attribute("lang") == {"zh": "zh-CN", "en": "en"}[language]
+    assert "120" in page.locator("body").inner_text(), path  # every page says whom to call
+    return [f"{path} {size}: {violation}" for violation in _violations(page)]
+
+
+def _violations(page: Page) -> list[str]:
+    results = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {[node['target'] for node in each['nodes']]}" for each in results]
