@@ -176,19 +176,17 @@ def _reconcile_rule(
         for e in stored
         if e not in judged and e.state in _OPEN_STATES
     ]
-    settled = [e for e in judged if since is not None and e.state != "retracted" and _is_settled(e, since)]
-    found = [f for f in found if f.state == "active" or not any(_overlap(e, f) for e in settled)]
     live = sorted((e for e in judged if e.state != "retracted"), key=lambda e: (e.first_day, e.started_at))
+    settled = [e for e in live if since is not None and _is_settled(e, since)]
     matches = _match(live, found)
     kept = [*matches.values(), *settled, *(e for e in live if _is_closed_by_person(e))]
-    gone = [e for e in live if e not in kept]
-    changes += [_retract(episode, found) for episode in gone]
+    changes += [_retract(episode, found) for episode in live if episode not in kept]
     retracted = [e for e in judged if e.state == "retracted"]
     for index, finding in enumerate(found):
-        if index in matches:
-            changes += _update(matches[index], finding, now)
-        else:
-            changes.append(_begin(retracted, finding, now))
+        episode = matches.get(index)
+        if finding.state == "resolved" and any(e is episode or (not episode and _overlap(e, finding)) for e in settled):
+            continue  # an old episode, seen through a view that may have cut it short
+        changes += _begin(retracted, finding, now) if episode is None else _update(episode, finding, now)
     return changes
 
 
@@ -217,14 +215,14 @@ def _update(episode: Episode, finding: Finding, now: datetime) -> list[Transitio
     return [Transition(change=Change.UPDATE, episode_id=episode.episode_id, finding=finding, reason="readings")]
 
 
-def _begin(retracted: list[Episode], finding: Finding, now: datetime) -> Transition:
+def _begin(retracted: list[Episode], finding: Finding, now: datetime) -> list[Transition]:
     """Open the finding as an episode: a retracted one of the same days comes back, else a new one begins."""
     candidates = [e for e in retracted if _overlap(e, finding)]
     again = min(candidates, key=lambda e: (e.started_at != finding.started_at, e.started_at), default=None)
     if again is None:
-        return _tell(Change.OPEN, None, finding, now, "found")
+        return [_tell(Change.OPEN, None, finding, now, "found")]
     retracted.remove(again)
-    return _tell(Change.REOPEN, again, finding, now, "true_again")
+    return [_tell(Change.REOPEN, again, finding, now, "true_again")]
 
 
 def _tell(change: Change, episode: Episode | None, finding: Finding, now: datetime, reason: str) -> Transition:

@@ -109,9 +109,8 @@ def is_doubted(reading: Told, certain: list[Told]) -> bool:
 
 
 def agree(one: Told, other: Told) -> bool:
-    assert one.systolic is not None and other.systolic is not None
-    assert one.diastolic is not None and other.diastolic is not None
-    return abs(one.systolic - other.systolic) <= 20 and abs(one.diastolic - other.diastolic) <= 20
+    pairs = ((one.systolic, other.systolic), (one.diastolic, other.diastolic))
+    return all(a is not None and b is not None and abs(a - b) <= 20 for a, b in pairs)
 
 
 def sittings(patient: Patient) -> list[list[Told]]:

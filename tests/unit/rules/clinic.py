@@ -1,0 +1,77 @@
+"""A clinic in memory for tests of order: it loads what the real judge loads (a view, not everything) and writes as it does."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from unit.rules import histories
+
+from server.rules.engine import judge, look_back_days
+from server.rules.episodes import Change, Episode, Finding, Transition, reconcile, view_from
+from server.rules.rehearsal import episode_of
+from server.rules.rule import RuleSet
+from server.rules.windows import PatientHistory, Row, window_of
+
+RELATIVE_MARKS = timedelta(days=15)
+
+
+class Clinic:
+    """One patient's stored readings and episodes."""
+
+    def __init__(self, patient: PatientHistory, rules: RuleSet) -> None:
+        self.patient = patient
+        self.rules = rules
+        self.rows: list[Row] = []
+        self.stored: dict[Any, Episode] = {}
+        self.transitions: list[Transition] = []
+        self._timer: tuple[datetime, datetime] | None = None  # (due_at, since)
+
+    def take(self, rows: Sequence[Row], now: datetime) -> None:
+        """A batch arrives: timers that have rung before it are judged first."""
+        self.wait_until(now)
+        self.rows += rows
+        self.judge(now, since=min(row[2] for row in rows))
+
+    def wait_until(self, now: datetime) -> None:
+        while self._timer is not None and self._timer[0] < now:
+            self.judge(*self._timer)
+
+    def judge(self, now: datetime, since: datetime) -> None:
+        start = view_from(self.stored.values(), since) - timedelta(days=look_back_days(self.rules)) - RELATIVE_MARKS
+        history = replace(self.patient, window=window_of(row for row in self.rows if row[2] >= start))
+        judgement = judge(history, self.rules, now=now)
+        for transition in reconcile(
+            self.stored.values(),
+            judgement.findings,
+            now=now,
+            since=since,
+            threshold_versions=judgement.threshold_versions,
+        ):
+            self._write(transition, now)
+        self._timer = None if judgement.next_due_at is None else (judgement.next_due_at, now)
+
+    def _write(self, transition: Transition, now: datetime) -> None:
+        self.transitions.append(transition)
+        if transition.finding is None:
+            assert transition.episode_id is not None
+            old = self.stored[transition.episode_id]
+            state = "retracted" if transition.change is Change.RETRACT else "resolved"
+            self.stored[old.episode_id] = replace(old, state=state, resolved_at=now if state == "resolved" else None)
+            return
+        episode_id = transition.episode_id or histories.derived_id(f"{len(self.stored)}")
+        self.stored[episode_id] = episode_of(transition.finding, episode_id)
+
+    def says(self) -> list[tuple[Any, ...]]:
+        """The episodes that are not retracted."""
+        return sorted(_facts(e) for e in self.stored.values() if e.state != "retracted")
+
+
+def fresh_view(patient: PatientHistory, rules: RuleSet, now: datetime) -> list[tuple[Any, ...]]:
+    """The episodes as they must be: all readings judged at once by somebody who knows no history."""
+    return sorted(_facts(f) for f in judge(patient, rules, now=now).findings if f.state != "pending")
+
+
+def _facts(e: Episode | Finding) -> tuple[Any, ...]:
+    ended = e.resolved_at.isoformat() if e.resolved_at is not None else ""
+    return e.rule_id, e.first_day, e.last_day, e.started_at, e.opened_at, e.state, ended, e.priority

@@ -1,0 +1,67 @@
+"""Any order, repeats, batches and restarts end in the same episodes, retracted ones aside (architecture, section 8)."""
+
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit.rules import histories
+from unit.rules.clinic import Clinic, fresh_view
+
+from server.rules.episodes import Change
+from server.rules.load import load_catalog
+from server.rules.windows import window_of
+
+CATALOG = load_catalog()
+
+
+def check_order(random: Random, *, days: int = 18) -> int:
+    """Play one patient's readings in an order of their own and compare with judging all of them at the end."""
+    made = histories.patient(random, days=days)
+    made.zones = made.zones[:1]  # a move that becomes known while readings arrive is judged again in whole
+    history = histories.history_of(made)
+    clinic = Clinic(replace(history, window=window_of(())), CATALOG)
+    now = min((r.at for r in made.readings), default=histories.some_now(random, made))
+    for batch in _batches(random, [histories.row_of(r) for r in made.readings]):
+        now = max(now, *(row[2] for row in batch)) + timedelta(minutes=random.choice((0, 1, 45, 600)))
+        clinic.take(batch, now)
+    end = now + timedelta(days=random.choice((0, 1, 20)))
+    clinic.wait_until(end)
+    clinic.judge(end, since=end)
+    assert clinic.says() == fresh_view(history, CATALOG, end)
+    return sum(t.change is Change.RETRACT for t in clinic.transitions)
+
+
+def _batches(random: Random, rows: list[histories.Row]) -> list[list[histories.Row]]:
+    """All rows in batches: in order, or displaced by some places, or backwards; some of them come twice."""
+    order = sorted(rows, key=lambda row: row[2])
+    match random.choice(("in order", "displaced", "displaced", "shuffled", "reversed")):
+        case "displaced":
+            order = [row for _, row in sorted(enumerate(order), key=lambda at: at[0] + random.choice((0, 0, 3, 12)))]
+        case "shuffled":
+            random.shuffle(order)
+        case "reversed":
+            order.reverse()
+    batches = []
+    while order:
+        size = random.choice((1, 1, 2, 7))
+        batches.append(order[:size] + random.choices(rows, k=random.choice((0, 0, 2))))
+        order = order[size:]
+    return batches
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.integers(0, 2**63).map(Random))
+def test_any_order_batch_and_repeat_ends_in_the_same_episodes(random: Random) -> None:
+    check_order(random)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**63).map(Random))
+def test_a_long_history_seen_through_a_view_ends_in_the_same_episodes(random: Random) -> None:
+    check_order(random, days=80)
+
+
+def test_the_orders_that_are_tried_do_take_alerts_back() -> None:
+    assert sum(check_order(Random(seed)) for seed in range(60)) > 4
