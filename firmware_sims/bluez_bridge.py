@@ -63,7 +63,7 @@ class Bridge:
         self._scanners: set[str] = set()
         self._switching_scan = asyncio.Lock()
         self._is_scanning = False
-        self._removals: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()
         self._lifetime = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> "Bridge":
@@ -78,6 +78,12 @@ class Bridge:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for device in self._devices.values():
+            device.stop_watching()
+        chores = tuple(self._chores)
+        for task in chores:
+            task.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
         await self._lifetime.aclose()
 
     async def gone(self) -> None:
@@ -165,8 +171,8 @@ class Bridge:
 
     def _remove_later(self, device: RemoteDevice) -> None:
         task = asyncio.create_task(self._remove(device), name=f"remove {device.address}")
-        self._removals.add(task)
-        task.add_done_callback(self._removals.discard)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
 
     async def _remove(self, device: RemoteDevice) -> None:
         self._devices.pop(device.path, None)
@@ -233,8 +239,8 @@ class Bridge:
         if sender in self._scanners:
             self._scanners.discard(sender)
             task = asyncio.create_task(self._switch_scan(), name="scan without a client")
-            self._removals.add(task)
-            task.add_done_callback(self._removals.discard)
+            self._chores.add(task)
+            task.add_done_callback(self._chores.discard)
 
     def _methods(self) -> dict[tuple[str, str], Method]:
         return {

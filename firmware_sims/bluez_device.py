@@ -100,10 +100,15 @@ class RemoteDevice:
         else:
             self._on_stale(self)
 
-    async def remove(self) -> None:
-        """Drop the link and the bond, and leave the bus (Adapter1.RemoveDevice)."""
+    def stop_watching(self) -> None:
+        """It will not go stale any more: it is removed, or the bridge closes."""
         if self._staleness is not None:
             self._staleness.cancel()
+            self._staleness = None
+
+    async def remove(self) -> None:
+        """Drop the link and the bond, and leave the bus (Adapter1.RemoveDevice)."""
+        self.stop_watching()
         await self._cancel_establishing()
         await self._drop()
         await self._central.forget(self.address)

@@ -141,7 +141,12 @@ class MeterOnAir:
             await asyncio.sleep(0)
             await _hang_up(connection)
             return
-        await sending
+        try:
+            await sending
+        except TimeoutError:
+            # Core Vol 3, Part F, 3.3.3: after an ATT timeout nothing more may be said on this link.
+            await _hang_up(connection)
+            return
         self.firmware.on_confirmed()
         self._tell("confirmed", action)
 

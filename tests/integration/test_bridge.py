@@ -1,14 +1,16 @@
 """Unmodified bleak against simulated meters: the conversations that a gateway has, over the bridge's org.bluez."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from bleak import BleakClient, BleakScanner
+from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
+from bleak_retry_connector import BleakClientWithServiceCache, establish_connection
 from fix_meters import VirtualAir
 from pairing import agent
 
@@ -83,8 +85,11 @@ class Inbox:
 
     async def subscribe(self, *characteristics: str) -> None:
         for uuid in characteristics:
-            queue = self._queues.setdefault(uuid, asyncio.Queue())
-            await self._client.start_notify(uuid, lambda _, value, queue=queue: queue.put_nowait(bytes(value)))
+            self._queues.setdefault(uuid, asyncio.Queue())
+            await self._client.start_notify(uuid, self._taker(uuid))
+
+    def _taker(self, uuid: str) -> Callable[[BleakGATTCharacteristic, bytearray], None]:
+        return lambda _, value: self._queues[uuid].put_nowait(bytes(value))
 
     async def next(self, characteristic: str) -> bytes:
         async with asyncio.timeout(5):
@@ -317,6 +322,85 @@ async def test_record_access_before_the_subscription_is_improperly_configured(ai
         with pytest.raises(BleakGATTProtocolError) as refused:
             await client.write_gatt_char(uuids.RECORD_ACCESS, bytes(RecordAccess.report_all()), response=True)
     assert refused.value.code == 0xFD
+
+
+async def test_a_report_can_be_aborted_and_another_command_waits_its_turn(air: VirtualAir) -> None:
+    glucometer = await air.put("glucose")
+    prick(glucometer, 400)
+    async with agent(), session(glucometer) as client:
+        inbox = Inbox(client)
+        await inbox.subscribe(uuids.GLUCOSE_MEASUREMENT, uuids.RECORD_ACCESS)
+        await client.write_gatt_char(uuids.RECORD_ACCESS, bytes(RecordAccess.report_all()), response=True)
+        with pytest.raises(BleakGATTProtocolError) as refused:
+            await client.write_gatt_char(uuids.RECORD_ACCESS, bytes(RecordAccess.count_all()), response=True)
+        assert refused.value.code == 0xFE
+        await client.write_gatt_char(uuids.RECORD_ACCESS, bytes(RecordAccess.abort()), response=True)
+        answer = RecordAccess.from_bytes(await inbox.next(uuids.RECORD_ACCESS))
+        assert (answer.request_op_code, answer.response_code_value) == (3, ResponseCode.SUCCESS)
+        assert 0 < len(inbox.all(uuids.GLUCOSE_MEASUREMENT)) < 400
+
+
+async def test_a_meal_comes_as_context(air: VirtualAir) -> None:
+    glucometer = await air.put("glucose", unit="mol/L")
+    assert isinstance(glucometer.firmware, Glucometer)
+    record = glucometer.firmware.measure(wall=glucometer.wall, glucose_mg_dl=130, meal="bedtime")
+    glucometer.wake()
+    async with agent(), session(glucometer) as client:
+        inbox = Inbox(client)
+        await inbox.subscribe(uuids.GLUCOSE_MEASUREMENT, uuids.GLUCOSE_CONTEXT, uuids.RECORD_ACCESS)
+        await client.write_gatt_char(uuids.RECORD_ACCESS, bytes(RecordAccess.report_all()), response=True)
+        assert await inbox.next(uuids.GLUCOSE_CONTEXT) == record.context
+        assert inbox.all(uuids.GLUCOSE_MEASUREMENT) == [record.measurement]
+    assert air.said(glucometer) == [record.measurement, record.context]
+
+
+async def test_a_meter_that_forgets_its_bond_needs_repair_every_time(air: VirtualAir) -> None:
+    cuff = await air.put("blood_pressure", faults={"forgets_bond": True})
+    async with agent():
+        for systolic in (150, 151):
+            raw = inflate(cuff, systolic)
+            if systolic == 151:
+                with pytest.raises(BleakDBusError, match="br-connection-canceled"):
+                    await read_out(cuff)
+                await BleakClient(await found(cuff)).unpair()
+            assert await read_out(cuff) == raw
+
+
+async def test_a_record_sent_twice_comes_twice_and_is_one_record(air: VirtualAir) -> None:
+    cuff = await air.put("blood_pressure", faults={"sends_twice": True})
+    raw = inflate(cuff)
+    async with agent(), session(cuff) as client:
+        inbox = Inbox(client)
+        await inbox.subscribe(uuids.BLOOD_PRESSURE_MEASUREMENT)
+        assert [await inbox.next(uuids.BLOOD_PRESSURE_MEASUREMENT) for _ in range(2)] == [raw, raw]
+    assert isinstance(cuff.firmware, BloodPressureMeter)
+    assert cuff.firmware.records == ()
+
+
+async def test_bleak_retry_connector_works_unmodified(air: VirtualAir) -> None:
+    cuff = await air.put("blood_pressure")
+    raw = inflate(cuff)
+    async with agent():
+        client = await establish_connection(BleakClientWithServiceCache, await found(cuff), "cuff", pair=True)
+        inbox = Inbox(client)
+        await inbox.subscribe(uuids.BLOOD_PRESSURE_MEASUREMENT)
+        assert await inbox.next(uuids.BLOOD_PRESSURE_MEASUREMENT) == raw
+        await client.disconnect()
+
+
+async def test_four_meters_are_read_at_the_same_time(air: VirtualAir) -> None:
+    cuffs = [await air.put("blood_pressure", n) for n in range(1, 5)]
+    raws = [inflate(cuff, 140 + n) for n, cuff in enumerate(cuffs)]
+    async with agent():
+        devices = [await found(cuff) for cuff in cuffs]
+        assert list(await asyncio.gather(*(_read_device(device) for device in devices))) == raws
+
+
+async def _read_device(device: BLEDevice) -> bytes:
+    async with BleakClient(device, pair=True, timeout=10) as client:
+        inbox = Inbox(client)
+        await inbox.subscribe(uuids.BLOOD_PRESSURE_MEASUREMENT)
+        return await inbox.next(uuids.BLOOD_PRESSURE_MEASUREMENT)
 
 
 async def test_of_twenty_meters_none_is_lost(air: VirtualAir) -> None:

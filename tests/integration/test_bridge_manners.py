@@ -88,7 +88,7 @@ async def test_a_device_not_connected_soon_after_the_scan_is_dropped(virtual_air
 
 
 async def test_a_bonded_device_stays_known(virtual_air: VirtualAir) -> None:
-    await virtual_air.bridge_with(Timing(temporary_for_s=0.05, disconnect_delay_s=0))
+    await virtual_air.bridge_with(Timing(temporary_for_s=1.0, disconnect_delay_s=0))
     cuff, other = await virtual_air.put("blood_pressure", 1), await virtual_air.put("blood_pressure", 2)
     inflate(cuff)
     async with agent():
@@ -156,9 +156,10 @@ async def test_two_scanners_on_one_connection_are_refused(air: VirtualAir) -> No
 
 async def test_a_scan_ends_with_the_client_that_wanted_it(air: VirtualAir) -> None:
     bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-    for member, signature, body in (("SetDiscoveryFilter", "a{sv}", [{}]), ("StartDiscovery", "", [])):
-        reply = await call(bus, ADAPTER, "org.bluez.Adapter1", member, signature, *body)
-        assert reply.message_type == MessageType.METHOD_RETURN
+    reply = await call(bus, ADAPTER, "org.bluez.Adapter1", "SetDiscoveryFilter", "a{sv}", {})
+    assert reply.message_type == MessageType.METHOD_RETURN
+    reply = await call(bus, ADAPTER, "org.bluez.Adapter1", "StartDiscovery")
+    assert reply.message_type == MessageType.METHOD_RETURN
     reply = await call(bus, ADAPTER, "org.bluez.Adapter1", "StartDiscovery")
     assert reply.error_name == "org.bluez.Error.InProgress"
     await leave(bus)

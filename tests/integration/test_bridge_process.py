@@ -46,8 +46,8 @@ class Sims:
         told: dict[str, Any] = json.loads(line)
         return told
 
-    async def ended(self) -> int:
-        async with asyncio.timeout(5):
+    async def ended(self, within_s: float = 20) -> int:
+        async with asyncio.timeout(within_s):
             return await self.process.wait()
 
 
@@ -118,7 +118,7 @@ async def test_a_signal_ends_it_cleanly(bus_address: str, tmp_path: Path, number
     async with sims(tmp_path) as process:
         await process.told()
         process.process.send_signal(number)
-        assert await process.ended() == 0
+        assert await process.ended(within_s=5) == 0
         assert process.process.stderr is not None
         assert await process.process.stderr.read() == b""
 

@@ -139,7 +139,7 @@ def test_a_context_nobody_subscribed_to_is_not_sent() -> None:
 def test_a_report_before_its_subscriptions_is_improperly_configured(subscribed: tuple[str, ...]) -> None:
     with pytest.raises(AttError) as refused:
         command(connected(glucometer(records=1), *subscribed), "0101")
-    assert refused.value.code == AttCode.CCCD_IMPROPERLY_CONFIGURED == 0xFD
+    assert int(refused.value.code) == 0xFD
 
 
 def test_a_count_needs_no_subscription_to_measurements() -> None:
@@ -152,7 +152,7 @@ def test_a_second_command_while_one_runs_is_refused() -> None:
     meter.next_action()
     with pytest.raises(AttError) as refused:
         command(meter, "0401")
-    assert refused.value.code == AttCode.PROCEDURE_IN_PROGRESS == 0xFE
+    assert int(refused.value.code) == 0xFE
 
 
 def test_the_next_command_is_taken_once_the_answer_is_confirmed() -> None:
