@@ -158,10 +158,13 @@ class Follower:
             self._conn.execute("select meter_id, patient_id from meter_binding where valid_to is null").fetchall()
         )
 
-    def owes(self, episode_id: UUID) -> bool:
-        """Whether a push of the episode still waits for its turn, which has come."""
-        query = "select 1 from push where episode_id = %s and state = 'pending' and due_at <= clock_timestamp()"
-        return self._conn.execute(query, (episode_id,)).fetchone() is not None
+    def owes(self, episode_id: UUID | None = None) -> bool:
+        """Whether a push (of the episode, or any) still waits for its turn, which has come."""
+        query = """
+            select 1 from push
+            where state = 'pending' and due_at <= clock_timestamp()
+              and (%(episode_id)s::uuid is null or episode_id = %(episode_id)s::uuid)"""
+        return self._conn.execute(query, {"episode_id": episode_id}).fetchone() is not None
 
 
 def _wait(deadline: float, otherwise: str) -> None:

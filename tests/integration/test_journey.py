@@ -1,21 +1,22 @@
 """A reading's whole journey on real parts: from the bytes a cuff sends to the doctor's inbox, and through three kills."""
 
-import time
 import urllib.request
 
 import psycopg
 import pytest
-from fix_line import WITHIN_S, LivingLine, wait_until
+from fix_line import ask, outbox_of
 
 from homevigil.demo_meters import Indicated
+from homevigil.demo_neighbourhood import Neighbourhood, wait_until
+from homevigil.demo_people import HIGH
 
 pytestmark = [pytest.mark.radio, pytest.mark.timeout(240)]
 
 RULE = "bp-above-140-90-3-days"
 
 
-def test_a_reading_travels_from_the_cuff_to_the_doctor_and_the_patient(living_line: LivingLine) -> None:
-    frame = living_line.measure(living_line.turning)
+def test_a_reading_travels_from_the_cuff_to_the_doctor_and_the_patient(living_line: Neighbourhood) -> None:
+    frame = living_line.measure(living_line.turning, *HIGH)
     assert _rows_with(living_line, frame) == 1, "the bytes that the cuff sent are the row's raw"
 
     wait_until(lambda: bool(_alerts(living_line)), "an alert in the API")
@@ -28,27 +29,27 @@ def test_a_reading_travels_from_the_cuff_to_the_doctor_and_the_patient(living_li
 
 
 def test_gateway_server_and_broker_may_be_killed_in_the_middle_and_nothing_is_lost_or_doubled(
-    living_line: LivingLine,
+    living_line: Neighbourhood,
 ) -> None:
     line = living_line.line
     first, second = living_line.residents[1], living_line.residents[2]
     living_line.stored(living_line.measure(first, 131, 82))  # bonds are made, the line is warm
 
     line.kill("server")
-    while_the_server_is_down = living_line.measure(first)
-    wait_until(lambda: living_line.outbox()["unconfirmed"] == 1, "the gateway keeps what nobody has confirmed")
+    while_the_server_is_down = living_line.measure(first, 133, 84)
+    wait_until(lambda: outbox_of(living_line)["unconfirmed"] == 1, "the gateway keeps what nobody has confirmed")
     line.broker.kill()
-    while_the_broker_is_down = living_line.measure(second)
-    wait_until(lambda: living_line.outbox()["unconfirmed"] == 2, "the gateway keeps on keeping")
+    while_the_broker_is_down = living_line.measure(second, 134, 85)
+    wait_until(lambda: outbox_of(living_line)["unconfirmed"] == 2, "the gateway keeps on keeping")
     line.kill("gateway")
     line.broker.start()
     line.start_again("server")
     line.start_again("gateway")
-    after_all = living_line.measure(living_line.turning)
+    after_all = living_line.measure(living_line.turning, *HIGH)
 
     for frame in (while_the_server_is_down, while_the_broker_is_down, after_all):
         assert _rows_with(living_line, frame) == 1
-    wait_until(lambda: living_line.outbox()["unconfirmed"] == 0, "the receipts confirm the whole outbox")
+    wait_until(lambda: outbox_of(living_line)["unconfirmed"] == 0, "the receipts confirm the whole outbox")
     wait_until(lambda: bool(_alerts(living_line)), "the alert")
     [alert] = _alerts(living_line)
     wait_until(lambda: _is_in_inbox(living_line, alert["episode_id"]), "the alert in the doctor's inbox")
@@ -56,7 +57,7 @@ def test_gateway_server_and_broker_may_be_killed_in_the_middle_and_nothing_is_lo
     assert living_line.follower.account().stored == living_line.seeded + 4
 
 
-def _rows_with(living: LivingLine, frame: Indicated) -> int:
+def _rows_with(living: Neighbourhood, frame: Indicated) -> int:
     """How many rows hold exactly the bytes of the frame, from that meter."""
     living.stored(frame)
     query = "select count(*) from reading join reading_raw using (reading_id) where raw = %s and meter_id = %s"
@@ -66,9 +67,9 @@ def _rows_with(living: LivingLine, frame: Indicated) -> int:
     return int(row[0])
 
 
-def _alerts(living: LivingLine) -> list[dict[str, object]]:
+def _alerts(living: Neighbourhood) -> list[dict[str, object]]:
     """The doctor's open alerts of the 3-day rule on the person whose third day is today."""
-    found = living.ask("/api/v1/alerts")["alerts"]
+    found = ask(living, "/api/v1/alerts")["alerts"]
     return [
         each
         for each in found
@@ -76,27 +77,24 @@ def _alerts(living: LivingLine) -> list[dict[str, object]]:
     ]
 
 
-def _is_in_inbox(living: LivingLine, episode_id: object) -> bool:
-    return any(each["episode_id"] == episode_id for each in living.ask("/api/v1/inbox")["messages"])
+def _is_in_inbox(living: Neighbourhood, episode_id: object) -> bool:
+    return any(each["episode_id"] == episode_id for each in ask(living, "/api/v1/inbox")["messages"])
 
 
-def _own_page(living: LivingLine, language: str) -> str:
+def _own_page(living: Neighbourhood, language: str) -> str:
     url = f"{living.line.web_url}/me/{living.turning.link}?lang={language}"
     with urllib.request.urlopen(url, timeout=10) as answer:
         return answer.read().decode()
 
 
-def _pushes_said_twice(living: LivingLine) -> int:
+def _pushes_said_twice(living: Neighbourhood) -> int:
     """Pushes of one step to one recipient on one episode that went out more than once."""
     query = """
         select count(*) from (
             select episode_id, recipient, channel, step from push where state = 'sent' group by 1, 2, 3, 4 having count(*) > 1
         ) twice"""
-    deadline = time.monotonic() + WITHIN_S
+    wait_until(lambda: not living.follower.owes(), "a push that is due goes out")
     with psycopg.connect(living.line.database_url) as conn:
-        while conn.execute("select 1 from push where state = 'pending' and due_at <= now()").fetchone() is not None:
-            assert time.monotonic() < deadline, "a push that is due does not go out"
-            time.sleep(0.05)
         row = conn.execute(query).fetchone()
     assert row is not None
     return int(row[0])

@@ -1,0 +1,126 @@
+"""How long a live reading takes from the meter's indication to stored, judged and pushed, on the demo's own parts.
+
+Each of `--patients` people measures a critical value once, one after another, over the simulated radio and through unmodified
+bleak, MQTT and PostgreSQL: every reading opens an episode and is pushed to doctor and patient. The instants are the meter's own (frame
+on the air) and the database's (`stored_at`, `judged_at`, `sent_at`), all of one machine's clock.
+
+    python -m benchmarks.journey [--patients 100] [--broker auto|mosquitto|rumqttd] [--radio auto|bus|air]
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from homevigil.demo_neighbourhood import Neighbourhood, neighbourhood, wait_until
+from homevigil.demo_people import Resident
+from homevigil.demo_travel import Alert, Told
+from homevigil.embedded.postgres import temporary_folder
+
+RULE: Final = "bp-critical"
+CRITICAL_MMHG: Final = (186, 112)
+LEGS: Final = ("button to indicated", "indicated to stored", "to judged", "to pushed (doctor)", "to pushed (patient)")
+TARGET_P95_MS: Final = 1000.0
+"""A live reading is pushed within one second at the 95th percentile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journey:
+    """Milliseconds of one reading; the first leg is radio time (scan, connect, bond, subscribe), the others count from the
+    indication."""
+
+    legs_ms: tuple[float, ...]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table and the JSON line; 1 when the target was missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--patients", type=int, default=100)
+    parser.add_argument("--broker", choices=("auto", "mosquitto", "rumqttd"), default="auto")
+    parser.add_argument("--radio", choices=("auto", "bus", "air"), default="auto")
+    wish = parser.parse_args(arguments)
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr)
+    )  # stdout is the table and the line
+    folder = temporary_folder()
+    try:
+        with neighbourhood(
+            folder, patients=wish.patients, days=10, seed=1, broker=wish.broker, radio=wish.radio
+        ) as living:
+            journeys = [
+                _travel(living, resident)
+                for resident in track(living.residents[1:], "measuring", console=Console(stderr=True))
+            ]
+            parts = {"broker": living.line.broker.name, "radio": "bus" if living.line.has_bus else "air"}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return _report(journeys, parts)
+
+
+def _travel(living: Neighbourhood, resident: Resident) -> Journey:
+    pressed = time.monotonic()
+    frame = living.measure(resident, *CRITICAL_MMHG)
+    button_ms = (time.monotonic() - pressed) * 1000
+    stored = living.stored(frame)
+    wait_until(lambda: bool(_critical(living, resident, frame.at)), "the alert")
+    [alert] = _critical(living, resident, frame.at)
+    wait_until(lambda: len(_inbox(living, alert)) == 2, "both are told")
+    told = _inbox(living, alert)
+    instants = (stored.stored_at, alert.judged_at, told["doctor"].sent_at, told["patient"].sent_at)
+    return Journey(legs_ms=(button_ms, *((each - frame.at) / timedelta(milliseconds=1) for each in instants)))
+
+
+def _critical(living: Neighbourhood, resident: Resident, since: datetime) -> list[Alert]:
+    return [each for each in living.follower.alerts(resident.patient_id, since=since) if each.rule_id == RULE]
+
+
+def _inbox(living: Neighbourhood, alert: Alert) -> dict[str, Told]:
+    told = (each for each in living.follower.told(alert.episode_id) if each.channel == "inbox")
+    return {"patient" if each.recipient == "patient" else "doctor": each for each in told}
+
+
+def _report(journeys: Sequence[Journey], parts: dict[str, str]) -> int:
+    columns = list(zip(*(journey.legs_ms for journey in journeys), strict=True))
+    figures = {leg: _percentiles(column) for leg, column in zip(LEGS, columns, strict=True)}
+    table = Table(title=f"{len(journeys)} live readings, milliseconds ({parts['broker']}, radio: {parts['radio']})")
+    for heading in ("", "p50", "p95", "p99", "max"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for leg, figure in figures.items():
+        table.add_row(leg, *(f"{figure[key]:.1f}" for key in ("p50", "p95", "p99", "max")))
+    Console().print(table)
+    missed = max(figures[leg]["p95"] for leg in LEGS[3:]) > TARGET_P95_MS
+    said = {
+        "benchmark": "journey",
+        "readings": len(journeys),
+        "milliseconds": figures,
+        "target_p95_ms": TARGET_P95_MS,
+        "met": not missed,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        **parts,
+    }
+    print(json.dumps(said))
+    return 1 if missed else 0
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Nearest-rank percentiles."""
+    ordered = sorted(values)
+    ranks = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "max": 1.0}
+    return {name: round(ordered[math.ceil(len(ordered) * share) - 1], 1) for name, share in ranks.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
