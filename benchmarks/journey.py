@@ -1,8 +1,8 @@
 """How long a live reading takes from the meter's indication to stored, judged and pushed, on the demo's own parts.
 
 Each of `--patients` people measures a critical value once, one after another, over the simulated radio and through unmodified
-bleak, MQTT and PostgreSQL: every reading opens an episode and is pushed to doctor and patient. The instants are the meter's own (frame
-on the air) and the database's (`stored_at`, `judged_at`, `sent_at`), all of one machine's clock.
+bleak, MQTT and PostgreSQL: every reading opens an episode and is pushed to doctor and patient. The instants are the meter's
+own (frame on the air) and the database's (`stored_at`, `judged_at`, `sent_at`), all of one machine's clock.
 
     python -m benchmarks.journey [--patients 100] [--broker auto|mosquitto|rumqttd] [--radio auto|bus|air]
 """
