@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 ROLES: Final = ("intake", "judge", "push", "web")
-END_WITHIN_S: Final = 4.0
+END_WITHIN_S: Final = 2.5
 """How long loops may take to end; what they were doing then is rolled back by PostgreSQL and done again by another."""
 
-WEB_END_WITHIN_S: Final = 3
+WEB_END_WITHIN_S: Final = 2
 WAIT_S: Final = 2.0
 
 
@@ -141,7 +141,8 @@ async def _serve(settings: Settings, pool: "Pool", ending: asyncio.Event) -> Non
         server.should_exit = True
 
     watching = asyncio.create_task(end_with_us(), name="web: told to end")
-    await server.serve()
+    with suppress(SystemExit):  # uvicorn's way to say that the port is taken
+        await server.serve()
     watching.cancel()
     if not ending.is_set():
         raise UnavailableError(f"the web server ended by itself; is {settings.web_host}:{settings.web_port} taken?")
@@ -155,7 +156,7 @@ def _open(settings: Settings) -> "Iterator[Pool]":
     try:
         yield pool
     finally:
-        pool.close(timeout=0.5)
+        pool.close(timeout=0)  # its workers do not keep the process either
 
 
 async def _schema_is_there(settings: Settings, ending: asyncio.Event) -> bool:

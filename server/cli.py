@@ -40,14 +40,12 @@ def run(
 ) -> None:
     """Play one or more roles until SIGTERM or SIGINT. Intake: one process; the others: as many as you like."""
     from server import app as server
-    from server.log import log_as_json
 
     roles = frozenset(filter(None, (word.strip() for word in role.split(","))))
     unknown = sorted(roles - set(server.ROLES))
     if unknown or not roles:
         _fail(f"no role {', '.join(unknown) or 'given'}; there are {', '.join(server.ROLES)}", code=2)
     settings = _settings()
-    log_as_json(settings.log_level)
     raise typer.Exit(server.run(settings, roles))
 
 
@@ -132,17 +130,21 @@ def list_webhooks() -> None:
 
 
 def _settings() -> "Settings":
+    """The settings; logs go to stderr as they say."""
     from pydantic import ValidationError
 
     from server.config import Settings
+    from server.log import log_as_json
 
     try:
-        return Settings()  # type: ignore[call-arg]  # they come from the environment
+        settings = Settings()  # type: ignore[call-arg]  # they come from the environment
     except ValidationError as e:
         wrong = "; ".join(
             f"HOMEVIGIL_SERVER_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in e.errors()
         )
         _fail(wrong, code=2)
+    log_as_json(settings.log_level)
+    return settings
 
 
 def _fail(why: str, code: int = 1) -> NoReturn:

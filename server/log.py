@@ -31,3 +31,4 @@ def log_as_json(level: str) -> None:
         )
     )
     logging.basicConfig(level=max(LEVELS[level], logging.WARNING), handlers=[handler], force=True)
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # whoever waits for a connection says so, once

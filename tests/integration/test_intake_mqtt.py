@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 from households import EPOCH, Household, enrol
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from plain_gateway import WAIT_S
+from plain_gateway import PlainGateway as Gateway
 from pydantic import SecretStr
 
 from homevigil.embedded.broker import EmbeddedBroker
@@ -25,50 +25,8 @@ from server.intake import Door, Intake
 from server.store.intake import check_accounts
 from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool
-from vitals.envelope import Receipt, decode_receipt
+from vitals.envelope import Receipt
 from vitals.reading import Reading
-
-WAIT_S = 30.0
-
-
-class Gateway:
-    """The gateway's end of the wire: publishes, and keeps the receipts that come back."""
-
-    def __init__(self, broker: EmbeddedBroker, home: Household) -> None:
-        self.home = home
-        self.receipts: queue.Queue[Receipt] = queue.Queue()  # its `queue` is read, too
-        ready = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, home.gateway_id, protocol=MQTTv5)
-        self._client.on_message = self._on_message
-        self._client.on_subscribe = lambda *_: ready.set()
-        self._client.on_connect = lambda client, *_: client.subscribe(f"homevigil/1/{home.gateway_id}/receipts", qos=1)
-        self._client.reconnect_delay_set(1, 1)
-        self._client.connect(broker.host, broker.port)
-        self._client.loop_start()
-        assert ready.wait(WAIT_S)
-
-    def publish(self, payload: bytes, channel: str = "readings", retain: bool = False) -> None:
-        info = self._client.publish(f"homevigil/1/{self.home.gateway_id}/{channel}", payload, qos=1, retain=retain)
-        info.wait_for_publish(WAIT_S)
-
-    def send(self, *readings: Reading, first_seq: int) -> None:
-        self.publish(self.home.envelope(*readings, first_seq=first_seq))
-
-    def receipt(self) -> Receipt:
-        return self.receipts.get(timeout=WAIT_S)
-
-    def receipt_upto(self, seq: int) -> Receipt:
-        while True:
-            receipt = self.receipt()
-            if receipt.upto >= seq:
-                return receipt
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
-        self.receipts.put(decode_receipt(bytes(message.payload)))
 
 
 def settings_for(broker: EmbeddedBroker, database_url: str) -> Settings:
