@@ -21,6 +21,7 @@ DAY_START: Final = time(3, 0)
 DELIVERY: Final = time(8, 0)
 """What a day's close has found is told at 08:00 local, not at 03:00 in the night."""
 
+_MICROSECOND: Final = timedelta(microseconds=1)
 _DAY_US: Final = 86_400_000_000
 _DAY_START_US: Final = 3 * 3_600_000_000
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
@@ -56,20 +57,23 @@ class Calendar:
         """The clinical day of one instant, as an ordinal."""
         return int(self.days_of(np.array([to_us(instant)], np.int64))[0])
 
-    def close_of(self, day: int) -> datetime:
-        """The instant from which on no clinical day is `day` or before: 03:00 local of the next date.
+    def open_from(self, now: datetime) -> int:
+        """The first clinical day that is not closed at `now`: every day before it has had its 03:00.
 
-        A patient who flies west may live a part of a day twice; the day is closed when it has ended for the last time.
+        A patient who flies west may live a part of a day twice; a day that was closed once stays closed.
         """
+        ends = [start - _MICROSECOND for start, _ in self._spans[1:] if start is not None]
+        return max(self.day_of(instant) for instant in (*ends, now))
+
+    def close_of(self, day: int) -> datetime:
+        """The first instant whose clinical day is after `day`: 03:00 local of the next date, or a move that jumps over it."""
         wall = datetime.combine(date.fromordinal(day + 1), DAY_START)
-        closes = []
         for index, (start, zone) in enumerate(self._spans):
-            end = self._spans[index + 1][0] if index + 1 < len(self._spans) else None
             close = wall.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
-            if start is None or close > start:
-                closes.append(close if end is None else min(close, end))
-        # A move may jump over the close: then the day ended with the move, which is the end of an earlier span.
-        return max(closes)
+            end = self._spans[index + 1][0] if index + 1 < len(self._spans) else None
+            if end is None or close < end:
+                return close if start is None else max(close, start)
+        raise AssertionError("the last span has no end")
 
     def delivery_after(self, close: datetime) -> datetime:
         """08:00 local on the day that `close` began; never before `close`."""

@@ -13,6 +13,8 @@ from server.rules.features import DayValue, Features
 from server.rules.rule import DaysInARowRule, thresholds_in_force
 
 _STATES: Final[tuple[FindingState, ...]] = ("pending", "active", "resolved")
+LATER_DAYS_MAX: Final = 31
+"""Of the days after the run the verdict keeps the newest month: an episode may last for years."""
 FRESH_DAYS: Final = 7
 """A finding whose newest day is more than seven days old is a note, not a push (clinical 1.8)."""
 
@@ -35,7 +37,7 @@ class _Judged:
         return kernels.runs(
             self.features.days,
             np.array([self.features.history.enrolled_on.toordinal()], np.int64),
-            np.array([self.features.today], np.int64),
+            np.array([self.features.open_from], np.int64),
             np.array([kernels.SIGNAL_CODES[c.signal] for c in when.any_of], np.int8),
             np.array([kernels.COMPARISON_CODES[c.comparison] for c in when.any_of], np.int8),
             kernels.micro(np.array([self.thresholds], np.float64)),
@@ -112,7 +114,7 @@ class _Judged:
         run = self._measured(row[kernels.RUN_FIRST], row[kernels.RUN_LAST])
         values = [features.value_of(index) for index in run]
         conditions = [(c.signal, c.comparison, t) for c, t in zip(when.any_of, self.thresholds, strict=True)]
-        later = self._measured(row[kernels.RUN_LAST] + 1, row[kernels.LAST])
+        later = self._measured(row[kernels.RUN_LAST] + 1, row[kernels.LAST])[-LATER_DAYS_MAX:]
         return Verdict(
             numbers={
                 "days": [_shown(value) for value in values],

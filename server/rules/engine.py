@@ -60,8 +60,8 @@ def _personal(rule: Rule, features: Features) -> PersonalThreshold:
 def _closes(features: Features) -> Iterable[datetime]:
     """The closes of days that have a reading and are not over: they may fire, resolve or reset."""
     days = np.unique(features.pressures.day)
-    still_open = {int(day) for day in days[days >= features.today]}
-    still_open |= {day for day in failed_measurements.failure_days(features) if day >= features.today}
+    still_open = {int(day) for day in days[days >= features.open_from]}
+    still_open |= {day for day in failed_measurements.failure_days(features) if day >= features.open_from}
     return [features.calendar.close_of(day) for day in still_open]
 
 

@@ -61,12 +61,12 @@ class DayValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """A patient at `now`. `today` is the clinical day of `now`: the days before it are closed."""
+    """A patient at `now`. `open_from` is the first day that is not closed yet."""
 
     history: PatientHistory
     calendar: Calendar
     now: datetime
-    today: int
+    open_from: int
     pressures: Pressures
     sittings: Int64s  # see kernels.sittings
     days: Int64s  # see kernels.measured_days
@@ -111,7 +111,7 @@ def features_of(history: PatientHistory, *, now: datetime) -> Features:
         history=history,
         calendar=calendar,
         now=now,
-        today=calendar.day_of(now),
+        open_from=calendar.open_from(now),
         pressures=pressures,
         sittings=table,
         days=kernels.measured_days(table),

@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from server.rules import kernels, sentences
 from server.rules.episodes import Audience, Finding, Language, Verdict
 from server.rules.features import Features
 from server.rules.rule import Priority, SingleValueRule, thresholds_in_force
-from server.rules.windows import ACCEPTED, QUALITY_CODES, SUSPECT
+from server.rules.windows import ACCEPTED, QUALITY_CODES, SUSPECT, from_us
 
 PROMPT: Final = timedelta(minutes=30)
 STALE: Final = timedelta(hours=24)
 """A critical value older than 24 h on arrival is a review task; between 30 min and 24 h it counts if no normal reading came
 after it (clinical 1.5)."""
 
+_COMPARE: Final = {"above": np.greater, "at_least": np.greater_equal, "below": np.less, "at_most": np.less_equal}
 _MICROSECOND: Final = timedelta(microseconds=1)
 _QUALITY_NAMES: Final = {code: name for name, code in QUALITY_CODES.items()}
 _LOWER: Final[dict[Priority, Priority]] = {
@@ -38,7 +42,7 @@ _NOTES: Final[dict[str, dict[Language, str]]] = {
 
 def findings(rule: SingleValueRule, features: Features, *, personal: Mapping[str, Any], version: int) -> list[Finding]:
     """The events that `rule` sees, oldest first."""
-    judged = _Judged(rule=rule, features=features, thresholds=thresholds_in_force(rule, personal), version=version)
+    judged = _judged(rule, features, personal, version)
     events = list(judged.events())
     following = [*(judged.at(event[0]) for event in events[1:]), None]
     return [judged.finding(event, after) for event, after in zip(events, following, strict=False)]
@@ -46,16 +50,39 @@ def findings(rule: SingleValueRule, features: Features, *, personal: Mapping[str
 
 def ends(rule: SingleValueRule, features: Features, *, personal: Mapping[str, Any]) -> list[datetime]:
     """When time alone ends the events that `rule` sees, as far as it is known."""
-    judged = _Judged(rule=rule, features=features, thresholds=thresholds_in_force(rule, personal), version=0)
+    judged = _judged(rule, features, personal, 0)
     return [at for event in judged.events() if (at := judged.end_of(event)) is not None]
+
+
+def _judged(rule: SingleValueRule, features: Features, personal: Mapping[str, Any], version: int) -> "_Judged":
+    thresholds = thresholds_in_force(rule, personal)
+    pressures = features.pressures
+    is_met = np.zeros(len(pressures), np.bool_)
+    for condition, threshold in zip(rule.when.any_of, thresholds, strict=True):
+        values = pressures.systolic if condition.signal == "systolic" else pressures.diastolic
+        is_met |= _COMPARE[condition.comparison](values, round(threshold * kernels.MICRO))
+    return _Judged(
+        rule=rule,
+        features=features,
+        thresholds=thresholds,
+        version=version,
+        is_met=is_met,
+        below_us=pressures.at_us[(pressures.quality == ACCEPTED) & ~is_met],
+        measured_us=pressures.at_us[pressures.quality >= SUSPECT],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
+    """`is_met` by reading; `below_us` and `measured_us`: when an accepted reading was on the good side, when any was usable."""
+
     rule: SingleValueRule
     features: Features
     thresholds: tuple[float, ...]
     version: int
+    is_met: NDArray[np.bool_]
+    below_us: kernels.Int64s
+    measured_us: kernels.Int64s
 
     def at(self, place: int) -> datetime:
         return self.features.at(place)
@@ -101,30 +128,11 @@ class _Judged:
         return self._end(event[-1], self._below_at(event[-1]), None)[0]
 
     def _hits(self) -> Iterator[int]:
-        wanted = {QUALITY_CODES[word] for word in self.rule.when.readings}
+        wanted = np.isin(self.features.pressures.quality, [QUALITY_CODES[word] for word in self.rule.when.readings])
         is_late_rule = self.rule.when.arrived == "late"
-        for place in range(len(self.features.pressures)):
-            is_hit = self.features.pressures.quality[place] in wanted and self._is_met(place)
-            if is_hit and self._is_late(place) == is_late_rule:
+        for place in map(int, np.flatnonzero(self.is_met & wanted)):
+            if self._is_late(place) == is_late_rule:
                 yield place
-
-    def _is_met(self, place: int) -> bool:
-        pressures = self.features.pressures
-        for condition, threshold in zip(self.rule.when.any_of, self.thresholds, strict=True):
-            value = (pressures.systolic if condition.signal == "systolic" else pressures.diastolic)[place]
-            limit = round(threshold * kernels.MICRO)
-            match condition.comparison:
-                case "above":
-                    is_met = value > limit
-                case "at_least":
-                    is_met = value >= limit
-                case "below":
-                    is_met = value < limit
-                case "at_most":
-                    is_met = value <= limit
-            if is_met:
-                return True
-        return False
 
     def _is_late(self, place: int) -> bool:
         pressures = self.features.pressures
@@ -136,20 +144,11 @@ class _Judged:
 
     def _below_at(self, place: int) -> datetime | None:
         """When an accepted reading after `place` was on the good side of every threshold; none if there is none yet."""
-        pressures = self.features.pressures
-        for later in range(place + 1, len(pressures)):
-            if (
-                pressures.quality[later] == ACCEPTED
-                and pressures.at_us[later] > pressures.at_us[place]
-                and not self._is_met(later)
-            ):
-                return self.at(later)
-        return None
+        return self._first_after(self.below_us, place)
 
-    def _new_reading_at(self, place: int) -> datetime | None:
-        pressures = self.features.pressures
-        later = (p for p in range(place + 1, len(pressures)) if pressures.quality[p] >= SUSPECT)
-        return next((self.at(p) for p in later if pressures.at_us[p] > pressures.at_us[place]), None)
+    def _first_after(self, at_us: kernels.Int64s, place: int) -> datetime | None:
+        index = int(np.searchsorted(at_us, self.features.pressures.at_us[place], side="right"))
+        return from_us(int(at_us[index])) if index < len(at_us) else None
 
     def _is_one_sitting(self, one: int, other: int) -> bool:
         pressures = self.features.pressures
@@ -164,7 +163,7 @@ class _Judged:
         resolve = self.rule.resolve
         if resolve.by == "person":
             return None, False
-        end = below_at if resolve.by == "reading_below" else self._new_reading_at(newest)
+        end = below_at if resolve.by == "reading_below" else self._first_after(self.measured_us, newest)
         ends = [] if end is None else [end + timedelta(hours=resolve.visible_hours)]
         if resolve.at_most_hours is not None:
             ends.append(self.at(newest) + timedelta(hours=resolve.at_most_hours))

@@ -46,15 +46,18 @@ class Patient:
         return (wall - THREE_HOURS).date()
 
     def close(self, day: date, now: datetime) -> datetime:
-        """The instant after which no clinical day is `day` or earlier: found by looking, second by second at the end."""
-        late = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=4)
-        while self.day(late, now) > day:
-            late -= timedelta(minutes=30)
-        early, late = late, late + timedelta(minutes=30)
+        """The first instant with a later clinical day: found by looking, second by second at the end."""
+        late = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=12)
+        while self.day(late, now) <= day:
+            late += timedelta(minutes=30)
+        early = late - timedelta(minutes=30)
         while late - early > timedelta(seconds=1):
             middle = early + timedelta(seconds=int((late - early).total_seconds()) // 2)
             early, late = (early, middle) if self.day(middle, now) > day else (middle, late)
         return late
+
+    def is_closed(self, day: date, now: datetime) -> bool:
+        return day < self.day(now, now) or self.close(day, now) <= now
 
     def eight_o_clock(self, close: datetime, now: datetime) -> datetime:
         zone = self.zone_at(close, now)
@@ -180,7 +183,6 @@ def days_in_a_row(patient: Patient, rule: DaysRule, now: datetime) -> list[dict[
     counted = [
         day for day, groups in table.items() if day > patient.enrolled and sum(map(len, groups)) >= rule.at_least
     ]
-    today = patient.day(now, now)
     episodes: list[dict[str, Any]] = []
     for position, day in enumerate(counted):
         run = counted[max(0, position - rule.days + 1) : position + 1]
@@ -189,7 +191,7 @@ def days_in_a_row(patient: Patient, rule: DaysRule, now: datetime) -> list[dict[
             and all(rule.is_high(day_value(table[d])) for d in run)
             and (run[-1] - run[0]).days + 1 <= rule.span
         )
-        is_closed = day < today
+        is_closed = patient.is_closed(day, now)
         current = next((e for e in reversed(episodes) if e["state"] != "pending"), None)
         is_active = current is not None and current["state"] == "active"
         is_new = current is None or (not is_active and (day - current["resolved_on"]).days > 7)

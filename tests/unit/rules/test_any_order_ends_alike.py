@@ -19,7 +19,6 @@ CATALOG = load_catalog()
 def check_order(random: Random, *, days: int = 18) -> int:
     """Play one patient's readings in an order of their own and compare with judging all of them at the end."""
     made = histories.patient(random, days=days)
-    made.zones = made.zones[:1]  # a move that becomes known while readings arrive is judged again in whole
     history = histories.history_of(made)
     clinic = Clinic(replace(history, window=window_of(())), CATALOG)
     now = min((r.at for r in made.readings), default=histories.some_now(random, made))
@@ -51,17 +50,17 @@ def _batches(random: Random, rows: list[histories.Row]) -> list[list[histories.R
     return batches
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**63).map(Random))
 def test_any_order_batch_and_repeat_ends_in_the_same_episodes(random: Random) -> None:
     check_order(random)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**63).map(Random))
 def test_a_long_history_seen_through_a_view_ends_in_the_same_episodes(random: Random) -> None:
     check_order(random, days=80)
 
 
 def test_the_orders_that_are_tried_do_take_alerts_back() -> None:
-    assert sum(check_order(Random(seed)) for seed in range(60)) > 4
+    assert sum(check_order(Random(seed)) for seed in range(40)) > 2

@@ -72,12 +72,21 @@ def test_a_day_that_a_move_eastward_jumps_over_ends_with_the_move() -> None:
     assert calendar("Europe/Berlin", (late, "Asia/Shanghai")).close_of(ordinal("2026-05-10")) == late
 
 
-def test_a_day_that_is_lived_twice_closes_when_it_has_ended_for_the_last_time() -> None:
+def test_a_day_that_is_lived_twice_closes_once() -> None:
     moved = instant(
         "2026-05-11T04:00:00+12:00"
     )  # the tenth has closed in Auckland; in Los Angeles it is still the tenth
     both = calendar("Pacific/Auckland", (moved, "America/Los_Angeles"))
+    assert both.day_of(moved) == ordinal("2026-05-10")
+    assert both.close_of(ordinal("2026-05-10")) == instant("2026-05-11T03:00:00+12:00")
+    assert both.open_from(moved) == ordinal("2026-05-11")
+
+
+def test_a_day_that_had_not_closed_before_the_move_closes_in_the_new_home() -> None:
+    moved = instant("2026-05-11T02:00:00+12:00")
+    both = calendar("Pacific/Auckland", (moved, "America/Los_Angeles"))
     assert both.close_of(ordinal("2026-05-10")) == instant("2026-05-11T03:00:00-07:00")
+    assert both.open_from(moved) == ordinal("2026-05-10")
 
 
 def test_what_a_close_found_is_told_at_eight_of_the_same_morning() -> None:
