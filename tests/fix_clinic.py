@@ -144,7 +144,7 @@ class Clinic:
 
     def episodes(self, patient_id: int) -> list[UUID]:
         return [
-            row["episode_id"]
+            UUID(str(row["episode_id"]))
             for row in self.rows(
                 "select episode_id from episode where patient_id = %s and state in ('active', 'acknowledged')"
                 " order by opened_at desc",
@@ -161,6 +161,8 @@ class Clinic:
         with transaction(self.pool) as conn:
             cursor = conn.execute(sql.encode(), values)
             names = [column.name for column in cursor.description or ()]
+            if not names:
+                return []
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def high_patient(self, name: str, doctor_id: int | None, **facts: object) -> tuple[int, UUID]:

@@ -111,7 +111,16 @@ def answer(request: Request, error: Exception) -> Response:
     status = _status(error)
     words = words_for(request)
     apology = words.say(_APOLOGIES.get(status, _APOLOGIES[500]))
+    if is_htmx(request):
+        # Said on top of what was to be replaced; what a page asks by itself leaves it as it is and asks again.
+        swap = "none" if request.method == "GET" else "afterbegin"
+        return render(request, "told.html", words, status=status, headers={"HX-Reswap": swap}, told=apology)
     return render(request, "apology.html", words, status=status, apology=apology)
+
+
+def dialled(phone: str) -> str:
+    """A number as a `tel:` address takes it."""
+    return "".join(character for character in phone if character in "+0123456789")
 
 
 def _to_sign_in(request: Request) -> Response:
@@ -158,5 +167,6 @@ def _environment(language: Language) -> Environment:
         undefined=StrictUndefined,
         extensions=["jinja2.ext.i18n"],
     )
+    environment.filters["dialled"] = dialled
     environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     return environment

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
@@ -40,7 +41,7 @@ class AlertLine:
     @property
     def known(self) -> str:
         """What the page tells the server that it already shows."""
-        return f"{self.alert.episode_id}.{self.alert.version}"
+        return f"{short_name(self.alert.episode_id)}.{self.alert.version}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,11 @@ class Row:
     def is_open(self) -> bool:
         """Whether somebody still has to take an alert of this patient."""
         return any(line.alert.state == "active" for line in self.lines)
+
+
+def short_name(episode_id: UUID) -> str:
+    """Enough of an alert's id to tell those of one panel apart, so that a list of hundreds fits into an address."""
+    return episode_id.hex[:12]
 
 
 def open_alerts(conn: Connection, *, user_id: int, patient_id: int | None = None) -> list[Alert]:
@@ -125,7 +131,11 @@ def age_of(birth_date: date | None, now: datetime, zone: str) -> int | None:
 
 
 def say_assessed(patient: PanelPatient, words: Words, now: datetime) -> str:
-    """Never "all is well": when the last assessment was, and on how many readings it rests."""
+    """Never "all is well": when the last assessment was, and on how many readings it rests.
+
+    A reading is due for judging in the transaction that stores it, so with nothing due the newest has been judged, no
+    earlier than it was stored: the time shown may be older than the truth, never newer.
+    """
     if patient.last_stored_at is None:
         return words.say("Nothing to assess: no reading in 30 days")
     if patient.waiting_since is not None:

@@ -17,7 +17,7 @@ from server.people.errors import DecisionConflictError, NotOnPanelError, StaleVe
 from server.store import worklist
 from server.store.postgres import transaction
 from server.web.rendering import is_htmx, render, words_of
-from server.web.rows import build_row, build_rows
+from server.web.rows import build_row, build_rows, short_name
 from server.web.words import RESOLUTIONS, STATES, Words
 
 router: Final = APIRouter(include_in_schema=False)
@@ -61,7 +61,7 @@ def show_news(
     """What a list that shows `known` does not show yet; asked for by the page itself every few seconds."""
     with transaction(caller.clinic.pool) as conn:
         found = worklist.list_open_versions(conn, user_id=caller.user_id)
-    now_open = {str(episode_id): str(version) for episode_id, version in found.items()}
+    now_open = {short_name(episode_id): str(version) for episode_id, version in found.items()}
     shown = dict(each.partition(".")[::2] for each in known or [])
     new = len(now_open.keys() - shown.keys())
     changed = sum(now_open.get(episode_id) != version for episode_id, version in shown.items())

@@ -257,6 +257,23 @@ def test_ready_means_that_the_database_answers(clinic: Clinic) -> None:
     assert client.get("/healthz").status_code == 200
 
 
+def test_a_mistake_of_ours_is_owned_up_to_and_shows_nothing_of_the_inside(clinic: Clinic, doctor_id: int) -> None:
+    program = clinic.client("doctor")
+    browser, _ = clinic.browser_client("doctor")
+    clinic.rows("alter table episode rename to elsewhere")
+
+    problem = program.get("/api/v1/alerts")
+    page = browser.get("/", headers={"Accept-Language": "en"})
+
+    assert (problem.status_code, page.status_code) == (500, 500)
+    assert problem.json()["title"] == "Our mistake"
+    assert "That was our mistake" in page.text
+    for answer in (problem, page):
+        assert "episode" not in answer.text
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
 def test_the_description_of_the_api_says_what_may_go_wrong(clinic: Clinic) -> None:
     description = clinic.client().get("/openapi.json").json()
 

@@ -65,7 +65,7 @@ def test_morning_evening_and_other_times_have_shapes_of_their_own() -> None:
         sparkline([Dot(day=1, high=120, slot=slot)], scale=pressure_scale(()), days=7, says="")
         .splitlines()[1]
         .split()[0]
-        for slot in ("morning", "evening", "other")  # type: ignore[misc]
+        for slot in ("morning", "evening", "other")
     ]
 
     assert drawn == ["<circle", "<path", "<rect"]

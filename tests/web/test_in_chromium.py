@@ -147,6 +147,25 @@ def test_a_page_left_open_leads_to_signing_in_when_its_session_ends(
     page.wait_for_url(f"{clinic.url}/login")
 
 
+def test_a_database_that_is_away_costs_neither_the_list_nor_the_news(
+    clinic: Clinic, doctor_id: int, sign_in: SignIn
+) -> None:
+    patient_id, _ = clinic.high_patient("王秀英", doctor_id)
+    page = sign_in()
+    row = page.locator(f"#patient-{patient_id}")
+    clinic.pool.close()
+    with page.expect_response(lambda answer: "/worklist/news" in answer.url and answer.status == 503):
+        pass
+
+    row.get_by_role("button", name="Acknowledge").click()
+
+    expect(row.get_by_role("alert")).to_contain_text("The service does not answer at the moment.")
+    expect(row).to_contain_text("152/94")
+    with page.expect_response(re.compile("/worklist/news")):  # it goes on asking
+        pass
+    expect(page.locator("#news")).to_have_count(1)
+
+
 def test_everything_works_without_scripts(clinic: Clinic, doctor_id: int, context: BrowserContext) -> None:
     patient_id, episode_id = clinic.high_patient("王秀英", doctor_id)
     assert context.browser is not None
