@@ -47,7 +47,13 @@ class Line:
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
 
     def __enter__(self) -> "Line":
+        """Raises `UnavailableError`, before anything is started, for a wish that this machine cannot fulfil."""
         self.logs.mkdir(parents=True, exist_ok=True)
+        self.broker = EmbeddedBroker(folder=self.folder / "broker", prefer_mosquitto=self.broker_wish != "rumqttd")
+        if self.broker_wish == "mosquitto" and self.broker.name != "mosquitto":
+            raise UnavailableError("mosquitto is not installed; on Debian: sudo apt-get install mosquitto")
+        if self.radio_wish == "bus" and not bus.is_available():
+            raise UnavailableError("dbus-daemon is not installed; on Debian: sudo apt-get install dbus-daemon")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,8 +66,6 @@ class Line:
     @property
     def has_bus(self) -> bool:
         """Whether unmodified bleak meets the meters over D-Bus; else gateway and meters share one process."""
-        if self.radio_wish == "bus" and not bus.is_available():
-            raise UnavailableError("dbus-daemon is not installed; on Debian: sudo apt-get install dbus-daemon")
         return self.radio_wish != "air" and bus.is_available()
 
     @property
@@ -87,11 +91,7 @@ class Line:
         return is_new
 
     def start_broker(self) -> None:
-        port = child.free_port(MQTT_PORT)
-        prefer = self.broker_wish != "rumqttd"
-        self.broker = EmbeddedBroker(folder=self.folder / "broker", port=port, prefer_mosquitto=prefer)
-        if self.broker_wish == "mosquitto" and self.broker.name != "mosquitto":
-            raise UnavailableError("mosquitto is not installed; on Debian: sudo apt-get install mosquitto")
+        self.broker.port = child.free_port(MQTT_PORT)
         self._stack.enter_context(self.broker)
 
     def start_server(self) -> None:

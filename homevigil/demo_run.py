@@ -92,7 +92,7 @@ class Demo:
         people = home.people()
         self._start_the_rest(home, people)
         residents = self._move_in(home, people) if is_new else home.residents(people, self._known_meters())
-        with closing(Follower(self._line.database_url)) as follower:
+        with closing(Follower(self._line.database_url, check_alive=self._line.check_alive)) as follower:
             self._wait_for_the_first_page(follower)
             self._say_addresses(home, residents)
             if self._wishes.until_alert:
@@ -222,9 +222,7 @@ class Demo:
             whom = {_whom(each) for each in told}
             if whom == {"doctor", "patient"} or not follower.owes(alert.episode_id):
                 return told
-            if time.monotonic() > deadline:
-                raise UnavailableError(f"alert {alert.episode_id} was pushed to {whom or 'nobody'} only")
-            time.sleep(0.02)
+            follower.pause(deadline, f"alert {alert.episode_id} was pushed to {whom or 'nobody'} only")
 
     # --- until the alert ---------------------------------------------------------------------------------------------
 
@@ -248,10 +246,7 @@ class Demo:
             for alert in follower.alerts(turning.patient_id, since=frame.at):
                 if alert.rule_id == RULE:
                     return alert
-            self._line.check_alive()
-            if time.monotonic() > self._deadline:
-                raise UnavailableError(f"no alert of {RULE} within {UNTIL_ALERT_WITHIN_S:.0f} s")
-            time.sleep(0.02)
+            follower.pause(self._deadline, f"no alert of {RULE} within {UNTIL_ALERT_WITHIN_S:.0f} s")
 
     def _result(
         self, follower: Follower, frame: Indicated, stored_at: datetime, alert: Alert, told: list[Told]

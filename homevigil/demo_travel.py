@@ -4,6 +4,7 @@ The instants are the database's own (`stored_at`, `judged_at`, `sent_at`), not t
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -94,10 +95,11 @@ class Account:
 
 
 class Follower:
-    """Looks at the server's database through a connection of its own."""
+    """Looks at the server's database through a connection of its own. `check_alive` raises when waiting has no sense."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, check_alive: Callable[[], None] = lambda: None) -> None:
         self._conn = psycopg.connect(database_url, autocommit=True)
+        self._check_alive = check_alive
 
     def close(self) -> None:
         self._conn.close()
@@ -109,12 +111,19 @@ class Follower:
                 row = cursor.execute(STORED, {"meter_id": frame.meter_id, "raw": frame.raw, "at": frame.at}).fetchone()
                 if row is not None:
                     return row
-                _wait(deadline, f"the frame that {frame.meter} sent was not stored")
+                self.pause(deadline, f"the frame that {frame.meter} sent was not stored")
 
     def judged(self, patient_id: int | None, *, deadline: float) -> None:
         """Wait until nothing is due for the patient (or for anybody)."""
         while self.waiting(patient_id):
-            _wait(deadline, "what is due was not judged")
+            self.pause(deadline, "what is due was not judged")
+
+    def pause(self, deadline: float, otherwise: str) -> None:
+        """Before looking again; raises `UnavailableError` with `otherwise` when it is too late, or a part has ended."""
+        self._check_alive()
+        if time.monotonic() > deadline:
+            raise UnavailableError(otherwise)
+        time.sleep(LOOK_AGAIN_S)
 
     def waiting(self, patient_id: int | None = None) -> int:
         """How many due rows wait for a judge."""
@@ -165,9 +174,3 @@ class Follower:
             where state = 'pending' and due_at <= clock_timestamp()
               and (%(episode_id)s::uuid is null or episode_id = %(episode_id)s::uuid)"""
         return self._conn.execute(query, {"episode_id": episode_id}).fetchone() is not None
-
-
-def _wait(deadline: float, otherwise: str) -> None:
-    if time.monotonic() > deadline:
-        raise UnavailableError(otherwise)
-    time.sleep(LOOK_AGAIN_S)

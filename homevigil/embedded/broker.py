@@ -4,6 +4,7 @@ Either way the broker is a disposable pipe: nothing that it remembers is needed.
 the demo and the tests; `deploy/mosquitto` holds the configuration of a clinic.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -114,9 +115,14 @@ class EmbeddedBroker:
     def _command(self) -> list[str | Path]:
         if mosquitto := self._mosquitto:
             config = self.folder / "mosquitto.conf"
-            config.write_text(MOSQUITTO.format(port=self.port))
+            config.write_text(MOSQUITTO.format(port=self.port) + _stay_who_we_are())
             return [mosquitto, "-c", config]
         config = self.folder / "rumqttd.toml"
         config.write_text(RUMQTTD.format(port=self.port))
         run = "import sys; from iotcore.iotcore import IotCoreBroker; IotCoreBroker(config_path=sys.argv[1]).run_forever()"
         return [sys.executable, "-c", run, config]
+
+
+def _stay_who_we_are() -> str:
+    """Started by root, mosquitto changes its account, and Linux then forgets that it should follow us when we are killed."""
+    return "user root\n" if os.geteuid() == 0 else ""
