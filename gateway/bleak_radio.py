@@ -6,13 +6,13 @@ its bond is removed here too.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import structlog
-from bleak import BleakClient, BleakScanner
-from bleak.args.bluez import BlueZScannerArgs
+from bleak import BleakAdapter, BleakClient, BleakScanner
+from bleak.args.bluez import BlueZAdapterArgs, BlueZScannerArgs
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
@@ -23,7 +23,7 @@ from vitals.errors import UnavailableError
 from vitals.gatt import uuids
 from vitals.gatt.link import Advertisement, Disconnected, Link, LinkError, Notified
 
-SERVICES: Final = (uuids.BLOOD_PRESSURE_SERVICE, uuids.GLUCOSE_SERVICE)
+SERVICE_UUIDS: Final = (uuids.full(uuids.BLOOD_PRESSURE_SERVICE), uuids.full(uuids.GLUCOSE_SERVICE))
 CONNECT_S: Final = 45.0
 """Connecting, pairing and discovery together; a connection takes under a second when it works, and pairing a few."""
 VERB_S: Final = 10.0
@@ -32,6 +32,9 @@ SUBSCRIBE_S: Final = 35.0
 """The first subscription may raise the security of the link: pairing, a stack's own 30 s, and a little."""
 LEAVE_S: Final = 10.0
 """BlueZ takes 2 to 3 s to disconnect."""
+STALE_LINK_S: Final = 20.0
+"""How often links are looked for that nobody holds. BlueZ keeps a link whose program was killed; such a meter does not
+advertise, and would never be heard again."""
 ATTEMPTS: Final = 2
 """Of bleak-retry-connector, in one session; the rota comes back anyway."""
 HEARD_BOUND: Final = 256
@@ -72,28 +75,39 @@ class BleakRadio:
     async def advertisements(self) -> AsyncIterator[AsyncIterator[Advertisement]]:
         heard: asyncio.Queue[Advertisement | None] = asyncio.Queue(HEARD_BOUND)
 
-        def note(device: BLEDevice, advertised: AdvertisementData) -> None:
+        def note(device: BLEDevice, advertised: AdvertisementData | None) -> None:
             self._devices[device.address] = device
-            services = frozenset(s for u in advertised.service_uuids if (s := uuids.short(u)) is not None)
-            _put(
-                heard,
-                Advertisement(address=device.address, name=device.name, services=services, rssi=advertised.rssi),
-            )
+            named = advertised.service_uuids if advertised else ()
+            services = frozenset(s for u in named if (s := uuids.short(u)) is not None)
+            rssi = advertised.rssi if advertised else None
+            _put(heard, Advertisement(address=device.address, name=device.name, services=services, rssi=rssi))
 
-        scanner = BleakScanner(note, [uuids.full(service) for service in SERVICES], bluez=self._bluez)
+        scanner = BleakScanner(note, list(SERVICE_UUIDS), bluez=self._bluez)
         try:
             async with asyncio.timeout(VERB_S):
                 await scanner.start()
         except _TROUBLE as e:
             raise UnavailableError(f"cannot scan on {self._adapter}: {_words(e)}; {_advice(e)}") from e
         self._heard = heard
+        stale_links = asyncio.create_task(self._hear_stale_links(note), name="stale-links")
         try:
             yield _each(heard)
         finally:
             self._heard = None
+            stale_links.cancel()
             with suppress(*_TROUBLE):
                 async with asyncio.timeout(VERB_S):
                     await scanner.stop()
+
+    async def _hear_stale_links(self, note: Callable[[BLEDevice, None], None]) -> None:
+        """A meter to which a link is still up is as good as heard; bleak takes the link over. A meter that is being read is
+        named here too, and the rota knows that it is busy."""
+        while True:
+            with suppress(*_TROUBLE):
+                adapter = await BleakAdapter.get(bluez=BlueZAdapterArgs(adapter=self._adapter))
+                for device in await adapter.get_connected_devices(list(SERVICE_UUIDS)):
+                    note(device, None)
+            await asyncio.sleep(STALE_LINK_S)
 
     @asynccontextmanager
     async def connect(self, advertisement: Advertisement) -> AsyncIterator[Link]:

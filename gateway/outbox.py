@@ -33,6 +33,7 @@ MAX_UNCONFIRMED: Final = 50_000
 """90 days offline of a household of many meters; at this bound the outbox refuses and never overwrites."""
 KEPT_AFTER_RECEIPT: Final = timedelta(days=30)
 """How far back a restored server can be filled again from here."""
+CONFIRMED_AT_A_TIME: Final = 500
 MAX_QUARANTINED: Final = 10_000
 """Different undecodable frames; beyond it only their number grows (docs/reference/limits)."""
 
@@ -78,8 +79,6 @@ class Outbox:
         with self._mutex:
             self._db.close()
             self._lock.release()
-
-    # -- keeping -------------------------------------------------------------------------------------------------------
 
     def keep(self, reading: Reading, *, unbelieved: Unbelieved | None = None) -> int | None:
         """Make `reading` durable; its seq, or None if the same `reading_id` has been kept before.
@@ -135,8 +134,6 @@ class Outbox:
 
         return self._write(work, may_drain=False)
 
-    # -- sending -------------------------------------------------------------------------------------------------------
-
     def unconfirmed(self, limit: int) -> list[Row]:
         """The first `limit` readings that may be sent and that no receipt has named, by seq."""
         query = f"select seq, body from reading where {_UNCONFIRMED} and held is null order by seq limit ?"
@@ -149,30 +146,20 @@ class Outbox:
         about these readings. Nothing is ever deleted here.
         """
 
-        def work(db: sqlite3.Connection) -> int:
-            highest = _highest_seq(db)
-            named = (receipt.upto, *receipt.extra, *(rejection.seq for rejection in receipt.rejected))
-            if receipt.epoch != self.epoch or max(named) > highest:
-                self._ignored_receipts += 1
-                _log.warning("receipt_ignored", epoch=receipt.epoch, upto=receipt.upto, highest_seq=highest)
-                return 0
-            changed = 0
-            for rejection in receipt.rejected:
-                changed += _reject(db, rejection.seq, rejection.reason)
-            at = instant_text(now)
-            confirm = f"update reading set confirmed_at = ? where {_UNCONFIRMED} and held is null and seq "
-            changed += db.execute(confirm + "<= ?", (at, receipt.upto)).rowcount
-            for seq in receipt.extra:
-                changed += db.execute(confirm + "= ?", (at, seq)).rowcount
-            return changed
-
-        return self._write(work, may_drain=True)
+        named = (receipt.upto, *receipt.extra, *(rejection.seq for rejection in receipt.rejected))
+        highest = self._read(_highest_seq)
+        if receipt.epoch != self.epoch or max(named) > highest:
+            self._ignored_receipts += 1
+            _log.warning("receipt_ignored", epoch=receipt.epoch, upto=receipt.upto, highest_seq=highest)
+            return 0
+        changed = self._write(lambda db: _apply_named(db, receipt, instant_text(now)), may_drain=True)
+        while done := self._write(lambda db: _confirm_some(db, receipt.upto, instant_text(now)), may_drain=True):
+            changed += done
+        return changed
 
     def reject(self, seq: int, reason: str) -> None:
         """Never send this reading: it stays here with `reason`, and the server sees the hole in the numbers."""
         self._write(lambda db: _reject(db, seq, reason), may_drain=True)
-
-    # -- time ----------------------------------------------------------------------------------------------------------
 
     def newest_instant(self) -> datetime | None:
         """The newest instant at which a reading was kept by a clock that was believed."""
@@ -200,8 +187,6 @@ class Outbox:
             assert changed == 1, seq
 
         self._write(work, may_drain=True)
-
-    # -- memory --------------------------------------------------------------------------------------------------------
 
     def recall(self, meter_id: str) -> MeterMemory:
         """What is remembered of a meter; empty for one never read."""
@@ -237,8 +222,6 @@ class Outbox:
         )
         self._write(lambda db: db.execute(query, (name, value)), may_drain=False)
 
-    # -- upkeep --------------------------------------------------------------------------------------------------------
-
     def purge(self, *, now: datetime) -> int:
         """Drop the bodies of readings confirmed more than 30 days ago, and set spare room aside again; how many."""
         before = instant_text(now - KEPT_AFTER_RECEIPT)
@@ -250,8 +233,6 @@ class Outbox:
     def counts(self) -> Counts:
         """How many, for people and for the status message."""
         return self._read(lambda db: _counts(db, self._ignored_receipts, disk_is_full=self._spare.is_used))
-
-    # -- private -------------------------------------------------------------------------------------------------------
 
     def _unconfirmed_count(self, db: sqlite3.Connection) -> int:
         return _number(db, f"select count(*) from reading where {_UNCONFIRMED}")
@@ -297,7 +278,7 @@ def _open(path: Path, now: datetime) -> sqlite3.Connection:
     try:
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = full")
-        db.execute("pragma journal_size_limit = 1048576")
+        db.execute("pragma wal_autocheckpoint = 100")  # pages: a short journal leaves the spare room to readings
         if _number(db, "pragma user_version") == 0:
             _create(db, now)
         sync_directory(path.parent)
@@ -378,6 +359,20 @@ def _highest_seq(db: sqlite3.Connection) -> int:
 def _newest_instant(db: sqlite3.Connection) -> datetime | None:
     found = db.execute("select kept_at from reading where held is null order by seq desc limit 1").fetchone()
     return None if found is None else datetime.fromisoformat(found[0])
+
+
+def _apply_named(db: sqlite3.Connection, receipt: Receipt, at: str) -> int:
+    changed = sum(_reject(db, rejection.seq, rejection.reason) for rejection in receipt.rejected)
+    query = f"update reading set confirmed_at = ? where seq = ? and {_UNCONFIRMED} and held is null"
+    return changed + sum(db.execute(query, (at, seq)).rowcount for seq in receipt.extra)
+
+
+def _confirm_some(db: sqlite3.Connection, upto: int, at: str) -> int:
+    """Confirm the next rows up to the watermark: few at a time, so that the journal of a long backlog fits the spare room."""
+    some = f"select seq from reading where {_UNCONFIRMED} and held is null and seq <= ? order by seq limit ?"
+    return db.execute(
+        f"update reading set confirmed_at = ? where seq in ({some})", (at, upto, CONFIRMED_AT_A_TIME)
+    ).rowcount
 
 
 def _reject(db: sqlite3.Connection, seq: int, reason: str) -> int:

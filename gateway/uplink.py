@@ -256,6 +256,7 @@ class Uplink:
             if len(payload) > _MAX_CONFIG_BYTES:
                 raise MalformedError("decode:size", f"{len(payload)} bytes")
             self._on_config(msgspec.json.decode(payload, type=RemoteConfig))
+            self._status_due_s = 0.0  # let the clinic see at once what has become of it
         except (MalformedError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
             _log.warning("config_ignored", gateway_id=self._settings.id, why=str(e)[:200])
 

@@ -1,0 +1,140 @@
+"""The whole gateway in one process with an in-memory air, as the demo without dbus-daemon runs it; a real mosquitto."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from unit.gateway.far_end import FarEnd, far_end
+from unit.gateway.samples import GATEWAY, NOW, TestClock
+
+from firmware_sims.air import Air
+from firmware_sims.blood_pressure_meter import BloodPressureMeter
+from firmware_sims.settings import Meter
+from gateway.app import LOOK_AT_CLOCK_S, run_gateway
+from gateway.config import Settings
+from homevigil.embedded.broker import EmbeddedBroker
+from vitals.reading import TimeQuality
+from vitals.topics import Channel
+
+
+@asynccontextmanager
+async def running(folder: Path, broker: EmbeddedBroker, air: Air, clock: TestClock) -> AsyncIterator[None]:
+    settings = Settings(
+        id=GATEWAY,
+        zone="Asia/Shanghai",
+        outbox=folder / "outbox.sqlite",
+        mqtt_host=broker.host,
+        mqtt_port=broker.port,
+    )
+    task = asyncio.create_task(run_gateway(settings, radio=air, clock=clock.clock))
+    pulse = asyncio.create_task(_pulse(clock))
+    try:
+        yield
+    finally:
+        for one in (task, pulse):
+            one.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await one
+
+
+async def _pulse(clock: TestClock) -> None:
+    while True:
+        await asyncio.sleep(0.05)
+        clock.tick(0.05)
+
+
+def _air(**settings: Any) -> Air:
+    meter = msgspec.convert({"name": "bp", "kind": "blood_pressure", "index": 1} | settings, Meter)
+    return Air([meter], now=lambda: NOW, interval_s=0.02)
+
+
+def _inflate(air: Air) -> bytes:
+    meter = air.meters["bp"]
+    assert isinstance(meter.firmware, BloodPressureMeter)
+    raw = meter.firmware.measure(wall=meter.wall, systolic_mmhg=152, diastolic_mmhg=94, pulse_bpm=72)
+    meter.wake()
+    return raw
+
+
+async def _stored(far: FarEnd, count: int) -> list[Any]:
+    return await asyncio.to_thread(far.until_stored, count)
+
+
+async def test_a_reading_travels_from_the_air_to_the_far_end(mosquitto: EmbeddedBroker, tmp_path: Path) -> None:
+    air = _air()
+    with far_end(mosquitto.host, mosquitto.port) as far:
+        async with running(tmp_path, mosquitto, air, TestClock()):
+            raw = _inflate(air)
+            (reading,) = await _stored(far, 1)
+    assert reading.raw == raw
+    assert reading.zone == "Asia/Shanghai"
+
+
+async def test_a_zone_set_by_the_clinic_counts_from_then_on_and_after_a_restart(
+    mosquitto: EmbeddedBroker, tmp_path: Path
+) -> None:
+    air = _air()
+    with far_end(mosquitto.host, mosquitto.port) as far:
+        far.send(GATEWAY, Channel.CONFIG, json.dumps({"zone": "Asia/Urumqi"}).encode())
+        async with running(tmp_path, mosquitto, air, TestClock()):
+            await asyncio.to_thread(far.until_status, state="online")
+            far.send(GATEWAY, Channel.CONFIG, json.dumps({"zone": "Mars/Olympus"}).encode())
+            far.send(GATEWAY, Channel.CONFIG, json.dumps({"zone": "Asia/Urumqi"}).encode(), retain=True)
+            await asyncio.to_thread(far.until_status, zone="Asia/Urumqi")
+            _inflate(air)
+            (reading,) = await _stored(far, 1)
+            assert reading.zone == "Asia/Urumqi"
+        far.send(GATEWAY, Channel.CONFIG, b"", retain=True)
+        async with running(tmp_path, mosquitto, air, TestClock()):
+            status = await asyncio.to_thread(far.until_status, zone="Asia/Urumqi")
+    assert status["state"] == "online"
+
+
+async def test_a_reading_taken_in_1970_arrives_with_its_true_time_once_the_clock_is_right(
+    mosquitto: EmbeddedBroker, tmp_path: Path
+) -> None:
+    air, clock = _air(clock="absent"), TestClock(wall=NOW - timedelta(days=20_000))
+    with far_end(mosquitto.host, mosquitto.port) as far:
+        async with running(tmp_path, mosquitto, air, clock):
+            _inflate(air)
+            waiting = await asyncio.to_thread(far.until_status, clock="waiting")
+            assert waiting["state"] == "online"
+            assert await asyncio.to_thread(far.is_silent, LOOK_AT_CLOCK_S / 2)
+            clock.wall = NOW + timedelta(seconds=30)
+            (reading,) = await _stored(far, 1)
+    assert reading.time_quality is TimeQuality.RECEIVED
+    assert abs(reading.measured_at - NOW) < timedelta(seconds=35)
+    assert reading.measured_at == reading.received_at
+
+
+async def test_without_a_broker_the_gateway_lives_and_keeps(mosquitto: EmbeddedBroker, tmp_path: Path) -> None:
+    mosquitto.kill()
+    air = _air()
+    async with running(tmp_path, mosquitto, air, TestClock()):
+        _inflate(air)
+        while air.meters["bp"].is_heard or air.meters["bp"].link is None:  # noqa: ASYNC110  # the air gives no events
+            await asyncio.sleep(0.01)
+        mosquitto.start()
+        with far_end(mosquitto.host, mosquitto.port) as far:
+            await _stored(far, 1)
+
+
+@pytest.mark.parametrize("times", [3])
+async def test_starting_again_and_again_touches_no_row(mosquitto: EmbeddedBroker, tmp_path: Path, times: int) -> None:
+    """ThingsBoard's gateway destroyed its storage on reconnect (thingsboard-gateway#2124)."""
+    air = _air()
+    with far_end(mosquitto.host, mosquitto.port, answers=False) as far:
+        for _ in range(times):
+            async with running(tmp_path, mosquitto, air, TestClock()):
+                if not far.stored:
+                    _inflate(air)
+                await asyncio.to_thread(far.next_envelope)
+    assert len(far.stored) == 1
+    assert list(far.seqs.values()) == [{1}]

@@ -1,0 +1,212 @@
+"""The gateway's Bluetooth side over the real bridge: unmodified bleak, our own pairing agent, simulated meters on Bumble."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fix_meters import VirtualAir
+from unit.gateway.samples import GATEWAY, SHANGHAI, TestClock
+
+from firmware_sims.blood_pressure_meter import BloodPressureMeter
+from firmware_sims.bluez_bridge import Bridge
+from firmware_sims.bluez_device import Timing
+from firmware_sims.glucometer import Glucometer
+from firmware_sims.over_the_air import MeterOnAir
+from gateway.bleak_radio import BleakRadio
+from gateway.collector import Collector
+from gateway.outbox import Outbox
+from gateway.pairing_agent import PairingAgent
+from vitals.envelope import decode_stored_reading
+from vitals.reading import Glucose, Reading
+
+pytestmark = pytest.mark.radio
+
+
+@dataclass
+class Box:
+    """A gateway's Bluetooth side on the test's bus."""
+
+    outbox: Outbox
+    radio: BleakRadio
+    agent: PairingAgent
+    collector: Collector
+
+    async def until(self, is_so: Callable[[], bool], within_s: float = 30.0) -> None:
+        async with asyncio.timeout(within_s):
+            while not is_so():  # noqa: ASYNC110  # what is waited for lies in a file or in another library
+                await asyncio.sleep(0.01)
+
+    async def until_kept(self, count: int, within_s: float = 30.0) -> list[Reading]:
+        await self.until(lambda: self.outbox.counts().kept >= count, within_s)
+        return [decode_stored_reading(row.body) for row in self.outbox.unconfirmed(1000)]
+
+    async def until_scanning(self) -> None:
+        await self.until(lambda: self.collector.totals.is_scanning and self.agent.registrations > 0)
+
+
+@asynccontextmanager
+async def box(path: Path, air: VirtualAir, *, with_agent: bool = True) -> AsyncIterator[Box]:
+    clock = TestClock(wall=air.now)
+    radio = BleakRadio()
+    agent = PairingAgent(on_bluez_restart=radio.stack_restarted)
+    with Outbox(path, now=air.now) as outbox:
+        collector = Collector(
+            radio=radio,
+            outbox=outbox,
+            gateway_id=GATEWAY,
+            zone=lambda: SHANGHAI,
+            clock=clock.clock,
+            on_kept=lambda: None,
+        )
+        tasks = [asyncio.create_task(collector.run()), asyncio.create_task(_pulse(clock))]
+        if with_agent:
+            tasks.append(asyncio.create_task(agent.run()))
+        try:
+            yield Box(outbox, radio, agent, collector)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pulse(clock: TestClock) -> None:
+    """The box's count of seconds goes ten times as fast, so that rests are short."""
+    while True:
+        await asyncio.sleep(0.02)
+        clock.boot_s += 0.2
+
+
+def inflate(meter: MeterOnAir, systolic: int = 152) -> bytes:
+    assert isinstance(meter.firmware, BloodPressureMeter)
+    raw = meter.firmware.measure(wall=meter.wall, systolic_mmhg=systolic, diastolic_mmhg=94, pulse_bpm=72, user_slot=1)
+    meter.wake()
+    return raw
+
+
+def prick(meter: MeterOnAir, mg_dl: float = 126, meal: str | None = None) -> None:
+    assert isinstance(meter.firmware, Glucometer)
+    meter.firmware.measure(wall=meter.wall, glucose_mg_dl=mg_dl, meal=meal)
+    meter.wake()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.sqlite"
+
+
+async def test_a_cuff_is_paired_and_its_bytes_are_kept_as_sent(air: VirtualAir, path: Path) -> None:
+    meter = await air.put("blood_pressure")
+    raw = inflate(meter)
+    async with box(path, air) as home:
+        (reading,) = await home.until_kept(1)
+    assert reading.raw == raw == air.said(meter)[0]
+    assert reading.meter_id == meter.meter.meter_id
+    assert reading.user_slot == 1
+
+
+async def test_the_records_of_a_glucometer_come_with_their_meals(air: VirtualAir, path: Path) -> None:
+    meter = await air.put("glucose")
+    for mg_dl, meal in ((100, "fasting"), (140, "postprandial"), (110, None)):
+        prick(meter, mg_dl, meal)
+    async with box(path, air) as home:
+        readings = await home.until_kept(3)
+    found = [(r.measurement.sequence, r.measurement.meal) for r in readings if isinstance(r.measurement, Glucose)]
+    assert sorted(found) == [(1, "fasting"), (2, "postprandial"), (3, None)]
+
+
+async def test_two_sittings_over_one_bond(air: VirtualAir, path: Path) -> None:
+    meter = await air.put("blood_pressure")
+    async with box(path, air) as home:
+        inflate(meter, 152)
+        await home.until_kept(1)
+        await home.until(lambda: home.collector.totals.sessions == 1)
+        inflate(meter, 148)
+        await home.until_kept(2)
+        assert home.radio.bonds_removed == 0
+        assert home.collector.totals.failed_sessions == 0
+
+
+async def test_a_meter_that_forgot_its_bond_is_paired_anew(air: VirtualAir, path: Path) -> None:
+    meter = await air.put("blood_pressure", faults={"forgets_bond": True})
+    async with box(path, air) as home:
+        inflate(meter, 152)
+        await home.until_kept(1)
+        await home.until(lambda: home.collector.totals.sessions == 1)
+        inflate(meter, 148)
+        await home.until_kept(2, within_s=60)
+        assert home.radio.bonds_removed >= 1
+
+
+async def test_a_cuff_that_hangs_up_after_its_record_is_read(air: VirtualAir, path: Path) -> None:
+    meter = await air.put("blood_pressure", faults={"hangs_up": True})
+    inflate(meter)
+    async with box(path, air) as home:
+        await home.until_kept(1)
+        await home.until(lambda: home.collector.totals.sessions == 1)
+        assert home.collector.totals.failed_sessions == 0
+
+
+async def test_a_link_that_drops_after_the_indication_costs_no_record_and_doubles_none(
+    air: VirtualAir, path: Path
+) -> None:
+    meter = await air.put("blood_pressure", faults={"drops_after_indication": 1})
+    inflate(meter)
+    async with box(path, air) as home:
+        await home.until(lambda: len(air.said(meter, "confirmed")) == 1)
+        await home.until(lambda: home.collector.totals.repeated == 1 or home.outbox.counts().kept == 1)
+        await home.until(lambda: home.collector.totals.sessions == 2)
+        assert home.outbox.counts().kept == 1
+
+
+async def test_a_meter_that_wants_a_code_is_refused_and_the_others_are_read(air: VirtualAir, path: Path) -> None:
+    """Whether a stack falls back to Just Works is its own affair; the gateway must live through either answer."""
+    prick(await air.put("glucose", passkey=123456))
+    meter = await air.put("blood_pressure")
+    inflate(meter)
+    async with box(path, air) as home:
+        await home.until_kept(1)
+
+
+async def test_without_a_bus_the_collector_waits_and_says_what_to_do(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path / 'no-bus'}")
+    async with AsyncExitStack() as stack:
+        home = await stack.enter_async_context(box(path, VirtualAir(stack=AsyncExitStack())))
+        await home.until(lambda: home.collector.totals.wrong_with_radio is not None)
+        assert "systemctl status dbus" in (home.collector.totals.wrong_with_radio or "")
+
+
+async def test_a_bluetooth_service_that_comes_late_is_found(virtual_air: VirtualAir, path: Path) -> None:
+    async with box(path, virtual_air) as home:
+        await home.until(lambda: home.collector.totals.wrong_with_radio is not None)
+        await virtual_air.bridge_with(Timing(disconnect_delay_s=0.0))
+        meter = await virtual_air.put("blood_pressure")
+        inflate(meter)
+        await home.until_kept(1, within_s=60)
+
+
+async def test_a_restarted_bluetooth_service_gets_its_agent_and_its_scan_back(
+    virtual_air: VirtualAir, path: Path
+) -> None:
+    async with box(path, virtual_air) as home:
+        async with Bridge(virtual_air.link, timing=Timing(disconnect_delay_s=0.0)):
+            await home.until_scanning()
+        async with Bridge(virtual_air.link, timing=Timing(disconnect_delay_s=0.0)):
+            await home.until(lambda: home.agent.registrations == 2)
+            async with AsyncExitStack() as stack:
+                meter = await VirtualAir(stack=stack, link=virtual_air.link, now=virtual_air.now).put("blood_pressure")
+                inflate(meter)
+                await home.until_kept(1, within_s=60)
+
+
+async def test_ten_meters_are_read_by_two_workers_and_none_is_lost(air: VirtualAir, path: Path) -> None:
+    meters = [await air.put("glucose", index=n) for n in range(1, 11)]
+    for meter in meters:
+        prick(meter)
+    async with box(path, air) as home:
+        readings = await home.until_kept(10, within_s=60)
+    assert {r.meter_id for r in readings} == {m.meter.meter_id for m in meters}
