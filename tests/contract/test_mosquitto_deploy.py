@@ -3,6 +3,7 @@
 import os
 import queue
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,34 +14,34 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from homevigil.embedded import child
 from vitals.envelope import MAX_BYTES_SENT
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "mosquitto"
-PASSWORD = "of-this-test-only"
 WITHIN_S = 10
+CONNACK = b"\x20"
+MQTT_5_CONNECT = b"\x10\x11\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x04test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
     port: int
-    ca: Path
+    certificates: Path
 
 
 class Account:
     """A paho client of one account; what it hears and what the broker answers to it lie in queues."""
 
-    def __init__(self, broker: Broker, name: str, password: str = PASSWORD) -> None:
+    def __init__(self, broker: Broker, name: str) -> None:
         self.heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.connected: queue.Queue[ReasonCode] = queue.Queue()
         self.answered: queue.Queue[ReasonCode] = queue.Queue()
         self.subscribed: queue.Queue[list[ReasonCode]] = queue.Queue()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"test-{name}", protocol=mqtt.MQTTv5)
-        self.client.username_pw_set(name, password)
-        self.client.tls_set(ca_certs=str(broker.ca), tls_version=ssl.PROTOCOL_TLS_CLIENT)
+        folder = broker.certificates
+        self.client.tls_set(str(folder / "ca.crt"), str(folder / f"{name}.crt"), str(folder / f"{name}.key"))
         self.client.on_connect = lambda _c, _u, _f, reason, _p: self.connected.put(reason)
         self.client.on_publish = lambda _c, _u, _m, reason, _p: self.answered.put(reason)
         self.client.on_subscribe = lambda _c, _u, _m, reasons, _p: self.subscribed.put(reasons)
@@ -73,7 +74,6 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
             pytest.fail(why)
         pytest.skip(why)
     make_certificates(tmp_path)
-    make_accounts(tmp_path, "intake", "gw-a", "gw-b")
     port = child.free_port()
     configuration = tmp_path / "homevigil.conf"
     configuration.write_text(shipped_configuration(tmp_path, port))
@@ -82,7 +82,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
         process = child.start([mosquitto, "-c", configuration], log=sink)
     try:
         child.wait_until(lambda: child.accepts(port), process=process, within_s=WITHIN_S, what="mosquitto", log=log)
-        yield Broker(port=port, ca=tmp_path / "ca.crt")
+        yield Broker(port=port, certificates=tmp_path)
     finally:
         child.stop(process)
 
@@ -107,7 +107,6 @@ def shipped_configuration(folder: Path, port: int) -> str:
     moved = {
         "listener 8883": f"listener {port} 127.0.0.1",
         "/etc/mosquitto/certs": str(folder),
-        "/etc/mosquitto/homevigil.passwd": str(folder / "homevigil.passwd"),
         "/etc/mosquitto/homevigil.acl": str(SHIPPED / "homevigil.acl"),
         "/var/lib/mosquitto/": f"{folder}/",
     }
@@ -118,32 +117,26 @@ def shipped_configuration(folder: Path, port: int) -> str:
 
 
 def make_certificates(folder: Path) -> None:
+    """An authority, the broker's certificate, one for intake and each gateway, one that is revoked, one that signed itself."""
+
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
-    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority")
-    server = [
-        "-keyout",
-        "server.key",
-        "-out",
-        "server.crt",
-        "-subj",
-        "/CN=localhost",
-        "-CA",
-        "ca.crt",
-        "-CAkey",
-        "ca.key",
-    ]
-    extensions = ["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
-    openssl("req", "-x509", *new, *server, *extensions)
-
-
-def make_accounts(folder: Path, *names: str) -> None:
-    (folder / "homevigil.passwd").touch(mode=0o600)
-    for name in names:
-        command = ["mosquitto_passwd", "-b", str(folder / "homevigil.passwd"), name, PASSWORD]
-        subprocess.run(command, check=True, capture_output=True)
+    new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    openssl(*new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority")
+    signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"]
+    named = ["-addext", "subjectAltName=DNS:localhost"]
+    openssl(*new, *signed, *named, "-keyout", "server.key", "-out", "server.crt", "-subj", "/CN=localhost")
+    for name in ("intake", "gw-a", "gw-b", "gw-revoked"):
+        openssl(*new, *signed, "-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", f"/CN={name}")
+    openssl(*new, "-keyout", "stranger.key", "-out", "stranger.crt", "-subj", "/CN=gw-a")
+    (folder / "index.txt").touch()
+    (folder / "ca.conf").write_text(
+        "[ca]\ndefault_ca=a\n[a]\ndatabase=index.txt\ndefault_md=sha256\ndefault_crl_days=2\n"
+    )
+    authority = ["ca", "-config", "ca.conf", "-keyfile", "ca.key", "-cert", "ca.crt"]
+    openssl(*authority, "-revoke", "gw-revoked.crt")
+    openssl(*authority, "-gencrl", "-out", "crl.pem")
 
 
 def test_a_gateway_reaches_the_intake_and_gets_its_receipt(account: Callable[[str], Account]) -> None:
@@ -203,23 +196,40 @@ def test_a_status_is_retained_for_an_intake_that_comes_later(account: Callable[[
     assert intake.hears() == ("homevigil/1/gw-a/status", b"online")
 
 
-def test_a_wrong_password_does_not_get_in(broker: Broker) -> None:
-    stranger = Account(broker, "gw-a", password="guessed")
-    assert stranger.connected.get(timeout=WITHIN_S).is_failure
-    stranger.leaves()
+@pytest.mark.parametrize("name", ["stranger", "gw-revoked", None])
+def test_who_shows_no_certificate_of_ours_does_not_get_in(broker: Broker, name: str | None) -> None:
+    assert greet(broker, certificate=name)[:1] != CONNACK
+
+
+def test_who_shows_a_certificate_of_ours_gets_in(broker: Broker) -> None:
+    assert greet(broker, certificate="gw-a")[:1] == CONNACK
 
 
 def test_without_tls_nobody_gets_in(broker: Broker) -> None:
-    closed: queue.Queue[object] = queue.Queue()
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-    client.username_pw_set("gw-a", PASSWORD)
-    client.on_connect = lambda *_: closed.put("connected")
-    client.on_disconnect = lambda *_: closed.put("refused")
-    client.connect("localhost", broker.port, properties=Properties(PacketTypes.CONNECT))
-    client.loop_start()
-    assert closed.get(timeout=WITHIN_S) == "refused"
-    client.disconnect()
-    client.loop_stop()
+    with socket.create_connection(("localhost", broker.port), timeout=WITHIN_S) as plain:
+        assert answer(plain)[:1] != CONNACK
+
+
+def greet(broker: Broker, *, certificate: str | None) -> bytes:
+    """What the broker answers to an MQTT 5 CONNECT over TLS; nothing if it ends the connection."""
+    folder = broker.certificates
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    if certificate is not None:
+        context.load_cert_chain(folder / f"{certificate}.crt", folder / f"{certificate}.key")
+    with socket.create_connection(("localhost", broker.port), timeout=WITHIN_S) as plain:
+        try:
+            with context.wrap_socket(plain, server_hostname="localhost") as secured:
+                return answer(secured)
+        except (ssl.SSLError, ConnectionError):
+            return b""
+
+
+def answer(sock: socket.socket) -> bytes:
+    try:
+        sock.sendall(MQTT_5_CONNECT)
+        return sock.recv(64)
+    except (ssl.SSLError, ConnectionError):
+        return b""
 
 
 def not_authorised() -> ReasonCode:
