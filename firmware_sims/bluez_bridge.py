@@ -8,6 +8,7 @@ AcquireNotify, advertisement monitors (passive scans), and everything of the per
 import asyncio
 import contextlib
 import random
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from bumble.core import AdvertisingData
@@ -170,9 +171,7 @@ class Bridge:
     # --- devices
 
     def _remove_later(self, device: RemoteDevice) -> None:
-        task = asyncio.create_task(self._remove(device), name=f"remove {device.address}")
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+        self._later(self._remove(device), f"remove {device.address}")
 
     async def _remove(self, device: RemoteDevice) -> None:
         self._devices.pop(device.path, None)
@@ -235,12 +234,15 @@ class Bridge:
         self._agents.on_left(sender)
         self._filters.pop(sender, None)
         for device in self._devices.values():
-            device.gatt.on_left(sender)
+            self._later(device.gatt.on_left(sender), f"unsubscribe for {sender}")
         if sender in self._scanners:
             self._scanners.discard(sender)
-            task = asyncio.create_task(self._switch_scan(), name="scan without a client")
-            self._chores.add(task)
-            task.add_done_callback(self._chores.discard)
+            self._later(self._switch_scan(), "scan without a client")
+
+    def _later(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
 
     def _methods(self) -> dict[tuple[str, str], Method]:
         return {

@@ -4,6 +4,7 @@ Every question to the meter goes through `ask`, which the device gives: it raise
 turns ATT errors into org.bluez ones.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeVar
 
@@ -153,10 +154,13 @@ class GattObjects:
         self._show(path, CHARACTERISTIC, "Notifying", Variant("b", False))
         await self._ask(characteristic.unsubscribe)
 
-    def on_left(self, sender: str) -> None:
-        """A client left the bus: it is not notified any more. The link stays, as bluetoothd leaves it."""
-        for clients in self._notifying.values():
-            clients.discard(sender)
+    async def on_left(self, sender: str) -> None:
+        """A client left the bus: what only it had subscribed to is unsubscribed. The link stays, as bluetoothd leaves it."""
+        for path in [path for path, clients in self._notifying.items() if sender in clients]:
+            with contextlib.suppress(
+                bluez_errors.BluezError
+            ):  # the link may end meanwhile, and every subscription with it
+                await self.stop_notify(path, sender)
 
     def _teller(self, path: str) -> Callable[[bytes], None]:
         return lambda value: self._show(path, CHARACTERISTIC, "Value", Variant("ay", bytes(value)))

@@ -149,6 +149,7 @@ class MeterOnAir:
             return
         self.firmware.on_confirmed()
         self._tell("confirmed", action)
+        await asyncio.sleep(self.meter.connection_interval_ms / 1000)
 
     def _tell(self, event: str, action: Notify | Indicate) -> None:
         if action.characteristic not in MEASUREMENTS:

@@ -32,7 +32,10 @@ Clock = Literal["ok", "absent", "unset", "1970"] | WrongClock
 
 
 class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One simulated meter. `passkey` makes it show this number when pairing; `zone` is that of the wall it hangs on."""
+    """One simulated meter. `passkey` makes it show this number when pairing; `zone` is that of the wall it hangs on.
+
+    `connection_interval_ms` paces its indications: no meter can say more than one in each connection interval.
+    """
 
     # 22 characters at most: an advertisement has 31 bytes, of which flags and service take 7 and the name's header 2.
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,21}\Z")]
@@ -44,6 +47,7 @@ class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clock: Clock = "ok"
     unit: Literal["kg/L", "mol/L"] = "kg/L"
     advertising_interval_ms: Annotated[int, Meta(ge=20, le=10_240)] = 100
+    connection_interval_ms: Annotated[int, Meta(ge=0, le=4_000)] = 30
     faults: Faults = NONE
 
     @property

@@ -11,6 +11,8 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
 from bleak_retry_connector import BleakClientWithServiceCache, establish_connection
+from dbus_fast import BusType, Message
+from dbus_fast.aio import MessageBus
 from fix_meters import VirtualAir
 from pairing import agent
 
@@ -375,6 +377,49 @@ async def test_a_record_sent_twice_comes_twice_and_is_one_record(air: VirtualAir
         assert [await inbox.next(uuids.BLOOD_PRESSURE_MEASUREMENT) for _ in range(2)] == [raw, raw]
     assert isinstance(cuff.firmware, BloodPressureMeter)
     assert cuff.firmware.records == ()
+
+
+async def test_a_killed_client_leaves_the_next_record_in_the_meter(air: VirtualAir) -> None:
+    """bluetoothd keeps the link of a client that died, but not its subscription: nobody is there to take a record."""
+    cuff = await air.put("blood_pressure", secure=False)
+    inflate(cuff)
+    device = await found(cuff)
+    async with BleakClient(device, timeout=10) as client:
+        inbox = Inbox(client)
+        await inbox.subscribe(uuids.BLOOD_PRESSURE_MEASUREMENT)
+        await inbox.next(uuids.BLOOD_PRESSURE_MEASUREMENT)
+        assert client._backend._bus is not None  # type: ignore[attr-defined]
+        client._backend._bus.disconnect()  # type: ignore[attr-defined]
+        bystander = await MessageBus(bus_type=BusType.SYSTEM).connect()
+        async with asyncio.timeout(5):
+            while await _is_notifying(bystander, client):
+                pass
+        raw = inflate(cuff, 155)
+        bystander.disconnect()
+        await asyncio.wait({asyncio.ensure_future(bystander.wait_for_disconnect())})
+    assert isinstance(cuff.firmware, BloodPressureMeter)
+    assert cuff.firmware.records == (raw,)
+    async with BleakClient(device, timeout=10) as client:  # the link is still up: nothing is advertised
+        inbox = Inbox(client)
+        await inbox.subscribe(uuids.BLOOD_PRESSURE_MEASUREMENT)
+        assert await inbox.next(uuids.BLOOD_PRESSURE_MEASUREMENT) == raw
+
+
+async def _is_notifying(bus: MessageBus, client: BleakClient) -> bool:
+    characteristic = client.services.get_characteristic(uuids.BLOOD_PRESSURE_MEASUREMENT)
+    assert characteristic is not None
+    reply = await bus.call(
+        Message(
+            destination="org.bluez",
+            path=characteristic.obj[0],
+            interface="org.freedesktop.DBus.Properties",
+            member="Get",
+            signature="ss",
+            body=["org.bluez.GattCharacteristic1", "Notifying"],
+        )
+    )
+    assert reply is not None
+    return bool(reply.body[0].value)
 
 
 async def test_bleak_retry_connector_works_unmodified(air: VirtualAir) -> None:
