@@ -143,6 +143,7 @@ class Door:
                 elif self._has_stalled(heard_at):
                     log.warning("mqtt_stalled", silent_s=STALL_S, taken=self._taken)
                     self._disconnect()
+                    self._client = self._new_client()  # paho leaks its sockets when one client is started twice
                     self._connect()
                 if monotonic() - checked_at >= ACCOUNTS_EVERY_S:
                     checked_at, round_ = monotonic(), round_ + 1

@@ -21,7 +21,7 @@ from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.postgres import EmbeddedPostgres
 from server.clock import now
 from server.config import Settings
-from server.intake import Door, Intake
+from server.intake import WINDOW, Door, Intake
 from server.store.intake import check_accounts
 from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool
@@ -263,3 +263,38 @@ def test_two_gateways_get_each_its_own_receipts(
             assert (gateway.receipt().upto, next_door.receipt().upto) == (4, 2)
     finally:
         next_door.close()
+
+
+@pytest.mark.usefixtures("balanced_accounts")
+def test_silence_after_a_long_drain_is_met_with_a_new_connection_of_the_same_session(
+    mosquitto: EmbeddedBroker,
+    database_url: str,
+    pool: Pool,
+    home: Household,
+    gateway: Gateway,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.intake.STALL_S", 0.2)
+    ended = threading.Event()
+
+    class Watched(Door):
+        def _disconnect(self) -> None:
+            super()._disconnect()
+            ended.set()
+
+    stop = threading.Event()
+    door = Watched(settings_for(mosquitto, database_url), Intake(pool), stop)
+    working = threading.Thread(target=door.run)
+    working.start()
+    try:
+        assert door.listening.wait(WAIT_S)
+        for seq in range(1, WINDOW + 1):
+            gateway.send(*some(home, 1, start=seq), first_seq=seq)
+        gateway.receipt_upto(WINDOW)
+        assert ended.wait(WAIT_S)
+        gateway.send(*some(home, 1, start=0), first_seq=WINDOW + 1)  # the broker keeps it for the session
+        assert gateway.receipt_upto(WINDOW + 1).rejected == ()
+    finally:
+        stop.set()
+        working.join()
+    assert ask(pool, "select stored from gateway_account") == [(WINDOW + 1,)]
