@@ -7,7 +7,7 @@ what changes by `reconcile`; here is only who is told, and that it is written on
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid5
@@ -97,8 +97,9 @@ def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
     if taken is None:
         return False
     stored = store.episodes_of(conn, patient_id)
-    reach = timedelta(days=engine.look_back_days(rules) + RELATIVE_MARKS_DAYS)
-    history = store.history_of(conn, patient_id, since=view_from(stored, taken.since) - reach)
+    judged_from = view_from(stored, taken.since) - timedelta(days=engine.look_back_days(rules))
+    loaded_from = judged_from - timedelta(days=RELATIVE_MARKS_DAYS)
+    history = replace(store.history_of(conn, patient_id, since=loaded_from), judged_from=judged_from)
     judgement = engine.judge(history, rules, now=taken.now)
     transitions = reconcile(
         stored,

@@ -36,7 +36,7 @@ class _Judged:
         when, resolve = self.rule.when, self.rule.resolve
         return kernels.runs(
             self.features.days,
-            np.array([self.features.history.enrolled_on.toordinal()], np.int64),
+            np.array([max(self.features.history.enrolled_on.toordinal(), self.features.unjudged)], np.int64),
             np.array([self.features.open_from], np.int64),
             np.array([kernels.SIGNAL_CODES[c.signal] for c in when.any_of], np.int8),
             np.array([kernels.COMPARISON_CODES[c.comparison] for c in when.any_of], np.int8),

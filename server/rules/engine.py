@@ -36,8 +36,12 @@ def judge(history: PatientHistory, rules: RuleSet, *, now: datetime) -> Judgemen
 
 
 def look_back_days(rules: RuleSet) -> int:
-    """How many clinical days before a changed reading must be seen to judge it by `rules` (relative marks come on top)."""
-    return 1 + max((rule.when.span_days for rule in rules.rules if isinstance(rule, DaysInARowRule)), default=1)
+    """How many days before `episodes.view_from` a judging by `rules` must begin: its `PatientHistory.judged_from`.
+
+    The readings of the relative marks (15 days) are loaded on top. One day is for the day that `judged_from` cuts, one for
+    the zone.
+    """
+    return 2 + max((rule.when.span_days for rule in rules.rules if isinstance(rule, DaysInARowRule)), default=1)
 
 
 def _findings(rule: Rule, features: Features) -> list[Finding]:

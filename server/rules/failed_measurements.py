@@ -25,7 +25,7 @@ def findings(rule: FailedMeasurementsRule, features: Features) -> list[Finding]:
         days = features.calendar.days_of(window.measured_at_us[rows])
         for day in np.unique(days):
             here = rows[days == day]
-            if len(here) >= rule.when.count:
+            if day > features.unjudged and len(here) >= rule.when.count:
                 found.append(_finding(rule, features, kind, int(day), [int(row) for row in here]))
     return sorted(found, key=lambda finding: (finding.first_day, finding.started_at))
 

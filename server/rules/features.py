@@ -61,12 +61,13 @@ class DayValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """A patient at `now`. `open_from` is the first day that is not closed yet."""
+    """A patient at `now`. `open_from` is the first day that is not closed yet; days up to `unjudged` are not judged."""
 
     history: PatientHistory
     calendar: Calendar
     now: datetime
     open_from: int
+    unjudged: int
     pressures: Pressures
     sittings: Int64s  # see kernels.sittings
     days: Int64s  # see kernels.measured_days
@@ -112,6 +113,7 @@ def features_of(history: PatientHistory, *, now: datetime) -> Features:
         calendar=calendar,
         now=now,
         open_from=calendar.open_from(now),
+        unjudged=0 if history.judged_from is None else calendar.day_of(history.judged_from),
         pressures=pressures,
         sittings=table,
         days=kernels.measured_days(table),

@@ -130,7 +130,8 @@ class _Judged:
     def _hits(self) -> Iterator[int]:
         wanted = np.isin(self.features.pressures.quality, [QUALITY_CODES[word] for word in self.rule.when.readings])
         is_late_rule = self.rule.when.arrived == "late"
-        for place in map(int, np.flatnonzero(self.is_met & wanted)):
+        is_judged = self.features.pressures.day > self.features.unjudged
+        for place in map(int, np.flatnonzero(self.is_met & wanted & is_judged)):
             if self._is_late(place) == is_late_rule:
                 yield place
 

@@ -62,13 +62,18 @@ class PersonalThreshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatientHistory:
-    """All that a judging reads of one patient. Nothing else may change its answer but the rules and `now`."""
+    """All that a judging reads of one patient. Nothing else may change its answer but the rules and `now`.
+
+    `judged_from`: readings before it are in view for the relative marks of later ones only, because their own marks may miss
+    what lies further back. Days that begin before it are not judged. `None`: the view is whole.
+    """
 
     patient_id: int
     enrolled_on: date
     zones: tuple[ZoneSpan, ...]
     window: Window
     thresholds: Mapping[str, PersonalThreshold] = field(default_factory=dict)
+    judged_from: datetime | None = None
 
 
 Row = tuple[

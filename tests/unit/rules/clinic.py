@@ -38,8 +38,9 @@ class Clinic:
             self.judge(*self._timer)
 
     def judge(self, now: datetime, since: datetime) -> None:
-        start = view_from(self.stored.values(), since) - timedelta(days=look_back_days(self.rules)) - RELATIVE_MARKS
-        history = replace(self.patient, window=window_of(row for row in self.rows if row[2] >= start))
+        start = view_from(self.stored.values(), since) - timedelta(days=look_back_days(self.rules))
+        rows = (row for row in self.rows if row[2] >= start - RELATIVE_MARKS)
+        history = replace(self.patient, window=window_of(rows), judged_from=start)
         judgement = judge(history, self.rules, now=now)
         for transition in reconcile(
             self.stored.values(),

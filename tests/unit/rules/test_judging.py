@@ -119,9 +119,18 @@ def test_instants_keep_their_microseconds() -> None:
     assert to_us(at) == -1
 
 
-def test_the_look_back_is_the_longest_span_and_the_reach_of_a_promotion() -> None:
-    assert look_back_days(CATALOG) == 6
-    assert look_back_days(CATALOG.only(("check-the-meter",))) == 2
+def test_readings_before_the_judged_days_serve_the_marks_alone() -> None:
+    rows = (*HIGH, *(reading(day, None, None, minute=100 + day, quality="invalid") for day in (1, 1, 1)))
+    critical = reading(2, 190, 100, minute=300)
+    whole = patient(*rows, critical)
+    assert len(found(whole, START + timedelta(days=3))) == 2
+    cut = patient(*rows, critical, judged_from=START + timedelta(days=1))
+    assert found(cut, START + timedelta(days=3)) == []
+
+
+def test_the_look_back_is_the_longest_span_and_a_day_on_either_side() -> None:
+    assert look_back_days(CATALOG) == 7
+    assert look_back_days(CATALOG.only(("check-the-meter",))) == 3
 
 
 def test_a_naive_now_is_our_mistake() -> None:
