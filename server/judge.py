@@ -125,7 +125,7 @@ def _write(case: _Case, transitions: Sequence[Transition]) -> None:
     retracted = [each.episode_id for each in transitions if each.change is Change.RETRACT and each.episode_id]
     sentences = store.sentences_of(case.conn, retracted) if retracted else {}
     for transition in transitions:
-        episode_id = transition.episode_id or episode_id_of(case.patient_id, _finding(transition))
+        episode_id = transition.episode_id or episode_id_of(case, _finding(transition))
         _write_state(case, transition, episode_id)
         if not case.taken.quiet:
             _tell(case, transition, episode_id, sentences.get(episode_id, {}))
@@ -226,10 +226,13 @@ def _recipients(case: _Case, audience: Audience, rule_id: str) -> list[tuple[str
     return [(f"user:{doctor_id}", "inbox"), *webhooks]
 
 
-def episode_id_of(patient_id: int, finding: Finding) -> UUID:
-    """The id of an episode that opens: derived from what makes it this episode and no other."""
-    of = (patient_id, finding.rule_id, finding.threshold_version, finding.opened_at.isoformat(), finding.first_day)
-    return uuid5(NAMESPACE, "episode|" + "|".join(map(str, of)))
+def episode_id_of(case: _Case, finding: Finding) -> UUID:
+    """The id of an episode that opens: derived from what makes it this episode, and from the judging that opens it.
+
+    The facts alone are not enough: late readings can move an episode's start and leave its first facts to another one.
+    """
+    facts = (finding.rule_id, finding.threshold_version, finding.first_day, finding.started_at, finding.opened_at)
+    return uuid5(NAMESPACE, "|".join(map(str, ("episode", case.patient_id, case.taken.now.isoformat(), *facts))))
 
 
 def _step_up(steps: tuple[int, int] | None) -> int:
