@@ -230,10 +230,12 @@ def test_a_frame_set_aside_twice_is_kept_once_and_counted(outbox: Outbox) -> Non
 
 def test_the_quarantine_has_a_bound(outbox: Outbox) -> None:
     rows = [("range", "", METER, "2a35", n.to_bytes(4, "big"), "t", "t") for n in range(MAX_QUARANTINED)]
+    outbox._db.execute("begin")
     outbox._db.executemany(
         "insert into quarantine (reason, detail, meter_id, characteristic, raw, first_at, last_at) values (?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
+    outbox._db.execute("commit")
     assert not _aside(outbox, raw=b"one more")
     assert outbox.counts().quarantined == MAX_QUARANTINED
 
