@@ -63,6 +63,7 @@ class Account:
     def leaves(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        del self.client  # its callbacks hold us: without the cycle it closes its sockets now
 
 
 @pytest.fixture

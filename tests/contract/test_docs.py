@@ -1,0 +1,184 @@
+"""What the pages say is true: commands exist, settings are the models' fields, links lead somewhere, snippets run."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import typer.main
+import yaml
+
+from gateway.config import Settings as GatewaySettings
+from homevigil import decode
+from homevigil.cli import WORDS
+from server.config import Settings as ServerSettings
+from vitals.envelope import decode_receipt
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
+TEXT = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+
+COMMAND = re.compile(r"\bhomevigil ((?:[a-z][a-z-]+ ?)+)")
+OPTION = re.compile(r"run\.py (demo|test)((?: --?[a-z-]+(?: [^\s-]\S*)?)*)")
+
+
+def subcommands(word: str) -> dict[str, Any]:
+    """The commands of a word, or none if it has only itself."""
+    import importlib
+
+    app = getattr(importlib.import_module(WORDS[word].module), "app", None)
+    command = typer.main.get_command(app) if app is not None else None
+    return getattr(command, "commands", {})
+
+
+def said_commands() -> list[tuple[str, str]]:
+    found = set()
+    for page, text in TEXT.items():
+        for code in re.findall(r"`([^`\n]+)`|^    (.+)$|^(?:\$ )?(homevigil .+)$", text, re.MULTILINE):
+            found |= {(page, words.strip()) for each in code for words in COMMAND.findall(each)}
+    return sorted(found)
+
+
+def test_pages_were_found() -> None:
+    assert {"README.md", "docs/README.md", "docs/explanation/safety.md", "deploy/README.md"} <= set(TEXT)
+
+
+@pytest.mark.parametrize(("page", "words"), said_commands())
+def test_every_command_that_a_page_names_exists(page: str, words: str) -> None:
+    first, *rest = words.split()
+    assert first in WORDS, f"{page}: homevigil {words}"
+    commands = subcommands(first)
+    if rest and commands and first != "decode":
+        assert rest[0] in commands, f"{page}: homevigil {words}"
+
+
+def test_every_command_is_in_the_reference() -> None:
+    said = {words for page, words in said_commands() if page == "docs/reference/commands.md"}
+    for word in WORDS:
+        names = subcommands(word)
+        wanted = {f"{word} {name}" for name in names} if word not in ("demo", "doctor", "decode") else {word}
+        assert wanted <= said, word
+
+
+@pytest.mark.parametrize("option", sorted({o for text in TEXT.values() for _, o in OPTION.findall(text) if o.strip()}))
+def test_every_option_of_the_demo_that_a_page_names_exists(option: str) -> None:
+    from homevigil.demo import app
+
+    known = {name for parameter in typer.main.get_command(app).params for name in parameter.opts}
+    names = set(re.findall(r"--[a-z-]+", option))
+    assert names <= known | {"--help"}
+
+
+@pytest.mark.parametrize(
+    ("model", "prefix"), [(GatewaySettings, "HOMEVIGIL_GATEWAY_"), (ServerSettings, "HOMEVIGIL_SERVER_")]
+)
+def test_every_setting_is_documented_with_its_default(model: Any, prefix: str) -> None:
+    page = TEXT["docs/reference/settings.md"]
+    rows = dict(re.findall(rf"^\| `{prefix}(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
+    wanted = {name.upper(): _default_in_words(field) for name, field in model.model_fields.items()}
+    assert {name: default.strip() for name, default in rows.items()} == wanted
+
+
+@pytest.mark.parametrize("page", sorted(TEXT))
+def test_links_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", TEXT[page])
+    here = (ROOT / page).parent
+    missing = [target for target in targets if "://" not in target and not (here / target).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", sorted(TEXT))
+def test_paths_in_backticks_exist(page: str) -> None:
+    rooms = ("vitals", "gateway", "server", "firmware_sims", "homevigil", "tests", "docs", "deploy")
+    named = re.findall(rf"`((?:{'|'.join(rooms)})/[\w./-]*)`", TEXT[page])
+    made_by_hand = ("deploy/secrets", "deploy/.env")
+    here = (ROOT / page).parent
+    there = [path for path in named if (ROOT / path).exists() or (here / path).exists()]
+    missing = [path for path in named if path not in there and not path.startswith(made_by_hand)]
+    assert missing == []
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    index = TEXT["docs/README.md"]
+    pages = [page for page in TEXT if page.startswith("docs/") and page != "docs/README.md"]
+    assert [page for page in pages if f"({page.removeprefix('docs/')})" not in index] == []
+
+
+def test_frames_in_the_pages_decode() -> None:
+    frames = {
+        frame for text in TEXT.values() for frame in re.findall(r"\b(2a(?:35|36|18|34|52)) ([0-9a-f]{8,})\b", text)
+    }
+    assert len(frames) >= 2
+    for characteristic, frame in frames:
+        assert "error" not in decode.canonical_or_error(characteristic, frame), frame
+
+
+def test_the_receipt_in_the_wire_page_is_one() -> None:
+    (shown,) = re.findall(r"^(\{.*\"upto\".*\})$", TEXT["docs/reference/wire.md"], re.MULTILINE)
+    assert decode_receipt(shown.encode()).upto == json.loads(shown)["upto"]
+
+
+def test_the_scenario_in_the_rules_page_passes(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", TEXT["docs/reference/rules.md"], re.DOTALL)
+    assert yaml.safe_load(shown)["tests"]
+    file = tmp_path / "shown.test.yaml"
+    file.write_text(shown)
+    command = [sys.executable, "-m", "homevigil", "rules", "test", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_binding_shown_works(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", TEXT["docs/how-to/bind-a-meter.md"], re.DOTALL)
+    monkeypatch.setenv("HOMEVIGIL_SERVER_DATABASE_URL", database_url)
+    exec(compile(shown, "docs/how-to/bind-a-meter.md", "exec"), {})
+    with psycopg.connect(database_url) as conn:
+        assert conn.execute("select meter_id, gateway_id from meter_binding").fetchall() == [
+            ("F0:00:00:10:00:01", "gw-0001")
+        ]
+
+
+def test_the_changelog_keeps_clinical_behaviour_apart() -> None:
+    from server.rules.load import load_catalog
+
+    text = TEXT["CHANGELOG.md"]
+    assert "### Clinical behaviour" in text
+    for rule in load_catalog().rules:
+        assert f"`{rule.id}` version {rule.version}" in text, f"{rule.id} v{rule.version} is not in CHANGELOG.md"
+
+
+def test_thresholds_and_sources_of_the_catalog_are_in_the_safety_page() -> None:
+    page = TEXT["docs/explanation/safety.md"]
+    for words in (
+        "140",
+        "90 mmHg",
+        "180",
+        "120 mmHg",
+        "135 and 85",
+        "AHA",
+        "not a certified medical device",
+        "not an emergency",
+    ):
+        assert words in page, words
+
+
+def test_the_readme_says_what_it_is_not_and_both_commands() -> None:
+    text = TEXT["README.md"]
+    for words in (
+        "Not a certified medical device",
+        "Not an emergency service",
+        "python3 run.py demo",
+        "python3 run.py test",
+    ):
+        assert words in text, words
+    assert re.search(r"!\[[^\]]+\]\(docs/images/worklist\.png\)", text)
+
+
+def _default_in_words(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    return {None: "none", "": "empty"}.get(field.default, f"`{field.default}`")
