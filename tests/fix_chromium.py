@@ -1,4 +1,7 @@
-"""A real Chromium, driven by Playwright; one browser for the run, a fresh context for each test."""
+"""A real Chromium, driven by Playwright; one browser for each module, a fresh context for each test.
+
+Not one for the whole run: Playwright's event loop runs in the main thread while it is open, where asyncio tests need their own.
+"""
 
 import os
 import shutil
@@ -22,7 +25,7 @@ PATIENCE_MS = 15_000
 """How long a test waits for a page before it fails; pages that are right take a fraction of it."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
