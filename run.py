@@ -250,7 +250,8 @@ def install_tools(missing: list[tuple[str, str]]) -> None:
         ["apt-get", "update", "-q"],
         ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages],
     ):
-        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        with timed(" ".join(command[:2])):
+            done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             say(f"  {' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 

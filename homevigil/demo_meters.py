@@ -46,7 +46,8 @@ class Meters:
     command: list[str]
     env: Mapping[str, str]
     log: Path
-    indicated_frames: int = field(default=0, init=False)
+    frames: set[tuple[str, str]] = field(default_factory=set, init=False)
+    """(meter_id, raw) of every measurement that went out; one that is sent again is the same."""
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
     _heard: "queue.Queue[dict[str, Any]]" = field(default_factory=queue.Queue, init=False)
 
@@ -120,7 +121,7 @@ class Meters:
             for line in pipe:
                 event = json.loads(line)
                 if event["event"] == "indicated" and event["characteristic"] in MEASUREMENT_CHARACTERISTICS:
-                    self.indicated_frames += 1
+                    self.frames.add((event["meter_id"], event["raw"]))
                 self._heard.put(event)
         except ValueError:
             pass  # the pipe was closed under us: we are stopping

@@ -257,7 +257,7 @@ class Demo:
         postgresql, timescaledb = follower.engine()
         return {
             "readings": {
-                "sent": self._seeded + self._line.meters.indicated_frames,
+                "sent": self._seeded + len(self._line.meters.frames),
                 "stored": account.stored,
                 "repeated": account.repeated,
                 "quarantined": account.quarantined,
