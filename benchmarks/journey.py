@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from homevigil.demo_neighbourhood import Neighbourhood, neighbourhood, wait_until
-from homevigil.demo_people import Resident
-from homevigil.demo_travel import Alert, Told
+from homevigil.demo.neighbourhood import Neighbourhood, neighbourhood, wait_until
+from homevigil.demo.population import Resident
+from homevigil.demo.travel import Alert, Told
 from homevigil.embedded.postgres import temporary_folder
 
 RULE: Final = "bp-critical"
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = temporary_folder()
     try:
         with neighbourhood(
-            folder, patients=wish.patients, days=10, seed=1, broker=wish.broker, radio=wish.radio
+            folder, patients=wish.patients + 1, days=10, seed=1, broker=wish.broker, radio=wish.radio
         ) as living:
             journeys = [
                 _travel(living, resident)

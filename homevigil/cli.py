@@ -24,10 +24,10 @@ class Word:
 
 WORDS: Final = {
     "demo": Word(
-        module="homevigil.demo", attribute="app", says="the whole line on this machine, with simulated patients"
+        module="homevigil.demo.cli", attribute="app", says="the whole line on this machine, with simulated patients"
     ),
     "doctor": Word(
-        module="homevigil.doctor", attribute="app", says="check database, broker, bus and clock; say what to do"
+        module="homevigil.doctor.cli", attribute="app", says="check database, broker, bus and clock; say what to do"
     ),
     "decode": Word(module="homevigil.decode", attribute="main", says="bytes of a meter to canonical JSON"),
     "rules": Word(

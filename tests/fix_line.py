@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from homevigil.demo_neighbourhood import Neighbourhood, neighbourhood
+from homevigil.demo.neighbourhood import Neighbourhood, neighbourhood
 from homevigil.embedded.postgres import temporary_folder
 from server.store.intake import check_accounts
 

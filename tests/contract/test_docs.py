@@ -66,7 +66,7 @@ def test_every_command_is_in_the_reference() -> None:
 
 @pytest.mark.parametrize("option", sorted({o for text in TEXT.values() for _, o in OPTION.findall(text) if o.strip()}))
 def test_every_option_of_the_demo_that_a_page_names_exists(option: str) -> None:
-    from homevigil.demo import app
+    from homevigil.demo.cli import app
 
     known = {name for parameter in typer.main.get_command(app).params for name in parameter.opts}
     names = set(re.findall(r"--[a-z-]+", option))

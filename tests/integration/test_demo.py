@@ -18,7 +18,7 @@ import pytest
 from homevigil.embedded import bus
 from homevigil.embedded.postgres import temporary_folder
 
-SMALL = ("--patients", "1", "--days", "6")
+SMALL = ("--patients", "2", "--days", "6")
 WITHIN_S = 120
 
 
@@ -130,7 +130,7 @@ def test_ctrl_c_leaves_no_process_no_port_and_no_folder(demo: Callable[..., Star
     url = started.until(r"Worklist +(http://\S+)")[1]
     family = started.family
     assert len(family) >= 4
-    (command,) = {line for line in family.values() if "demo_air" in line}
+    (command,) = {line for line in family.values() if "homevigil.demo.air" in line}
     data = Path(command.split("--meters ")[1]).parent
     assert data.exists()
     assert started.end() == 0

@@ -14,10 +14,10 @@ import pytest
 from fix_meters import VirtualAir
 
 from gateway.outbox import Outbox
-from homevigil import doctor_checks, doctor_world
 from homevigil.cli import main
-from homevigil.doctor_checks import Finding
-from homevigil.doctor_world import Account
+from homevigil.doctor import checks, world
+from homevigil.doctor.checks import Finding
+from homevigil.doctor.world import Account
 from homevigil.embedded.broker import EmbeddedBroker
 from server import clock
 
@@ -45,28 +45,28 @@ def states(findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def test_a_migrated_database_is_well(database_url: str) -> None:
-    found = doctor_world.database(database_url, now=clock.now)
+    found = world.database(database_url, now=clock.now)
     assert states(found) == {"database": "ok", "database clock": "ok", "schema": "ok", "accounts": "ok"}
     assert "PostgreSQL" in found[0].says
     assert "no TimescaleDB" in found[0].says
 
 
 def test_a_database_without_a_schema_needs_migrating(empty_database_url: str) -> None:
-    found = doctor_world.database(empty_database_url, now=clock.now)
+    found = world.database(empty_database_url, now=clock.now)
     assert states(found)["schema"] == "fail"
-    assert found[-1].do == doctor_world.MIGRATE
+    assert found[-1].do == world.MIGRATE
 
 
 def test_a_database_one_migration_behind_needs_migrating(database_url: str) -> None:
     with psycopg.connect(database_url) as conn:
         conn.execute("delete from schema_migration where name = (select max(name) from schema_migration)")
-    assert doctor_world.database(database_url, now=clock.now)[-1].do == doctor_world.MIGRATE
+    assert world.database(database_url, now=clock.now)[-1].do == world.MIGRATE
 
 
 def test_a_database_of_a_newer_build_must_be_left_alone(database_url: str) -> None:
     with psycopg.connect(database_url) as conn:
         conn.execute("insert into schema_migration (name, sha256) values ('9999_tomorrow.sql', 'x')")
-    found = doctor_world.database(database_url, now=clock.now)[-1]
+    found = world.database(database_url, now=clock.now)[-1]
     assert found.state == "fail"
     assert "9999_tomorrow.sql" in found.says
 
@@ -74,7 +74,7 @@ def test_a_database_of_a_newer_build_must_be_left_alone(database_url: str) -> No
 def test_accounts_that_do_not_balance_are_a_failure(database_url: str) -> None:
     with psycopg.connect(database_url) as conn:
         conn.execute("insert into gateway_account (gateway_id, received, stored) values ('gw-1', 3, 2)")
-    found = doctor_world.database(database_url, now=clock.now)[-1]
+    found = world.database(database_url, now=clock.now)[-1]
     assert (found.name, found.state) == ("accounts", "fail")
     assert "gw-1" in found.says
 
@@ -85,73 +85,73 @@ def test_accounts_that_do_not_balance_are_a_failure(database_url: str) -> None:
     ids=["together", "seconds", "minutes"],
 )
 def test_a_database_whose_clock_differs_is_noticed(database_url: str, ahead: timedelta, state: str) -> None:
-    found = doctor_world.database(database_url, now=lambda: clock.now() + ahead)
+    found = world.database(database_url, now=lambda: clock.now() + ahead)
     assert states(found)["database clock"] == state
 
 
 def test_a_database_that_is_away_is_a_failure_with_advice() -> None:
-    (found,) = doctor_world.database("postgresql://nobody@127.0.0.1:1/none", now=clock.now)
+    (found,) = world.database("postgresql://nobody@127.0.0.1:1/none", now=clock.now)
     assert found.state == "fail"
     assert "HOMEVIGIL_SERVER_DATABASE_URL" in found.do
 
 
 def test_a_database_check_never_says_a_password() -> None:
-    (found,) = doctor_world.database("postgresql://nobody:s3cret@127.0.0.1:1/none", now=clock.now)
+    (found,) = world.database("postgresql://nobody:s3cret@127.0.0.1:1/none", now=clock.now)
     assert "s3cret" not in found.says + found.do
 
 
 def test_a_broker_that_speaks_mqtt_5_is_well(mosquitto: EmbeddedBroker) -> None:
-    found = doctor_world.broker("broker", replace(NOBODY, port=mosquitto.port), now=NOW)
+    found = world.broker("broker", replace(NOBODY, port=mosquitto.port), now=NOW)
     assert found.state == "ok"
     assert "MQTT 5" in found.says
 
 
 def test_a_broker_that_is_away_is_a_failure_with_advice() -> None:
-    found = doctor_world.broker("broker", NOBODY, now=NOW)
+    found = world.broker("broker", NOBODY, now=NOW)
     assert found.state == "fail"
     assert found.do
 
 
 def test_something_that_is_no_broker_is_a_failure(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_world, "WITHIN_S", 0.3)
-    assert doctor_world.broker("broker", replace(NOBODY, port=silent_port), now=NOW).state == "fail"
+    monkeypatch.setattr(world, "WITHIN_S", 0.3)
+    assert world.broker("broker", replace(NOBODY, port=silent_port), now=NOW).state == "fail"
 
 
 def test_a_certificate_authority_that_is_not_there_is_a_failure(mosquitto: EmbeddedBroker, tmp_path: Path) -> None:
     account = replace(NOBODY, port=mosquitto.port, ca_file=str(tmp_path / "ca.crt"))
-    assert doctor_world.broker("broker", account, now=NOW).state == "fail"
+    assert world.broker("broker", account, now=NOW).state == "fail"
 
 
 def test_an_outbox_is_counted_while_a_gateway_uses_it(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite3"
     with Outbox(path, now=NOW):
-        found = doctor_world.outbox(path)
+        found = world.outbox(path)
     assert found.state == "ok"
     assert found.says == "0 waiting, 0 confirmed, 0 refused"
 
 
 def test_an_outbox_that_is_yet_to_be_made_is_well_if_its_folder_is_there(tmp_path: Path) -> None:
-    assert doctor_world.outbox(tmp_path / "outbox.sqlite3").state == "ok"
-    assert doctor_world.outbox(tmp_path / "missing" / "outbox.sqlite3").state == "fail"
+    assert world.outbox(tmp_path / "outbox.sqlite3").state == "ok"
+    assert world.outbox(tmp_path / "missing" / "outbox.sqlite3").state == "fail"
 
 
 def test_a_file_that_is_no_outbox_is_never_advised_to_be_deleted(tmp_path: Path) -> None:
     path = tmp_path / "outbox.sqlite3"
     path.write_bytes(b"not a database" * 100)
-    found = doctor_world.outbox(path)
+    found = world.outbox(path)
     assert found.state == "fail"
     assert "Do not delete" in found.do
 
 
 @pytest.mark.radio
 async def test_a_bus_with_bluez_and_its_adapter_is_well(air: VirtualAir) -> None:
-    found = await asyncio.to_thread(doctor_world.bus, "hci0")
+    found = await asyncio.to_thread(world.bus, "hci0")
     assert (found.state, found.says) == ("ok", "BlueZ with hci0, powered")
 
 
 @pytest.mark.radio
 async def test_an_adapter_that_is_not_there_is_named(air: VirtualAir) -> None:
-    found = await asyncio.to_thread(doctor_world.bus, "hci7")
+    found = await asyncio.to_thread(world.bus, "hci7")
     assert found.state == "fail"
     assert "hci7" in found.says
     assert "HOMEVIGIL_GATEWAY_ADAPTER" in found.do
@@ -159,14 +159,14 @@ async def test_an_adapter_that_is_not_there_is_named(air: VirtualAir) -> None:
 
 @pytest.mark.radio
 def test_a_bus_without_bluez_is_a_failure_with_advice(bus_address: str) -> None:
-    found = doctor_world.bus("hci0")
+    found = world.bus("hci0")
     assert found.state == "fail"
     assert "bluez" in found.do
 
 
 def test_a_machine_without_a_bus_is_a_failure_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/none")
-    found = doctor_world.bus("hci0")
+    found = world.bus("hci0")
     assert found.state == "fail"
     assert "D-Bus" in found.do
 
@@ -212,23 +212,23 @@ def test_a_failure_is_the_exit_code_and_says_what_to_do(
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str) -> None:
     monkeypatch.setenv(name, value)
-    found = {finding.name: finding for finding in doctor_checks.examine()}[expected]
+    found = {finding.name: finding for finding in checks.examine()}[expected]
     assert found.state == "fail"
     assert name in found.says
 
 
 def test_a_disk_that_fills_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = doctor_checks.disk(tmp_path)
-    monkeypatch.setattr(doctor_checks, "DISK_WARN_BYTES", 1 << 60)
-    warned = doctor_checks.disk(tmp_path / "not" / "there")
-    monkeypatch.setattr(doctor_checks, "DISK_FAIL_BYTES", 1 << 60)
-    assert [free.state, warned.state, doctor_checks.disk(tmp_path).state] == ["ok", "warn", "fail"]
+    free = checks.disk(tmp_path)
+    monkeypatch.setattr(checks, "DISK_WARN_BYTES", 1 << 60)
+    warned = checks.disk(tmp_path / "not" / "there")
+    monkeypatch.setattr(checks, "DISK_FAIL_BYTES", 1 << 60)
+    assert [free.state, warned.state, checks.disk(tmp_path).state] == ["ok", "warn", "fail"]
 
 
 def test_a_clock_that_nobody_keeps_right_is_noticed() -> None:
-    assert doctor_checks.synchronisation(is_synchronised=True).state == "ok"
-    assert doctor_checks.synchronisation(is_synchronised=False).do
+    assert checks.synchronisation(is_synchronised=True).state == "ok"
+    assert checks.synchronisation(is_synchronised=False).do
 
 
 def test_the_tests_run_in_a_virtual_environment() -> None:
-    assert doctor_checks.python().state == "ok"
+    assert checks.python().state == "ok"

@@ -6,9 +6,9 @@ import psycopg
 import pytest
 from fix_line import ask, outbox_of
 
-from homevigil.demo_meters import Indicated
-from homevigil.demo_neighbourhood import Neighbourhood, wait_until
-from homevigil.demo_people import HIGH
+from homevigil.demo.meters import Indicated
+from homevigil.demo.neighbourhood import Neighbourhood, wait_until
+from homevigil.demo.population import HIGH
 
 pytestmark = [pytest.mark.radio, pytest.mark.timeout(240)]
 

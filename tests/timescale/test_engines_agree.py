@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from homevigil import demo_people
+from homevigil.demo import population
 from homevigil.embedded.postgres import EmbeddedPostgres
 from server import clock
 from server.judge import Judge
@@ -17,13 +17,13 @@ from vitals.reading import Reading
 pytestmark = pytest.mark.timescale
 
 UNTIL = clock.now().replace(microsecond=0)  # the door refuses what is not of now
-ZONE = demo_people.awake_zone(UNTIL)
+ZONE = population.awake_zone(UNTIL)
 
 
 @pytest.fixture(scope="module")
-def people() -> tuple[demo_people.Newcomer, ...]:
+def people() -> tuple[population.Newcomer, ...]:
     """Six people with forty days, and the one whose third high day is today."""
-    return demo_people.newcomers(seed=7, patients=6, days=40, zone=ZONE, now=UNTIL)
+    return population.newcomers(seed=7, patients=7, days=40, zone=ZONE, now=UNTIL)
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def ask(pool: Pool, query: str) -> list[tuple[Any, ...]]:
         return conn.execute(query.encode()).fetchall()
 
 
-def move_in(pool: Pool, people: tuple[demo_people.Newcomer, ...]) -> None:
+def move_in(pool: Pool, people: tuple[population.Newcomer, ...]) -> None:
     with pool.connection() as conn:
-        enrolment.add_gateway(conn, demo_people.GATEWAY_ID, ZONE)
-        doctor = demo_people.add_doctor(conn, now=UNTIL)
-    demo_people.move_in(pool, people, doctor_id=doctor.user_id, now=UNTIL, progress=lambda _: None)
+        enrolment.add_gateway(conn, population.GATEWAY_ID, ZONE)
+        doctor = population.add_doctor(conn, now=UNTIL)
+    population.move_in(pool, people, doctor_id=doctor.user_id, now=UNTIL, progress=lambda _: None)
 
 
 def judge_all(pool: Pool) -> None:
@@ -84,7 +84,7 @@ def test_the_hypertable_compresses_by_patient_and_keeps_everything(timescale: Po
 
 
 def test_both_engines_hold_the_same_readings_and_find_the_same_alerts(
-    timescale: Pool, plain: Pool, people: tuple[demo_people.Newcomer, ...]
+    timescale: Pool, plain: Pool, people: tuple[population.Newcomer, ...]
 ) -> None:
     for pool in (timescale, plain):
         move_in(pool, people)
@@ -97,14 +97,14 @@ def test_both_engines_hold_the_same_readings_and_find_the_same_alerts(
 
 
 def test_repeats_and_late_readings_into_a_compressed_chunk_lose_nothing(
-    timescale: Pool, people: tuple[demo_people.Newcomer, ...]
+    timescale: Pool, people: tuple[population.Newcomer, ...]
 ) -> None:
     person = people[1]
-    readings = demo_people.history(person, now=UNTIL)
+    readings = population.history(person, now=UNTIL)
     early, late = readings[: len(readings) // 2], readings[len(readings) // 2 :]
     move_in(timescale, ())
     with timescale.connection() as conn:
-        demo_people.enrol(conn, person, readings, doctor_id=1, now=UNTIL)
+        population.enrol(conn, person, readings, doctor_id=1, now=UNTIL)
     take(timescale, early, epoch="0" * 16)
     ask(timescale, "select compress_chunk(chunk) from show_chunks('reading') chunk")
     take(timescale, readings, epoch="1" * 16)
@@ -117,5 +117,5 @@ def test_repeats_and_late_readings_into_a_compressed_chunk_lose_nothing(
 def take(pool: Pool, readings: tuple[Reading, ...], *, epoch: str) -> None:
     from server.intake import Intake
 
-    for payloads in demo_people.envelopes(readings, epoch=epoch, first_seq=1):
-        Intake(pool).take_all([(demo_people.GATEWAY_ID, payload) for payload in payloads], quiet=True)
+    for payloads in population.envelopes(readings, epoch=epoch, first_seq=1):
+        Intake(pool).take_all([(population.GATEWAY_ID, payload) for payload in payloads], quiet=True)

@@ -20,13 +20,13 @@ import structlog
 
 from firmware_sims import cohort
 from firmware_sims.commands import Measure
-from homevigil import demo_people
-from homevigil.demo_household import Household
-from homevigil.demo_line import Line
-from homevigil.demo_meters import Indicated
-from homevigil.demo_people import HIGH, Newcomer, Resident
-from homevigil.demo_show import Show, padded, versions
-from homevigil.demo_travel import Alert, Follower, Told
+from homevigil.demo import population
+from homevigil.demo.household import Household
+from homevigil.demo.line import Line
+from homevigil.demo.meters import Indicated
+from homevigil.demo.population import HIGH, Newcomer, Resident
+from homevigil.demo.show import Show, padded, versions
+from homevigil.demo.travel import Alert, Follower, Told
 from homevigil.embedded.postgres import temporary_folder
 from server.clock import now
 from server.store import enrolment
@@ -115,10 +115,10 @@ class Demo:
         if not is_new:
             return Household.load(self._line.folder)
         wishes, moment = self._wishes, now()
-        zone = demo_people.awake_zone(moment)
+        zone = population.awake_zone(moment)
         with psycopg.connect(self._line.database_url) as conn:
-            enrolment.add_gateway(conn, demo_people.GATEWAY_ID, zone)
-            doctor = demo_people.add_doctor(conn, now=moment)
+            enrolment.add_gateway(conn, population.GATEWAY_ID, zone)
+            doctor = population.add_doctor(conn, now=moment)
         return Household(
             seed=wishes.seed, patients=wishes.patients, days=wishes.days, zone=zone, began_at=moment, doctor=doctor
         )
@@ -139,7 +139,7 @@ class Demo:
         pool = open_pool(self._line.database_url, max_size=2)
         with self._show.step("patients") as step, closing(pool):
             with self._show.counting("moving in", len(people)) as counter:
-                residents, self._seeded = demo_people.move_in(
+                residents, self._seeded = population.move_in(
                     pool, people, doctor_id=home.doctor.user_id, now=home.began_at, progress=counter.at
                 )
             step.result = f"{len(residents)} simulated, {home.days} days, {self._seeded} readings, zone {home.zone}"

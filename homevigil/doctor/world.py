@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from homevigil.doctor_checks import Finding, State
+from homevigil.doctor.checks import Finding, State
 from vitals.errors import UnavailableError
 
 if TYPE_CHECKING:

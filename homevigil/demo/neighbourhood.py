@@ -1,6 +1,6 @@
 """A small living line without a show: everything started, a few people moved in, ready to be measured and killed.
 
-For the tests of the whole journey and for `benchmarks/journey.py`; `demo_run` starts the same parts and tells a person about it.
+For the tests of the whole journey and for `benchmarks/journey.py`; `run` starts the same parts and tells a person about it.
 """
 
 import time
@@ -13,11 +13,11 @@ from typing import Final, Literal
 import psycopg
 
 from firmware_sims.commands import Measure
-from homevigil import demo_people
-from homevigil.demo_line import Line
-from homevigil.demo_meters import Indicated
-from homevigil.demo_people import Doctor, Newcomer, Resident
-from homevigil.demo_travel import Follower, Stored
+from homevigil.demo import population
+from homevigil.demo.line import Line
+from homevigil.demo.meters import Indicated
+from homevigil.demo.population import Doctor, Newcomer, Resident
+from homevigil.demo.travel import Follower, Stored
 from server.clock import now
 from server.store import enrolment
 from server.store.migrate import migrate
@@ -78,11 +78,11 @@ def neighbourhood(
         line.start_postgres()
         migrate(line.database_url)
         moment = now()
-        zone = demo_people.awake_zone(moment)
-        people = demo_people.newcomers(seed=seed, patients=patients, days=days, zone=zone, now=moment)
+        zone = population.awake_zone(moment)
+        people = population.newcomers(seed=seed, patients=patients, days=days, zone=zone, now=moment)
         with psycopg.connect(line.database_url) as conn:
-            enrolment.add_gateway(conn, demo_people.GATEWAY_ID, zone)
-            doctor = demo_people.add_doctor(conn, now=moment)
+            enrolment.add_gateway(conn, population.GATEWAY_ID, zone)
+            doctor = population.add_doctor(conn, now=moment)
         line.start_broker()
         line.start_server()
         line.start_meters([meter for newcomer in people for meter in newcomer.meters], zone=zone)
@@ -92,7 +92,7 @@ def neighbourhood(
 
 def _settled(line: Line, doctor: Doctor, people: tuple[Newcomer, ...], follower: Follower) -> Neighbourhood:
     with closing(open_pool(line.database_url, max_size=2)) as pool:
-        residents, seeded = demo_people.move_in(
+        residents, seeded = population.move_in(
             pool, people, doctor_id=doctor.user_id, now=now(), progress=lambda _: None
         )
     line.wait_until_served()

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from firmware_sims.settings import Meter
-from homevigil.demo_meters import Meters
-from homevigil.demo_people import GATEWAY_ID
+from homevigil.demo.meters import Meters
+from homevigil.demo.population import GATEWAY_ID
 from homevigil.embedded import bus, child
 from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.postgres import EmbeddedPostgres
@@ -119,7 +119,7 @@ class Line:
             self._start_sims(["firmware_sims", "run", "--meters", str(file)], _environment("", on_bus))
             self._spawn("gateway", ["gateway", "run"], {**gateway, **on_bus})
         else:
-            self._start_sims(["homevigil.demo_air", "--meters", str(file)], gateway)
+            self._start_sims(["homevigil.demo.air", "--meters", str(file)], gateway)
 
     def wait_until_served(self) -> None:
         """Return when the first page can be asked for."""

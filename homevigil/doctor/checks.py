@@ -44,7 +44,7 @@ def examine() -> tuple[Finding, ...]:
 def _examine_gateway(settings: "GatewaySettings | Finding", clock: Clock) -> list[Finding]:
     if isinstance(settings, Finding):
         return [settings]
-    from homevigil import doctor_world as world
+    from homevigil.doctor import world
 
     found = [disk(settings.outbox.parent), world.outbox(settings.outbox), world.bus(settings.adapter)]
     return [*found, world.broker("gateway's broker", world.Account.of_gateway(settings), now=clock.now())]
@@ -53,7 +53,7 @@ def _examine_gateway(settings: "GatewaySettings | Finding", clock: Clock) -> lis
 def _examine_server(settings: "ServerSettings | Finding", clock: Clock) -> list[Finding]:
     if isinstance(settings, Finding):
         return [settings]
-    from homevigil import doctor_world as world
+    from homevigil.doctor import world
 
     url = settings.database_url.get_secret_value()
     broker = world.broker("server's broker", world.Account.of_server(settings), now=clock.now())

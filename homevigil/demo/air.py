@@ -1,6 +1,6 @@
 """Gateway and meters in one process, over an air in memory: what the demo runs where there is no dbus-daemon.
 
-`python -m homevigil.demo_air --meters FILE` speaks the same lines as `python -m firmware_sims run`. The collector, the outbox and
+`python -m homevigil.demo.air --meters FILE` speaks the same lines as `python -m firmware_sims run`. The collector, the outbox and
 the uplink are the gateway's own; bleak, D-Bus and Bumble have no part in it, and the demo says so.
 """
 
@@ -25,7 +25,7 @@ from vitals.errors import MalformedError
 
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGINT, SIGTERM or a `stop` line. Settings of the gateway come from the environment as always."""
-    parser = argparse.ArgumentParser(prog="python -m homevigil.demo_air", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m homevigil.demo.air", description=__doc__)
     parser.add_argument("--meters", type=Path, required=True, help="the file that `python -m firmware_sims run` takes")
     meters = parse_meters(parser.parse_args(arguments).meters.read_bytes())
     log.configure()

@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
-from homevigil.demo_meters import Indicated
+from homevigil.demo.meters import Indicated
 from vitals.errors import UnavailableError
 
 LOOK_AGAIN_S: Final = 0.02

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
-from homevigil import demo_people
-from homevigil.demo_people import Doctor, Newcomer, Resident
+from homevigil.demo import population
+from homevigil.demo.population import Doctor, Newcomer, Resident
 from vitals.errors import UnavailableError
 
 FILE: Final = "demo.json"
@@ -31,7 +31,7 @@ class Household:
 
     def people(self) -> tuple[Newcomer, ...]:
         """The same people each time."""
-        return demo_people.newcomers(
+        return population.newcomers(
             seed=self.seed, patients=self.patients, days=self.days, zone=self.zone, now=self.began_at
         )
 

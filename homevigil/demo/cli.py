@@ -1,6 +1,6 @@
 """`homevigil demo`: the whole line on one machine, with simulated patients and meters on real parts. Not for care.
 
-The command line alone; what it starts is in `demo_line`, who it makes up in `demo_people`, what it shows in `demo_show`. The
+The command line alone; what it starts is in `line`, who it makes up in `population`, what it shows in `show`. The
 heavy imports wait until the command really runs.
 """
 
@@ -42,7 +42,7 @@ def demo(
     """Start everything, with made-up patients and meters, and let readings travel from the radio to the doctor's list."""
     if as_json and not until_alert:
         raise typer.BadParameter("--json goes with --until-alert")
-    from homevigil.demo_run import Wishes, run
+    from homevigil.demo.run import Wishes, run
 
     wishes = Wishes(
         until_alert=until_alert,

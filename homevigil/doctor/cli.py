@@ -22,7 +22,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     Exit code 1 if something fails. It connects to the broker under the account in the settings for a moment; a gateway or a
     server that runs under the same account reconnects by itself, and no reading is lost.
     """
-    from homevigil.doctor_checks import Finding, examine
+    from homevigil.doctor.checks import Finding, examine
 
     findings: Sequence[Finding] = examine()
     is_well = all(finding.state != "fail" for finding in findings)

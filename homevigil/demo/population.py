@@ -85,8 +85,8 @@ def awake_zone(now: datetime) -> str:
 
 
 def newcomers(*, seed: int, patients: int, days: int, zone: str, now: datetime) -> tuple[Newcomer, ...]:
-    """The person whose third high day is today, then the cohort of this seed."""
-    people = cohort.cohort(seed=seed, patients=patients, days=days, until=now, zones=(zone,))
+    """The person whose third high day is today, then the cohort of this seed: `patients` in all."""
+    people = cohort.cohort(seed=seed, patients=patients - 1, days=days, until=now, zones=(zone,))
     return (_turning(zone=zone, days=days, now=now), *(_of_cohort(person, days=days, now=now) for person in people))
 
 
