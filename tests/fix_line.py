@@ -17,10 +17,13 @@ from server.store.intake import check_accounts
 
 
 @pytest.fixture
-def living_line(bus_address: str) -> Iterator[Neighbourhood]:
-    """The line in a folder of its own; at the end every account must balance. (`bus_address` says what a missing bus means.)"""
+def living_line(bus_address: str, request: pytest.FixtureRequest) -> Iterator[Neighbourhood]:
+    """The line in a folder of its own; at the end every account must balance. (`bus_address` says what a missing bus means.)
+
+    A test may name the broker by an indirect parameter.
+    """
     folder = temporary_folder()
-    with neighbourhood(folder, patients=3, days=25, seed=7) as living:
+    with neighbourhood(folder, patients=3, days=25, seed=7, broker=getattr(request, "param", "mosquitto")) as living:
         yield living
         with psycopg.connect(living.line.database_url) as conn:
             assert check_accounts(conn) == ()

@@ -28,6 +28,7 @@ def test_a_reading_travels_from_the_cuff_to_the_doctor_and_the_patient(living_li
     assert "Your blood pressure fluctuates" in _own_page(living_line, "en")
 
 
+@pytest.mark.parametrize("living_line", ["mosquitto", "rumqttd"], indirect=True)
 def test_gateway_server_and_broker_may_be_killed_in_the_middle_and_nothing_is_lost_or_doubled(
     living_line: Neighbourhood,
 ) -> None:
