@@ -52,13 +52,14 @@ def _counts(path: Path) -> dict[str, Any]:
 
     from gateway.errors import OutboxVersionError
     from gateway.outbox import read_counts
+    from vitals.errors import UnavailableError
 
-    if not path.exists():
+    if not path.exists() or (path.is_file() and path.stat().st_size == 0):
         typer.echo(f"there is no outbox at {path}; the gateway makes it when it first runs", err=True)
         raise typer.Exit(1)
     try:
         return asdict(read_counts(path))
-    except OutboxVersionError as e:
+    except (OutboxVersionError, UnavailableError) as e:
         typer.echo(str(e), err=True)
         raise typer.Exit(1) from None
 

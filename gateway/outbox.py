@@ -24,6 +24,7 @@ from gateway.file_lock import FileLock, sync_directory
 from gateway.outbox_rows import Counts, HeldReading, MeterMemory, Unbelieved, instant_text
 from gateway.spare_room import SpareRoom
 from vitals.envelope import Receipt, decode_stored_reading, encode_reading
+from vitals.errors import UnavailableError
 from vitals.reading import Reading
 
 SCHEMA_VERSION: Final = 1
@@ -260,20 +261,33 @@ class Outbox:
 
 def read_counts(path: Path) -> Counts:
     """The counts of an outbox that another process may have open; changes nothing."""
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-        _check_version(db, path)
+    with _looking(path) as db:
         return _counts(db, ignored_receipts=0, disk_is_full=SpareRoom(path).is_used)
 
 
 def read_newest_instant(path: Path) -> datetime | None:
     """`Outbox.newest_instant` of an outbox that another process may have open; changes nothing."""
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+    with _looking(path) as db:
         return _newest_instant(db)
 
 
+@contextmanager
+def _looking(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that can change nothing. Raises `OutboxVersionError` for no outbox, `UnavailableError` for an unreadable one."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            _check_version(db, path)
+            yield db
+    except sqlite3.DatabaseError as e:
+        if e.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise OutboxVersionError(f"{path} is not an outbox, or a damaged one ({e}); it has not been touched") from e
+        raise UnavailableError(f"{path} cannot be read as an outbox now: {e}") from e
+
+
 def _open(path: Path, now: datetime) -> sqlite3.Connection:
-    if path.exists():
-        _look_before_writing(path)
+    if path.exists() and path.stat().st_size > 0:
+        with _looking(path):  # opening for writing already changes a file: one that is not ours is recognised first
+            pass
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         db.execute("pragma journal_mode = wal")
@@ -286,21 +300,6 @@ def _open(path: Path, now: datetime) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
-
-def _look_before_writing(path: Path) -> None:
-    """Opening for writing already changes a file (its journal mode); so one that is not ours is recognised first."""
-    if path.stat().st_size == 0:
-        return
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    try:
-        _check_version(db, path)
-    except sqlite3.DatabaseError as e:
-        if e.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
-            raise
-        raise OutboxVersionError(f"{path} is not an outbox ({e}); it has not been touched") from e
-    finally:
-        db.close()
 
 
 def _check_version(db: sqlite3.Connection, path: Path) -> None:

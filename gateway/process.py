@@ -9,6 +9,7 @@ from gateway import log, systemd
 from gateway.app import advice, run_gateway
 from gateway.config import Settings, load_settings
 from gateway.errors import OutboxBusyError, OutboxVersionError, SettingsError
+from vitals.errors import UnavailableError
 
 _log = structlog.get_logger(__name__)
 
@@ -26,7 +27,7 @@ def run_until_signalled() -> int:
         return WRONG_SETTINGS
     try:
         asyncio.run(_run(settings))
-    except (OutboxBusyError, OutboxVersionError, OSError) as e:
+    except (OutboxBusyError, OutboxVersionError, UnavailableError, OSError) as e:
         _log.error("gateway_cannot_start", gateway_id=settings.id, why=advice(e))
         return OUTBOX_UNUSABLE
     return 0

@@ -6,7 +6,6 @@ Drivers are imported by the check that needs them: a gateway has no psycopg, a s
 import asyncio
 import os
 import queue
-import sqlite3
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -227,7 +226,7 @@ def outbox(path: Path) -> Finding:
         return _outbox_to_come(path)
     try:
         counts = read_counts(path)
-    except (OutboxVersionError, OSError, sqlite3.DatabaseError) as e:
+    except (OutboxVersionError, UnavailableError, OSError) as e:
         return Finding(
             name="outbox", state="fail", says=str(e), do="Do not delete it: it may hold the only copy of readings."
         )

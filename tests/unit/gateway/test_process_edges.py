@@ -3,8 +3,10 @@
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,31 @@ def test_an_outbox_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     done = _python("-m", "gateway", "outbox", "--path", str(tmp_path / "none"))
     assert done.returncode == 1
     assert "there is no outbox" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "outbox"])
+@pytest.mark.parametrize("there", ["words", "somebody else's database", "a folder", "half an outbox", "nothing yet"])
+def test_a_file_that_is_no_outbox_is_said_so_without_a_traceback(tmp_path: Path, command: str, there: str) -> None:
+    path = tmp_path / "outbox.sqlite"
+    match there:
+        case "words":
+            path.write_bytes(b"not SQLite at all, only words that go on for longer than a header " * 4)
+        case "somebody else's database":
+            with closing(sqlite3.connect(path)) as db:
+                db.execute("create table diary (entry text)")
+        case "a folder":
+            path.mkdir()
+        case "half an outbox":
+            Outbox(path, now=NOW).close()
+            path.write_bytes(path.read_bytes()[:4096])
+        case "nothing yet":
+            path.touch()
+    before = path.read_bytes() if path.is_file() else None
+    done = _python("-m", "gateway", command, "--path", str(path))
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert str(path) in done.stderr
+    assert "outbox" in done.stderr.replace(str(path), "")
+    assert (path.read_bytes() if path.is_file() else None) == before
 
 
 def test_wrong_settings_end_the_gateway_with_a_word_and_without_a_traceback() -> None:
