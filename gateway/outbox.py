@@ -273,7 +273,7 @@ def read_newest_instant(path: Path) -> datetime | None:
 
 @contextmanager
 def _looking(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that can change nothing. Raises `OutboxVersionError` for no outbox, `UnavailableError` for an unreadable one."""
+    """A connection that can change nothing. Raises `OutboxVersionError`, or `UnavailableError` for a file that cannot be read."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             _check_version(db, path)
