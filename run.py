@@ -8,6 +8,7 @@ suites need and says so.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -36,6 +37,7 @@ TOOLS = (
     ("the suites on a real mosquitto", ("mosquitto", "/usr/sbin/mosquitto"), "mosquitto"),
     ("radio: unmodified bleak against simulated meters", ("dbus-daemon",), "dbus-daemon"),
     ("chromium: the pages in a real browser", ("chromium", "chromium-browser", "google-chrome"), "chromium"),
+    ("chromium: what Playwright's driver needs", ("/usr/lib/*/libatomic.so.1", "/lib/*/libatomic.so.1"), "libatomic1"),
     ("chromium: Chinese pages with Chinese glyphs", ("/usr/share/fonts/opentype/noto",), "fonts-noto-cjk"),
     ("tshark: the codecs against an independent decoder", ("tshark",), "tshark"),
     ("timescale: the store on the WASM build of TimescaleDB", ("node",), "nodejs"),
@@ -237,7 +239,7 @@ def missing_tools() -> list[tuple[str, str]]:
     """(suite, Debian package) for each tool that is not here."""
 
     def is_here(place: str) -> bool:
-        return Path(place).exists() if place.startswith("/") else shutil.which(place) is not None
+        return bool(glob.glob(place)) if place.startswith("/") else shutil.which(place) is not None
 
     return [(suite, package) for suite, places, package in TOOLS if not any(is_here(place) for place in places)]
 
