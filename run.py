@@ -8,7 +8,6 @@ suites need and says so.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
@@ -239,7 +238,7 @@ def missing_tools() -> list[tuple[str, str]]:
     """(suite, Debian package) for each tool that is not here."""
 
     def is_here(place: str) -> bool:
-        return bool(glob.glob(place)) if place.startswith("/") else shutil.which(place) is not None
+        return any(Path("/").glob(place[1:])) if place.startswith("/") else shutil.which(place) is not None
 
     return [(suite, package) for suite, places, package in TOOLS if not any(is_here(place) for place in places)]
 
