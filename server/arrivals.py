@@ -7,6 +7,7 @@ clinic's records (whose meter, what time) is for `intake`.
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,7 +23,7 @@ RESCUED_UP_TO: Final = 4 * MAX_BYTES_TAKEN
 """A longer message is not looked into for its seqs: our own broker lets none of that size pass."""
 
 DEEPEST: Final = 8
-"""An honest envelope is four levels deep."""
+"""An honest envelope is five levels deep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,8 @@ def _read_loosely(payload: bytes) -> dict[str, Any] | None:
     """The object that the message means to be, with a `_Flaw` in place of what no JSON may hold; None if there is none."""
     try:
         found = json.loads(
-            payload.decode("utf-8", "surrogateescape"),
+            _pruned(payload.decode("utf-8", "surrogateescape")),
+            strict=False,
             parse_constant=lambda _: _Flaw("decode:json"),
             parse_int=lambda digits: int(digits) if len(digits) < 20 else _Flaw("decode:json"),
             parse_float=_float,
@@ -176,17 +178,31 @@ def _read_loosely(payload: bytes) -> dict[str, Any] | None:
         )
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and not _is_deep(found, DEEPEST) else None
+    return found if isinstance(found, dict) else None
+
+
+_BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+"""Strings, to pass them over, and brackets. A string without an end reaches to the end: so this never looks back."""
+
+
+def _pruned(text: str) -> str:
+    """The text with NaN, which is a flaw, in place of what lies deeper than any envelope: nothing may exhaust the stack."""
+    kept, kept_to, depth = [], 0, 0
+    for found in _BRACKETS.finditer(text):
+        if found[0] in "[{":
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept += [text[kept_to : found.start()], "NaN"]
+        elif found[0] in "]}":
+            if depth == DEEPEST + 1:
+                kept_to = found.end()
+            depth -= 1
+    return "".join(kept) if depth > DEEPEST else "".join((*kept, text[kept_to:]))
 
 
 def _float(digits: str) -> Any:
     value = float(digits)
     return value if math.isfinite(value) else _Flaw("decode:json")
-
-
-def _is_deep(value: Any, levels: int) -> bool:
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels == 0 or any(_is_deep(part, levels - 1) for part in parts)
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Any:
@@ -202,9 +218,11 @@ def _flaw_of(value: Any) -> str | None:
         case _Flaw():
             return value.reason
         case str():
-            return "decode:utf8" if any("\ud800" <= character <= "\udfff" for character in value) else None
+            if any("\ud800" <= character <= "\udfff" for character in value):
+                return "decode:utf8"
+            return "decode:json" if any(character < " " for character in value) else None
         case dict():
-            parts: list[Any] = [*value.keys(), *value.values()]
+            parts: list[Any] = [*value.values(), *value.keys()]
         case list():
             parts = value
         case _:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from time import perf_counter
 
 import pytest
 from households import EPOCH, Household
@@ -151,3 +152,30 @@ def test_times_are_believed_up_to_five_minutes_ahead() -> None:
     late = attribute(row, [binding()], AT - timedelta(minutes=5, microseconds=1))
     assert isinstance(late, Refused)
     assert late.reason == "time_implausible"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"[" * 5000 + b"]" * 5000,
+        b'{"a":' * 4000 + b"1" + b"}" * 4000,
+        b'"a\nb"',
+        b'["\\"]", ' + b"[" * 3000 + b"]" * 3000 + b"]",
+    ],
+    ids=["arrays", "objects", "a control character", "a bracket in a string"],
+)
+def test_a_row_that_no_reader_of_json_takes_costs_its_neighbours_nothing(bad: bytes) -> None:
+    envelope = HOME.envelope(HOME.pressure(AT), HOME.glucose(AT))
+    head, first, second = envelope.split(b'{"seq":')
+    arrival = opened(b'{"seq":'.join((head, first, b'7,"reading":' + bad + b"},", second)))
+    assert [row.seq for row in arrival.rows if isinstance(row, Candidate)] == [1, 2]
+    assert [(row.seq, row.reason) for row in arrival.rows if isinstance(row, Refused)] == [(7, "decode:json")]
+
+
+@pytest.mark.parametrize(
+    "payload", [b'\\"' * 60_000, b'{"a":"' + b'\\"' * 60_000, b'"' * 120_000, b"[" * 130_000, b"]" * 130_000]
+)
+def test_a_hostile_text_is_read_in_one_pass(payload: bytes) -> None:
+    started = perf_counter()
+    opened(payload)
+    assert perf_counter() - started < 2, "a reader that looks back would take minutes"
