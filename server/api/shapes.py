@@ -116,7 +116,10 @@ class AlertsOut(Shape):
 
 
 class ReadingOut(Shape):
-    """A reading. What the meter did not say is `null`; `quality` and `time_quality` say what may be believed."""
+    """A reading. What the meter did not say is `null`; `quality` and `time_quality` say what may be believed.
+
+    A measurement that gave half a blood pressure has failed: all of its pressures are `null`.
+    """
 
     reading_id: UUID
     kind: str
@@ -143,6 +146,8 @@ class ReadingOut(Shape):
     @classmethod
     def of(cls, reading: ShownReading) -> Self:
         fields = {name: getattr(reading, name) for name in cls.model_fields}
+        if reading.is_failed:
+            fields |= dict.fromkeys(("systolic_mmhg", "diastolic_mmhg", "mean_mmhg"))
         return cls.model_validate(fields | {"quality_reasons": tuple(reading.quality_reasons)})
 
 

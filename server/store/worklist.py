@@ -113,6 +113,13 @@ class ShownReading:
     clock_offset_s: float | None
     zone: str
 
+    @property
+    def is_failed(self) -> bool:
+        """The meter gave no value or half of one: that is no measurement, and no number of it is shown."""
+        if self.kind == "blood_pressure":
+            return self.systolic_mmhg is None or self.diastolic_mmhg is None
+        return self.glucose_mmol_l is None and self.glucose_censored is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelValue:

@@ -214,7 +214,7 @@ def reading_row(reading: ShownReading, zone: str, conditions: Sequence[Condition
         at=words.moment(reading.measured_at, zone),
         slot=slot_of(reading.measured_at.astimezone(ZoneInfo(zone))),
         value=shown_value(reading, words),
-        unit="mmHg" if reading.kind == "blood_pressure" else "mmol/L",
+        unit=shown_unit(reading),
         pulse="" if reading.pulse_bpm is None else words.number(reading.pulse_bpm),
         detail=words.among(MEALS, reading.meal) if reading.meal else "",
         quality=words.say("%(quality)s (%(reasons)s)", quality=quality, reasons=words.listed(reasons))
@@ -228,9 +228,19 @@ def reading_row(reading: ShownReading, zone: str, conditions: Sequence[Condition
 
 
 def shown_value(reading: ShownReading, words: Words) -> str:
-    """152/94, 7.0, HI; a dash for what the meter did not give."""
+    """152/94, 7.0, HI; in words that it failed, where the meter gave no value or half of one."""
+    if reading.is_failed:
+        return words.say("measurement failed")
     if reading.kind == "blood_pressure":
         return words.pressure(reading.systolic_mmhg, reading.diastolic_mmhg)
     if reading.glucose_censored:
         return reading.glucose_censored
-    return "–" if reading.glucose_mmol_l is None else words.number(reading.glucose_mmol_l, 1)
+    assert reading.glucose_mmol_l is not None
+    return words.number(reading.glucose_mmol_l, 1)
+
+
+def shown_unit(reading: ShownReading) -> str:
+    """What the value is in; nothing where there is none."""
+    if reading.is_failed:
+        return ""
+    return "mmHg" if reading.kind == "blood_pressure" else "mmol/L"

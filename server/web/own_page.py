@@ -20,7 +20,7 @@ from server.people.rule_texts import Condition, text_of
 from server.store import worklist
 from server.store.postgres import transaction
 from server.store.worklist import LinkedPatient, PatientMessage, ShownReading
-from server.web.history import is_past, shown_value
+from server.web.history import is_past, shown_unit, shown_value
 from server.web.rendering import render, words_for
 from server.web.rows import conditions_for, own_thresholds
 from server.web.words import SYMPTOMS, Words, mark
@@ -98,8 +98,8 @@ def show_own_page(clinic: AClinic, request: Request, token: str) -> Response:
         words,
         patient=patient,
         clinic_phone=clinic.clinic_phone,
-        value=shown_value(latest, words) if latest else "",
-        unit="" if latest is None else "mmHg" if latest.kind == "blood_pressure" else "mmol/L",
+        value=shown_value(latest, words) if latest and not latest.is_failed else "",
+        unit=shown_unit(latest) if latest else "",
         when=_say_when(latest, readings, patient, words, now),
         standing=standing,
         name=words.say(NAMES[standing]),
@@ -170,7 +170,8 @@ def _say_when(
 def _spoken(latest: ShownReading | None, standing: Standing, words: Words) -> str:
     """The screen as one would say it aloud."""
     parts = [words.say(NAMES[standing]), words.say(INSTRUCTIONS[standing])]
-    if latest and latest.systolic_mmhg is not None and latest.diastolic_mmhg is not None:
+    is_told = latest is not None and standing is not Standing.UNUSABLE
+    if is_told and latest and latest.systolic_mmhg is not None and latest.diastolic_mmhg is not None:
         parts.insert(
             0,
             words.say(

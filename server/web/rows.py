@@ -222,10 +222,10 @@ def alert_line(caller: Caller, words: Words, alert: Alert) -> AlertLine:
 def _say_last(patient: PanelPatient, values: Sequence[PanelValue], words: Words, now: datetime) -> str:
     if patient.last_at is None:
         return words.say("no reading in 30 days")
-    ago = words.ago(now - patient.last_at)
     if not values:
-        return ago
+        return words.ago(now - patient.last_at)
     last = values[-1]
+    ago = words.ago(now - last.measured_at)  # of this value: a later measurement that failed has none to show
     if last.kind == "blood_pressure":
         return words.say("%(value)s, %(ago)s", value=words.pressure(last.systolic_mmhg, last.diastolic_mmhg), ago=ago)
     if last.glucose_mmol_l is None:

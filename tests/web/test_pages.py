@@ -86,6 +86,33 @@ def test_nobody_is_ever_said_to_be_well(clinic: Clinic, doctor_id: int, browser:
     assert "124/78, 5 hours ago" in page
 
 
+def test_a_measurement_that_failed_lends_no_older_value_its_time(
+    clinic: Clinic, doctor_id: int, browser: httpx2.Client
+) -> None:
+    patient_id = clinic.add_patient("Measured", doctor_id)
+    clinic.add_pressure(patient_id, clinic.clock() - timedelta(hours=5), 124, 78)
+    clinic.add_pressure(
+        patient_id, clinic.clock() - timedelta(minutes=2), 151, None, quality="invalid", reasons=["value_special"]
+    )
+
+    page = browser.get("/?tab=all&lang=en").text
+
+    assert "124/78, 5 hours ago" in page
+    assert "151" not in page
+
+
+def test_a_value_that_is_not_to_be_believed_is_not_read_aloud(clinic: Clinic, doctor_id: int) -> None:
+    patient_id = clinic.add_patient("Measured", doctor_id)
+    at = clinic.clock() - timedelta(minutes=2)
+    clinic.add_pressure(patient_id, at, 80, 94, quality="invalid", reasons=["range"])
+    with transaction(clinic.pool) as conn:
+        token = links.issue_patient_link(conn, patient_id, now=clinic.clock(), valid_for=timedelta(days=1))
+
+    page = clinic.client().get(f"/me/{token}?lang=en").text
+
+    assert 'data-text="This measurement did not work' in page
+
+
 def test_rule_and_version_are_said_where_the_reason_is(clinic: Clinic, doctor_id: int, browser: httpx2.Client) -> None:
     clinic.high_patient("王秀英", doctor_id)
 
@@ -127,7 +154,7 @@ def test_what_a_reading_is_worth_is_said_beside_it(clinic: Clinic, doctor_id: in
 
     assert "Not used (body moved)" in page
     assert "No valid value (the meter gave no number)" in page
-    assert "–/–" in page
+    assert "measurement failed" in page
     assert "time unknown" in page
 
 
