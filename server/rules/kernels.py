@@ -22,6 +22,9 @@ Int8s = NDArray[np.int8]
 MICRO: Final = 1_000_000
 """µmmHg in a mmHg: a kPa value in hundredths converts to whole µmmHg."""
 
+_ABSURD_MMHG: Final = 1e12
+"""No meter can send it and µmmHg in 64 bits still hold it."""
+
 SHARES: Final = 720_720
 """The least common multiple of 1 to 16."""
 
@@ -350,8 +353,9 @@ def is_met(day: Int64s, signal: Int8s, comparison: Int8s, threshold: Int64s) -> 
 
 
 def micro(values_mmhg: NDArray[np.float64]) -> Int64s:
-    """Pressures as integers of µmmHg; what is absent becomes 0 (its quality is invalid)."""
-    return np.rint(np.nan_to_num(values_mmhg, nan=0.0, posinf=0.0, neginf=0.0) * MICRO).astype(np.int64)
+    """Pressures as integers of µmmHg; what is absent becomes 0, what no integer holds its bound (both are invalid)."""
+    present = np.nan_to_num(values_mmhg, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.rint(np.clip(present, -_ABSURD_MMHG, _ABSURD_MMHG) * MICRO).astype(np.int64)
 
 
 def warm_up() -> None:

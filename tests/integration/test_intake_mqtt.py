@@ -6,45 +6,25 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from doors import open_door, settings_for
 from households import EPOCH, Household, enrol
 from plain_gateway import WAIT_S
 from plain_gateway import PlainGateway as Gateway
-from pydantic import SecretStr
 
 from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.postgres import EmbeddedPostgres
 from server.clock import now
-from server.config import Settings
 from server.intake import WINDOW, Door, Intake
 from server.store.intake import check_accounts
 from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool
 from vitals.envelope import Receipt
 from vitals.reading import Reading
-
-
-def settings_for(broker: EmbeddedBroker, database_url: str) -> Settings:
-    return Settings(database_url=SecretStr(database_url), mqtt_host=broker.host, mqtt_port=broker.port)
-
-
-@contextmanager
-def open_door(settings: Settings, pool: Pool, *, wait: bool = True) -> Iterator[None]:
-    stop = threading.Event()
-    door = Door(settings, Intake(pool), stop)
-    working = threading.Thread(target=door.run)
-    working.start()
-    try:
-        assert not wait or door.listening.wait(WAIT_S)
-        yield
-    finally:
-        stop.set()
-        working.join()
 
 
 @pytest.fixture

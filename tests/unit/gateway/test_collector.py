@@ -1,109 +1,16 @@
 """The collector on an in-memory air with the meters' own firmware, and a real outbox under it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
-from unit.gateway.samples import GATEWAY, NOW, SHANGHAI, TestClock
+from unit.gateway.homes import CUFF, GLUCOMETER, at_home
+from unit.gateway.samples import GATEWAY, NOW, TestClock
 
-from firmware_sims.air import Air, MeterInAir
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.glucometer import Glucometer
-from firmware_sims.happenings import Happening
-from firmware_sims.settings import Meter
-from gateway.collector import Collector
-from gateway.outbox import Outbox
 from gateway.readings import settled
-from vitals.envelope import decode_stored_reading
-from vitals.reading import Glucose, Reading, TimeQuality
-
-
-@dataclass
-class Home:
-    """A gateway's Bluetooth side with some meters around it."""
-
-    outbox: Outbox
-    air: Air
-    collector: Collector
-    clock: TestClock
-    happened: list[Happening]
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def meter(self, name: str) -> MeterInAir:
-        return self.air.meters[name]
-
-    def inflate(self, name: str = "bp", systolic: int = 152) -> bytes:
-        meter = self.meter(name)
-        assert isinstance(meter.firmware, BloodPressureMeter)
-        raw = meter.firmware.measure(wall=meter.wall, systolic_mmhg=systolic, diastolic_mmhg=94, pulse_bpm=72)
-        meter.wake()
-        return raw
-
-    def prick(self, name: str = "glu", mg_dl: float = 126, meal: str | None = None) -> None:
-        meter = self.meter(name)
-        assert isinstance(meter.firmware, Glucometer)
-        meter.firmware.measure(wall=meter.wall, glucose_mg_dl=mg_dl, meal=meal)
-        meter.wake()
-
-    async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait for the reading, or the end of a session, after which the claim holds."""
-        async with asyncio.timeout(20):
-            while not is_so():
-                self.news.clear()
-                await self.news.wait()
-
-    async def until_kept(self, count: int) -> list[Reading]:
-        await self.until(lambda: self.outbox.counts().kept >= count)
-        return self.kept()
-
-    def kept(self) -> list[Reading]:
-        rows = self.outbox.unconfirmed(1000)
-        return [decode_stored_reading(row.body) for row in rows]
-
-
-@asynccontextmanager
-async def at_home(
-    path: Path, *meters: dict[str, Any], clock: TestClock | None = None, max_unconfirmed: int = 50_000
-) -> AsyncIterator[Home]:
-    clock = clock or TestClock()
-    happened: list[Happening] = []
-    air = Air([msgspec.convert(m, Meter) for m in meters], now=lambda: NOW, listener=happened.append, interval_s=0.01)
-    with Outbox(path, now=NOW, max_unconfirmed=max_unconfirmed) as outbox:
-        collector = Collector(
-            radio=air,
-            outbox=outbox,
-            gateway_id=GATEWAY,
-            zone=lambda: SHANGHAI,
-            clock=clock.clock,
-            on_kept=lambda: home.news.set(),
-        )
-        home = Home(outbox, air, collector, clock, happened)
-        task = asyncio.create_task(collector.run())
-        pulse = asyncio.create_task(_pulse(home))
-        try:
-            yield home
-        finally:
-            for one in (task, pulse):
-                one.cancel()
-            await asyncio.gather(task, pulse, return_exceptions=True)
-
-
-async def _pulse(home: Home) -> None:
-    """Time passes in the gateway, and whoever waits looks again."""
-    while True:
-        await asyncio.sleep(0.01)
-        home.clock.boot_s += 0.25
-        home.news.set()
-
-
-CUFF = {"name": "bp", "kind": "blood_pressure", "index": 1}
-GLUCOMETER = {"name": "glu", "kind": "glucose", "index": 1}
+from vitals.reading import Glucose, TimeQuality
 
 
 @pytest.fixture
