@@ -1,11 +1,10 @@
 """`python -m server`: migrate, run, check. Heavy imports wait until a command needs them, so that `--help` is there at once."""
 
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from server.config import Settings
+from server.terminal import fail, in_database, load_settings
 
 app = typer.Typer(
     help="HomeVigil's clinic side: takes readings in, judges them, tells people. Settings: HOMEVIGIL_SERVER_… variables.",
@@ -16,6 +15,9 @@ app = typer.Typer(
 webhook = typer.Typer(help="The clinic's own systems that are called when an alert opens.", no_args_is_help=True)
 app.add_typer(webhook, name="webhook")
 
+# A word with commands of its own, which are imported when it is said.
+_group = app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+
 
 @app.command()
 def migrate() -> None:
@@ -23,11 +25,11 @@ def migrate() -> None:
     from server.errors import SchemaError, UnavailableError
     from server.store.migrate import migrate as apply
 
-    settings = _settings()
+    settings = load_settings()
     try:
         applied = apply(settings.database_url.get_secret_value())
     except (SchemaError, UnavailableError) as e:
-        _fail(str(e))
+        fail(str(e))
     for name in applied:
         typer.echo(name)
     if not applied:
@@ -44,8 +46,8 @@ def run(
     roles = frozenset(filter(None, (word.strip() for word in role.split(","))))
     unknown = sorted(roles - set(server.ROLES))
     if unknown or not roles:
-        _fail(f"no role {', '.join(unknown) or 'given'}; there are {', '.join(server.ROLES)}", code=2)
-    settings = _settings()
+        fail(f"no role {', '.join(unknown) or 'given'}; there are {', '.join(server.ROLES)}", code=2)
+    settings = load_settings()
     raise typer.Exit(server.run(settings, roles))
 
 
@@ -60,16 +62,9 @@ def warm_up() -> None:
 @app.command()
 def check() -> None:
     """Check that every reading received is stored, repeated or quarantined, by counting; exit 1 if one is not."""
-    from server.errors import UnavailableError
     from server.store.intake import check_accounts
-    from server.store.postgres import in_transaction, open_pool
 
-    settings = _settings()
-    with open_pool(settings.database_url.get_secret_value()) as pool:
-        try:
-            wrong = in_transaction(pool, check_accounts)
-        except UnavailableError as e:
-            _fail(str(e))
+    wrong = in_database(check_accounts)
     for account in wrong:
         typer.echo(
             f"{account.gateway_id}: received {account.received}, stored {account.stored} ({account.rows_stored} rows), "
@@ -80,14 +75,44 @@ def check() -> None:
     typer.echo("received = stored + repeated + quarantined, for every gateway")
 
 
-@app.command(
-    name="user", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
-)
+@_group
 def user(context: typer.Context) -> None:
     """People who may log in."""
     from server.people.commands import app as people
 
     people(args=context.args, prog_name="server user")
+
+
+@_group
+def gateway(context: typer.Context) -> None:
+    """Boxes in homes: enrol one, list them, stop listening to one."""
+    from server.enrolment_commands import gateways
+
+    gateways(args=context.args, prog_name="server gateway")
+
+
+@_group
+def patient(context: typer.Context) -> None:
+    """People who are watched: enrol one, list them."""
+    from server.enrolment_commands import patients
+
+    patients(args=context.args, prog_name="server patient")
+
+
+@_group
+def meter(context: typer.Context) -> None:
+    """Whose a meter is: bind one, unbind one, list them."""
+    from server.enrolment_commands import meters
+
+    meters(args=context.args, prog_name="server meter")
+
+
+@_group
+def quarantine(context: typer.Context) -> None:
+    """What could not become a reading: list it, take in what has found its patient."""
+    from server.quarantine_commands import app as waiting
+
+    waiting(args=context.args, prog_name="server quarantine")
 
 
 @webhook.command(name="add")
@@ -102,51 +127,20 @@ def add_webhook(url: Annotated[str, typer.Argument(help="https://… of the syst
     from server.store.postgres import in_transaction, open_pool
 
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-    settings = _settings()
+    settings = load_settings()
     try:
         checked_url(url)
         with open_pool(settings.database_url.get_secret_value()) as pool:
             webhook_id = in_transaction(pool, lambda conn: pushes.add_webhook(conn, url=url, secret=secret))
     except (MalformedError, UnavailableError) as e:
-        _fail(str(e))
+        fail(str(e))
     typer.echo(f"webhook {webhook_id}: {secret}")
 
 
 @webhook.command(name="list")
 def list_webhooks() -> None:
     """Which addresses are called."""
-    from server.errors import UnavailableError
     from server.store import pushes
-    from server.store.postgres import in_transaction, open_pool
 
-    settings = _settings()
-    try:
-        with open_pool(settings.database_url.get_secret_value()) as pool:
-            found = in_transaction(pool, pushes.list_webhooks)
-    except UnavailableError as e:
-        _fail(str(e))
-    for webhook_id, url, active in found:
+    for webhook_id, url, active in in_database(pushes.list_webhooks):
         typer.echo(f"{webhook_id} {'active' if active else 'off   '} {url}")
-
-
-def _settings() -> "Settings":
-    """The settings; logs go to stderr as they say."""
-    from pydantic import ValidationError
-
-    from server.config import Settings
-    from server.log import log_as_json
-
-    try:
-        settings = Settings()  # type: ignore[call-arg]  # they come from the environment
-    except ValidationError as e:
-        wrong = "; ".join(
-            f"HOMEVIGIL_SERVER_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in e.errors()
-        )
-        _fail(wrong, code=2)
-    log_as_json(settings.log_level)
-    return settings
-
-
-def _fail(why: str, code: int = 1) -> NoReturn:
-    typer.echo(why, err=True)
-    raise typer.Exit(code)

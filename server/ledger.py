@@ -68,7 +68,7 @@ def _attribute_all(conn: Connection, arrivals: Sequence[Arrival]) -> _Ledger:
     found = [(at, row, attribute(row, bindings.get(row.reading.meter_id, ()), now)) for at, row in candidates]
     ledger.refused += [(at, theirs) for at, _, theirs in found if isinstance(theirs, Refused)]
     ours = [(at, row, theirs) for at, row, theirs in found if isinstance(theirs, Attributed)]
-    store.make_room(conn, {_month(theirs.reading.measured_at) for *_, theirs in ours})
+    store.make_room(conn, {month_of(theirs.reading.measured_at) for *_, theirs in ours})
     fates = store.store_readings(conn, [theirs for *_, theirs in ours])
     for (at, row, theirs), fate in zip(ours, fates, strict=True):
         match fate:
@@ -105,7 +105,8 @@ def attribute(row: Candidate, bindings: Sequence[Binding], now: datetime) -> Att
     )
 
 
-def _month(instant: datetime) -> datetime:
+def month_of(instant: datetime) -> datetime:
+    """The start of the month for which storage must have room (`reading_make_room`)."""
     return instant.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 

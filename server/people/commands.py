@@ -5,16 +5,15 @@ A password is read from a prompt or from standard input, never from the command 
 
 import json
 import sys
-from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from server import clock
+from server.terminal import fail, in_database, load_settings
 
 if TYPE_CHECKING:
-    from server.config import Settings
     from server.people.accounts import Language, Role
     from server.store.postgres import Connection
 else:
@@ -22,8 +21,6 @@ else:
 
     Role = Literal["doctor", "nurse", "admin"]
     Language = Literal["zh", "en"]
-
-T = TypeVar("T")
 
 app = typer.Typer(
     help="People who may sign in, whom they see, and patients' own links.",
@@ -66,9 +63,9 @@ def add_user(
         )
 
     try:
-        user_id = _in_database(work)
+        user_id = in_database(work)
     except (LoginTakenError, WeakPasswordError) as e:
-        _fail(str(e))
+        fail(str(e))
     typer.echo(f"user {user_id}: {login}")
 
 
@@ -77,7 +74,7 @@ def list_users(as_json: Annotated[bool, typer.Option("--json", help="Print one J
     """Every account."""
     from server.people import accounts
 
-    users = _in_database(accounts.list_users)
+    users = in_database(accounts.list_users)
     if as_json:
         shown = ("user_id", "login", "display_name", "role", "language", "active")
         typer.echo(json.dumps([{key: getattr(user, key) for key in shown} for user in users], ensure_ascii=False))
@@ -101,8 +98,8 @@ def let_see(
         panels.add(conn, user_id=user.user_id, patient_id=patient_id)
         return True
 
-    if not _in_database(work):
-        _fail(f"no account {login!r}, or no patient {patient_id}")
+    if not in_database(work):
+        fail(f"no account {login!r}, or no patient {patient_id}")
     typer.echo(f"{login} sees patient {patient_id}")
 
 
@@ -119,10 +116,10 @@ def issue_link(
             return None
         return links.issue_patient_link(conn, patient_id, now=clock.now(), valid_for=timedelta(days=valid_days))
 
-    token = _in_database(work)
+    token = in_database(work)
     if token is None:
-        _fail(f"no patient {patient_id}")
-    settings = _settings()
+        fail(f"no patient {patient_id}")
+    settings = load_settings()
     base = settings.public_url or f"http://{settings.web_host}:{settings.web_port}"
     typer.echo(f"{base}/me/{token}")
 
@@ -132,7 +129,7 @@ def revoke_links(patient_id: Annotated[int, typer.Argument(help="Whose links.")]
     """End every link of a patient, for a phone that was lost."""
     from server.people import links
 
-    ended = _in_database(lambda conn: links.revoke_patient_links(conn, patient_id, now=clock.now()))
+    ended = in_database(lambda conn: links.revoke_patient_links(conn, patient_id, now=clock.now()))
     typer.echo(f"ended: {ended}")
 
 
@@ -140,34 +137,3 @@ def _has_patient(conn: "Connection", patient_id: int) -> bool:
     from server.store import worklist
 
     return worklist.find_patient(conn, patient_id, now=clock.now()) is not None
-
-
-def _in_database(work: "Callable[[Connection], T]") -> T:
-    from server.errors import UnavailableError
-    from server.store.postgres import in_transaction, open_pool
-
-    with open_pool(_settings().database_url.get_secret_value()) as pool:
-        try:
-            return in_transaction(pool, work)
-        except UnavailableError as e:
-            _fail(str(e))
-
-
-def _settings() -> "Settings":
-    from pydantic import ValidationError
-
-    from server.config import Settings
-
-    try:
-        return Settings()  # type: ignore[call-arg]  # they come from the environment
-    except ValidationError as e:
-        _fail(
-            "; ".join(
-                f"HOMEVIGIL_SERVER_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in e.errors()
-            )
-        )
-
-
-def _fail(why: str) -> NoReturn:
-    typer.echo(why, err=True)
-    raise typer.Exit(1)

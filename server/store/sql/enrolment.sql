@@ -16,19 +16,46 @@ with new as (
 )
 select patient_id from new;
 
--- name: later_binding
--- A binding in force that began after the new one would: the new one would rewrite its past.
-select from meter_binding
-where meter_id = %(meter_id)s and user_slot is not distinct from %(user_slot)s and valid_to is null
-  and valid_from > %(valid_from)s;
+-- name: list_gateways
+select gateway_id, zone, state, enrolled_at, last_heard_at from gateway
+where %(gateway_id)s::text is null or gateway_id = %(gateway_id)s::text
+order by gateway_id;
 
--- name: same_binding
-select from meter_binding
-where meter_id = %(meter_id)s and user_slot is not distinct from %(user_slot)s and valid_to is null
-  and gateway_id = %(gateway_id)s and patient_id = %(patient_id)s;
+-- name: set_gateway_state
+update gateway set state = %(state)s where gateway_id = %(gateway_id)s returning gateway_id;
+
+-- name: list_patients
+-- The zone is that of the newest move.
+select p.patient_id, p.name, p.language, p.enrolled_on, p.conditions, u.login as doctor,
+       (select zone from patient_zone z where z.patient_id = p.patient_id order by valid_from desc limit 1) as zone
+from patient p left join app_user u on u.user_id = p.doctor_id
+order by p.patient_id;
+
+-- name: has_patient
+select from patient where patient_id = %(patient_id)s;
+
+-- name: lock_meter
+-- Who binds or unbinds a meter waits for whoever is doing it.
+select pg_advisory_xact_lock(hashtextextended('homevigil binding ' || %(meter_id)s, 0));
+
+-- name: bindings_in_force
+select meter_id, user_slot, gateway_id, patient_id, bound_by, valid_from from meter_binding
+where valid_to is null and (%(meter_id)s::text is null or meter_id = %(meter_id)s::text)
+order by meter_id, user_slot nulls first;
+
+-- name: others_then
+-- Whoever else had this slot at or after the instant from which it is to be the patient's: the latest to have it.
+select patient_id, valid_to from meter_binding
+where meter_id = %(meter_id)s and user_slot is not distinct from %(user_slot)s
+  and patient_id <> %(patient_id)s and valid_to > %(valid_from)s and valid_from < valid_to
+order by valid_to desc limit 1;
+
+-- name: extend_binding
+update meter_binding set valid_from = %(valid_from)s, bound_by = %(bound_by)s
+where meter_id = %(meter_id)s and user_slot is not distinct from %(user_slot)s and valid_to is null;
 
 -- name: end_binding
-update meter_binding set valid_to = %(valid_from)s
+update meter_binding set valid_to = greatest(%(valid_from)s, valid_from)
 where meter_id = %(meter_id)s and user_slot is not distinct from %(user_slot)s and valid_to is null;
 
 -- name: bind_meter

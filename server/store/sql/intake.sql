@@ -117,14 +117,14 @@ set last_status = %(status)s::jsonb,
 where gateway_id = %(gateway_id)s;
 
 -- name: accounts
--- One statement, one snapshot: what was counted against what lies in the tables.
+-- One statement, one snapshot: what was counted against what lies in the tables. What was released is a reading by now.
 select coalesce(a.gateway_id, s.gateway_id, q.gateway_id) as gateway_id,
        coalesce(a.received, 0) as received, coalesce(a.stored, 0) as stored, coalesce(a.repeated, 0) as repeated,
        coalesce(a.quarantined, 0) as quarantined,
        coalesce(s.n, 0) as rows_stored, coalesce(q.n, 0) as rows_quarantined
 from gateway_account a
 full join (select gateway_id, count(*) as n from reading group by gateway_id) s using (gateway_id)
-full join (select gateway_id, count(*) as n from quarantine group by gateway_id) q
+full join (select gateway_id, count(*) as n from quarantine where released_as is null group by gateway_id) q
        on q.gateway_id = coalesce(a.gateway_id, s.gateway_id)
 order by 1;
 

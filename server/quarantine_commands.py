@@ -1,0 +1,84 @@
+"""`python -m server quarantine`: what could not become a reading, and the way in for what has found its patient.
+
+It shows where a row came from and why it lies there, never what was measured: whoever looks here need not be a clinician.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from server.enrolment_commands import ByOption, JsonOption, SlotOption, account_of, checked_name
+from server.terminal import in_database, print_json
+
+if TYPE_CHECKING:
+    from server.release import Outcome
+    from server.store.postgres import Connection
+
+app = typer.Typer(
+    help="What could not become a reading: kept with its reason and bytes, counted, judged by nobody.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("list")
+def list_open(
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, the newest first.")] = 200,
+    as_json: JsonOption = False,
+) -> None:
+    """What waits for a person: number, gateway, reason, meter, slot, when it came."""
+    from server.store import quarantine
+
+    rows, in_all = in_database(lambda conn: quarantine.list_open(conn, limit=limit))
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            slot = "-" if row.user_slot is None else str(row.user_slot)
+            typer.echo(
+                f"{row.quarantine_id:>8} {row.received_at.isoformat(timespec='seconds')} {row.gateway_id:<16}"
+                f" {row.reason:<20} {row.meter_id or '-':<20} {slot:>4}"
+            )
+    if in_all > len(rows):
+        typer.echo(f"{in_all - len(rows)} older ones are not shown; --limit shows more", err=True)
+
+
+@app.command("release")
+def release_meter(
+    meter: Annotated[str, typer.Option("--meter", metavar="METER_ID", callback=checked_name, help="Whose readings.")],
+    by: ByOption,
+    slot: SlotOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take in what a meter measured before it was bound, for whom it was bound to at the time of measuring.
+
+    All of its slots, unless one is named. What is still nobody's stays. Saying it twice does nothing more; 1 if all of it stays.
+    """
+    from server import release
+
+    def work(conn: "Connection") -> "Outcome":
+        account_of(conn, by)
+        return release.release(conn, meter_id=meter, user_slot=slot, by=by)
+
+    outcome = in_database(work)
+    if as_json:
+        print_json(outcome)
+    else:
+        _say(outcome, meter)
+    if outcome.left and not (outcome.stored or outcome.repeated):
+        raise typer.Exit(1)
+
+
+def _say(outcome: "Outcome", meter_id: str) -> None:
+    for patient_id, n in sorted(outcome.stored.items()):
+        typer.echo(f"patient {patient_id}: {n} taken in, to be judged now")
+    if outcome.repeated:
+        typer.echo(f"{outcome.repeated} had come another way before")
+    for why, n in sorted(outcome.left.items()):
+        typer.echo(f"{n} stay: {why}")
+    if outcome.left:
+        typer.echo(f"what stays wants an earlier `server meter bind {meter_id} --since …`, or another slot", err=True)
+    if outcome.is_empty:
+        typer.echo(f"nothing of {meter_id} waits in quarantine")

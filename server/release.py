@@ -1,0 +1,113 @@
+"""Takes readings of a meter out of quarantine and in through the ledger's own door, once a person has bound the meter.
+
+A reading that is still nobody's, or that cannot be read, stays where it is and costs the others nothing. Everything is in
+the caller's transaction: a release that is killed has not happened, and one that is made again finds nothing to do.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from server.arrivals import Candidate, Refused
+from server.ledger import attribute, month_of
+from server.store import intake, quarantine
+from server.store.intake import Attributed, Binding, Fate
+from server.store.postgres import Connection
+from server.store.quarantine import Held
+from vitals.envelope import decode_stored_reading
+from vitals.errors import MalformedError
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a meter's waiting readings: how many were stored for each patient, were there already, or stay and why."""
+
+    stored: Mapping[int, int]
+    repeated: int
+    left: Mapping[str, int]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.stored or self.repeated or self.left)
+
+
+def preview(conn: Connection, *, meter_id: str) -> Outcome:
+    """What `release` would find by the bindings as they are; changes nothing. What came another way counts as to be stored."""
+    ours, left = _sort_out(conn, meter_id, None)
+    return Outcome(stored=Counter(row.patient_id for _, row in ours), repeated=0, left=left)
+
+
+def release(conn: Connection, *, meter_id: str, user_slot: int | None, by: str) -> Outcome:
+    """Store what is somebody's by now, for the judges to judge; `user_slot` `None`: of every slot. `by`: the login who asks."""
+    ours, left = _sort_out(conn, meter_id, user_slot)
+    intake.make_room(conn, {month_of(row.reading.measured_at) for _, row in ours})
+    fates = intake.store_readings(conn, [row for _, row in ours])
+    released = {
+        held.quarantine_id: fate
+        for (held, _), fate in zip(ours, fates, strict=True)
+        if fate in (Fate.STORED, Fate.REPEATED)
+    }
+    quarantine.mark_released(conn, released, by=by)
+    _settle_accounts(conn, [held for held, _ in ours], released)
+    stored = [row for (_, row), fate in zip(ours, fates, strict=True) if fate is Fate.STORED]
+    intake.mark_due(conn, _since(stored), quiet=False)
+    left += Counter(fate.value for fate in fates if fate in (Fate.COLLISION, Fate.POISON))
+    outcome = Outcome(
+        stored=Counter(row.patient_id for row in stored),
+        repeated=fates.count(Fate.REPEATED),
+        left=left,
+    )
+    log.info("quarantine_released", meter_id=meter_id, by=by, stored=len(stored), left=left.total())
+    return outcome
+
+
+def _sort_out(
+    conn: Connection, meter_id: str, user_slot: int | None
+) -> tuple[list[tuple[Held, Attributed]], Counter[str]]:
+    """The rows that are somebody's by now, and why the others are not, counted."""
+    held = quarantine.take_held(conn, meter_id=meter_id, user_slot=user_slot)
+    bindings = intake.bindings_of(conn, {meter_id}).get(meter_id, ())
+    now = intake.transaction_time(conn)
+    ours: list[tuple[Held, Attributed]] = []
+    left: Counter[str] = Counter()
+    for row in held:
+        match _attribute(row, bindings, now):
+            case Attributed() as attributed:
+                ours.append((row, attributed))
+            case str() as why:
+                left[why] += 1
+    return ours, left
+
+
+def _attribute(held: Held, bindings: Sequence[Binding], now: datetime) -> Attributed | str:
+    """Whose this reading is, or why it stays."""
+    try:
+        reading = decode_stored_reading(held.raw)
+    except MalformedError as fault:
+        return f"cannot be read ({fault.reason})"
+    if (reading.meter_id, reading.gateway_id) != (held.meter_id, held.gateway_id):
+        return "is not what its row says"
+    theirs = attribute(Candidate(seq=held.seq, reading=reading, sent=held.raw), bindings, now)
+    return theirs.detail if isinstance(theirs, Refused) else theirs
+
+
+def _settle_accounts(conn: Connection, held: Sequence[Held], released: Mapping[int, Fate]) -> None:
+    """Move what was released from `quarantined` to `stored` or `repeated`; nothing was received."""
+    stored = Counter(row.gateway_id for row in held if released.get(row.quarantine_id) is Fate.STORED)
+    repeated = Counter(row.gateway_id for row in held if released.get(row.quarantine_id) is Fate.REPEATED)
+    moved = stored + repeated
+    if moved:
+        intake.count(conn, [(each, 0, stored[each], repeated[each], -n) for each, n in sorted(moved.items())])
+
+
+def _since(stored: Sequence[Attributed]) -> dict[int, datetime]:
+    """For each patient the earliest instant whose judgement may have changed."""
+    since: dict[int, datetime] = {}
+    for row in stored:
+        since[row.patient_id] = min(row.reading.measured_at, since.get(row.patient_id, row.reading.measured_at))
+    return since

@@ -1,0 +1,67 @@
+"""What every command does alike: read the settings, work in one transaction, and say in words what cannot be done.
+
+Imports nothing heavy before it is used, so that `--help` is there at once.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from server.config import Settings
+    from server.store.postgres import Connection
+
+T = TypeVar("T")
+
+
+class RefusedError(Exception):
+    """What was asked cannot be done as things are; the message says why, and what to do."""
+
+
+def load_settings() -> "Settings":
+    """The settings; logs go to stderr as they say. Wrong ones end the command with 2."""
+    from pydantic import ValidationError
+
+    from server.config import Settings
+    from server.log import log_as_json
+
+    try:
+        settings = Settings()  # type: ignore[call-arg]  # they come from the environment
+    except ValidationError as e:
+        wrong = "; ".join(
+            f"HOMEVIGIL_SERVER_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in e.errors()
+        )
+        fail(wrong, code=2)
+    log_as_json(settings.log_level)
+    return settings
+
+
+def in_database(work: "Callable[[Connection], T]") -> T:
+    """`work` in one transaction of the clinic's database; what it refuses is undone, said, and ends the command with 1."""
+    from server.errors import MalformedError, SchemaError, UnavailableError
+    from server.store.migrate import pending
+    from server.store.postgres import in_transaction, open_pool
+
+    database_url = load_settings().database_url.get_secret_value()
+    try:
+        if behind := pending(database_url):
+            fail(f"the database lacks {behind[0]}: `server migrate` brings it to this build")
+        with open_pool(database_url) as pool:
+            return in_transaction(pool, work)
+    except MalformedError as e:
+        fail(e.message)
+    except (RefusedError, SchemaError, UnavailableError) as e:
+        fail(str(e))
+
+
+def print_json(found: object) -> None:
+    """Dataclasses, and what holds them, on one line; instants as ISO 8601."""
+    import msgspec
+
+    typer.echo(msgspec.json.encode(found).decode())
+
+
+def fail(why: str, code: int = 1) -> NoReturn:
+    typer.echo(why, err=True)
+    raise typer.Exit(code)
