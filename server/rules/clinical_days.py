@@ -85,7 +85,7 @@ class Calendar:
 def _offsets_us(zone: str, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
     if not len(at_us):
         return at_us
-    first, last = from_us(int(at_us.min())).year, from_us(int(at_us.max())).year
+    first, last = from_us(int(np.min(at_us))).year, from_us(int(np.max(at_us))).year
     years = [_transitions(zone, year) for year in range(first, last + 1)]
     starts = np.array([start for year in years for start, _ in year], np.int64)
     offsets = np.array([offset for year in years for _, offset in year], np.int64)
