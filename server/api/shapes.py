@@ -159,7 +159,10 @@ class ReadingsOut(Shape):
 
 
 class MessageOut(Shape):
-    """A push in the inbox. `step` 0 opens an alert, 1 and on repeat it, -1 takes it back."""
+    """A push in the inbox. `step` 0 opens an alert, 1 and on repeat it, -1 takes it back.
+
+    `is_for_clinic`: the patient has no active doctor, so everybody who sees the patient has it, and one reads it for all.
+    """
 
     push_id: UUID
     episode_id: UUID
@@ -170,6 +173,7 @@ class MessageOut(Shape):
     text: Mapping[str, Mapping[str, str]]
     sent_at: datetime
     read_at: datetime | None
+    is_for_clinic: bool
 
     @classmethod
     def of(cls, message: InboxMessage) -> Self:

@@ -177,7 +177,7 @@ class ShownPush:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxMessage:
-    """A push that has reached a clinician's inbox."""
+    """A push that has reached a clinician's inbox. `is_for_clinic`: it is in everybody's who sees the patient, read once for all."""
 
     push_id: UUID
     episode_id: UUID
@@ -190,6 +190,7 @@ class InboxMessage:
     read_at: datetime | None
     priority: str
     rule_id: str
+    is_for_clinic: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,7 +330,7 @@ def list_pushes(
 
 
 def list_inbox(conn: Connection, *, user_id: int, limit: int, before: Place | None = None) -> Sequence[InboxMessage]:
-    """What has reached the user's inbox about patients of the user's panel, newest first."""
+    """What has reached the user's inbox, or the clinic's, about patients of the user's panel, newest first."""
     values = {
         "user_id": user_id,
         "recipient": f"user:{user_id}",
@@ -342,7 +343,7 @@ def list_inbox(conn: Connection, *, user_id: int, limit: int, before: Place | No
 
 def mark_inbox_read(conn: Connection, push_ids: Sequence[UUID], *, user_id: int, now: datetime) -> None:
     """The user has seen these messages."""
-    values = {"recipient": f"user:{user_id}", "push_ids": list(push_ids), "now": now}
+    values = {"user_id": user_id, "recipient": f"user:{user_id}", "push_ids": list(push_ids), "now": now}
     conn.execute(_SQL["mark_inbox_read"], values)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx2
@@ -10,6 +11,8 @@ import pytest
 from fix_clinic import Clinic
 
 from server.people.decisions import UNTRUE, Resolution
+from server.store import worklist
+from server.store.postgres import transaction
 
 RESOLUTIONS = list(Resolution)
 
@@ -268,6 +271,95 @@ def test_the_inbox_holds_what_was_sent_and_marks_what_was_taken_back(
     assert (message["state"], message["read_at"]) == ("sent", None)
     clinic.rows("update push set state = 'withdrawn' where recipient = %s returning 1", f"user:{doctor_id}")
     assert doctor.get("/api/v1/inbox").json()["messages"][0]["state"] == "withdrawn"
+
+
+def test_what_is_sent_to_the_clinic_reaches_everybody_who_sees_the_patient_and_nobody_else(clinic: Clinic) -> None:
+    patient_id, episode_id = clinic.high_patient("王秀英", None)
+    clinic.put_on_panel(clinic.add_user("wang", "nurse"), patient_id)
+    clinic.put_on_panel(clinic.add_user("zhao", "doctor"), patient_id)
+    clinic.add_user("stranger")
+    clinic.deliver()
+
+    wang, zhao, stranger = (_inbox(clinic.client(login)) for login in ("wang", "zhao", "stranger"))
+
+    (message,) = wang
+    assert (message["episode_id"], message["is_for_clinic"], message["state"]) == (str(episode_id), True, "sent")
+    assert zhao == wang
+    assert stranger == []
+
+
+def test_a_doctor_whose_account_is_closed_leaves_the_messages_to_the_clinic(clinic: Clinic, doctor_id: int) -> None:
+    clinic.rows("update app_user set active = false where user_id = %s returning 1", doctor_id)
+    patient_id, episode_id = clinic.high_patient("王秀英", doctor_id)
+    clinic.put_on_panel(clinic.add_user("wang", "nurse"), patient_id)
+    clinic.deliver()
+
+    assert {row["recipient"] for row in _pushes(clinic, episode_id)} == {"patient", "clinic"}
+    (message,) = _inbox(clinic.client("wang"))
+    assert (message["patient"]["patient_id"], message["is_for_clinic"]) == (patient_id, True)
+
+
+def test_a_doctors_own_messages_are_not_the_clinics(clinic: Clinic, doctor_id: int) -> None:
+    patient_id, _ = clinic.high_patient("王秀英", doctor_id)
+    clinic.put_on_panel(clinic.add_user("wang", "nurse"), patient_id)
+    clinic.deliver()
+
+    (message,) = _inbox(clinic.client("doctor"))
+    assert message["is_for_clinic"] is False
+    assert _inbox(clinic.client("wang")) == []
+
+
+def test_one_reads_the_clinics_messages_for_all_and_a_stranger_for_nobody(clinic: Clinic) -> None:
+    patient_id, _ = clinic.high_patient("王秀英", None)
+    users = {login: clinic.add_user(login) for login in ("wang", "zhao", "stranger")}
+    for login in ("wang", "zhao"):
+        clinic.put_on_panel(users[login], patient_id)
+    clinic.deliver()
+    (message,) = _inbox(clinic.client("wang"))
+
+    def unread() -> dict[str, int]:
+        with transaction(clinic.pool) as conn:
+            return {login: worklist.count_unread(conn, user_id=user_id) for login, user_id in users.items()}
+
+    def read(login: str) -> None:
+        browser, csrf_token = clinic.browser_client(login)
+        form = {"csrf_token": csrf_token, "push_id": message["push_id"]}
+        assert browser.post("/inbox/read", data=form).status_code == 303
+
+    assert unread() == {"wang": 1, "zhao": 1, "stranger": 0}
+    read("stranger")
+    assert unread() == {"wang": 1, "zhao": 1, "stranger": 0}
+    read("zhao")
+    assert unread() == {"wang": 0, "zhao": 0, "stranger": 0}
+    assert _inbox(clinic.client("wang"))[0]["read_at"] is not None
+
+
+def test_a_patient_taken_off_the_panel_takes_the_clinics_messages_along(clinic: Clinic) -> None:
+    patient_id, _ = clinic.high_patient("王秀英", None)
+    clinic.put_on_panel(clinic.add_user("wang", "nurse"), patient_id)
+    clinic.deliver()
+    wang = clinic.client("wang")
+    assert len(_inbox(wang)) == 1
+    clinic.rows("delete from panel returning 1")
+    assert _inbox(wang) == []
+
+
+def test_the_inbox_page_says_that_a_message_is_for_the_clinic(clinic: Clinic) -> None:
+    patient_id, episode_id = clinic.high_patient("王秀英", None)
+    clinic.put_on_panel(clinic.add_user("wang", "nurse"), patient_id)
+    clinic.deliver()
+    browser, _ = clinic.browser_client("wang")
+
+    page = browser.get("/inbox").text
+
+    assert f'href="/a/{episode_id}"' in page
+    assert "to the clinic: the patient has no active doctor" in page
+    assert "1 unread" in page
+
+
+def _inbox(client: httpx2.Client) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = client.get("/api/v1/inbox").json()["messages"]
+    return messages
 
 
 def _pages(client: httpx2.Client, *, limit: int) -> Iterator[list[dict[str, str]]]:

@@ -45,27 +45,31 @@ order by coalesce(s.sent_at, s.due_at) desc, s.push_id
 limit %(limit)s;
 
 -- name: list_inbox
--- What has reached one recipient's inbox; newest first. A patient taken off the panel takes the messages along.
+-- What has reached one recipient's inbox, or the clinic's about a patient without an active doctor, which is in the inbox of
+-- everybody who sees the patient; newest first. A patient taken off the panel takes the messages along.
 select s.push_id, s.episode_id, s.patient_id, p.name as patient_name, s.step, s.text, s.state, s.sent_at, s.read_at,
-       e.priority, e.rule_id
+       e.priority, e.rule_id, s.recipient = 'clinic' as is_for_clinic
 from push s
 join episode e using (episode_id)
 join patient p on p.patient_id = s.patient_id
 join panel_member m on m.patient_id = s.patient_id and m.user_id = %(user_id)s
-where s.recipient = %(recipient)s and s.channel = 'inbox' and s.state in ('sent', 'withdrawn')
+where s.recipient in (%(recipient)s, 'clinic') and s.channel = 'inbox' and s.state in ('sent', 'withdrawn')
   and (%(before_at)s::timestamptz is null or (s.sent_at, s.push_id) < (%(before_at)s::timestamptz, %(before_id)s::uuid))
 order by s.sent_at desc, s.push_id desc
 limit %(limit)s;
 
 -- name: mark_inbox_read
-update push set read_at = %(now)s
-where recipient = %(recipient)s and channel = 'inbox' and read_at is null and state in ('sent', 'withdrawn')
-  and push_id = any (%(push_ids)s);
+-- Who reads what was sent to the clinic has read it for all.
+update push s set read_at = %(now)s
+from panel_member m
+where m.patient_id = s.patient_id and m.user_id = %(user_id)s
+  and s.recipient in (%(recipient)s, 'clinic') and s.channel = 'inbox' and s.read_at is null
+  and s.state in ('sent', 'withdrawn') and s.push_id = any (%(push_ids)s);
 
 -- name: count_unread
 select count(*)
 from push s join panel_member m on m.patient_id = s.patient_id and m.user_id = %(user_id)s
-where s.recipient = %(recipient)s and s.channel = 'inbox' and s.state = 'sent' and s.read_at is null;
+where s.recipient in (%(recipient)s, 'clinic') and s.channel = 'inbox' and s.state = 'sent' and s.read_at is null;
 
 -- name: list_patient_messages
 -- The patient's own inbox.
