@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 from fix_clinic import Clinic
 from households import enrol
-from one_line import MINUTE, Line, line_with
+from one_line import MINUTE, Line, bind, line_with
 from unit.gateway.homes import CUFF, GLUCOMETER
 from unit.gateway.samples import TestClock
 
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from gateway.readings import settled
 from server.people import links
+from server.release import release
+from server.store import quarantine
 from server.store.enrolment import bind_meter
 from server.store.postgres import transaction
 from vitals.gatt.blood_pressure import BloodPressureMeasurement
@@ -422,11 +424,18 @@ async def test_9_an_unknown_meter_lies_ready_to_be_bound_and_no_patient_is_guess
         await line.home.until_kept(1)
         assert line.send() == {1: "unknown_meter"}
         line.judge()
-        (kept,) = line.rows("select gateway_id, meter_id, raw from quarantine where resolved_at is null")
-        assert (kept["gateway_id"], kept["meter_id"]) == (line.household.gateway_id, "F0:00:00:10:00:01")
-        assert raw == line.home.happened[0].raw
         assert line.rows("select 1 from reading") == line.rows("select 1 from due") == []
         assert line.doctor_was_told() == line.patient_was_told() == []
+        with transaction(clinic.pool) as conn:
+            (shown,), _ = quarantine.list_open(conn, limit=10)
+            assert (shown.gateway_id, shown.meter_id) == (line.household.gateway_id, "F0:00:00:10:00:01")
+        bind(line, shown.meter_id)
+        with transaction(clinic.pool) as conn:
+            release(conn, meter_id=shown.meter_id, user_slot=None, by="nurse")
+        line.judge()
+        (kept,) = line.rows("select raw from reading_raw")
+        assert bytes(kept["raw"]) == raw
+        assert line.episodes() == [("bp-critical", "active")]
 
 
 async def test_10_a_meter_that_is_bound_in_another_home_is_nobodys_here(clinic: Clinic, tmp_path: Path) -> None:
