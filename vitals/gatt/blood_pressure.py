@@ -9,7 +9,7 @@ from typing import Final, Literal, Self
 
 from vitals import reading
 from vitals.gatt.date_time import DateTime
-from vitals.gatt.frame import Cursor, check_length, check_minimum, flag_words, u16
+from vitals.gatt.frame import Cursor, FlagWord, check_length, check_minimum, flag_words, u16
 from vitals.gatt.sfloat import NAN, Sfloat
 from vitals.units import pressure_mmhg
 
@@ -29,7 +29,7 @@ class Status(IntFlag):
     IMPROPER_POSITION = 0x0020
 
 
-class Feature(IntFlag):
+class Feature(FlagWord):
     """Blood Pressure Feature (0x2A49), what the cuff can notice."""
 
     BODY_MOVEMENT = 0x0001
@@ -41,15 +41,6 @@ class Feature(IntFlag):
     E2E_CRC = 0x0040
     USER_DATA_SERVICE = 0x0080
     USER_FACING_TIME = 0x0100
-
-    @classmethod
-    def parse(cls, data: bytes) -> Self:
-        """Two bytes; `int.from_bytes` keeps its own meaning. Raises `MalformedError`."""
-        check_length(data, expected=2)
-        return cls(int.from_bytes(data, "little"))
-
-    def __bytes__(self) -> bytes:
-        return u16(self)
 
 
 class _Flags(IntFlag):

@@ -6,7 +6,7 @@ frame has been seen to decode into somebody's blood pressure.
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from vitals.errors import MalformedError
 from vitals.gatt.date_time import DateTime
@@ -43,6 +43,19 @@ def member(of: type[E], code: int) -> E | None:
 def word_of(named: IntEnum | None) -> str | None:
     """The specification's name in snake case, as it is stored and shown."""
     return None if named is None else named.name.lower()
+
+
+class FlagWord(IntFlag):
+    """Two bytes of flags that are a characteristic of their own."""
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Two bytes; `int.from_bytes` keeps its own meaning. Raises `MalformedError`."""
+        check_length(data, expected=2)
+        return cls(int.from_bytes(data, "little"))
+
+    def __bytes__(self) -> bytes:
+        return u16(self)
 
 
 def flag_words(of: type[IntFlag], word: int) -> tuple[str, ...]:

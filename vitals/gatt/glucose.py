@@ -11,7 +11,7 @@ from typing import Final, Literal, Self, cast
 
 from vitals import reading, units
 from vitals.gatt.date_time import DateTime
-from vitals.gatt.frame import Cursor, check_length, check_minimum, flag_words, member, s16, u16, word_of
+from vitals.gatt.frame import Cursor, FlagWord, check_length, check_minimum, flag_words, member, s16, u16, word_of
 from vitals.gatt.glucose_context import GlucoseContext
 from vitals.gatt.sfloat import Sfloat
 
@@ -62,7 +62,7 @@ class SensorStatus(IntFlag):
     TIME_FAULT = 0x0800
 
 
-class Feature(IntFlag):
+class Feature(FlagWord):
     """Glucose Feature (0x2A51), what the meter can notice."""
 
     LOW_BATTERY = 0x0001
@@ -76,15 +76,6 @@ class Feature(IntFlag):
     DEVICE_FAULT = 0x0100
     TIME_FAULT = 0x0200
     MULTIPLE_BONDS = 0x0400
-
-    @classmethod
-    def parse(cls, data: bytes) -> Self:
-        """Two bytes; `int.from_bytes` keeps its own meaning. Raises `MalformedError`."""
-        check_length(data, expected=2)
-        return cls(int.from_bytes(data, "little"))
-
-    def __bytes__(self) -> bytes:
-        return u16(self)
 
 
 class _Flags(IntFlag):
