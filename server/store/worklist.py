@@ -177,7 +177,7 @@ class ShownPush:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxMessage:
-    """A push that has reached a clinician's inbox. `is_for_clinic`: it is in everybody's who sees the patient, read once for all."""
+    """A push that has reached a clinician's inbox. `is_for_clinic`: all who see the patient have it, and one reads it for all."""
 
     push_id: UUID
     episode_id: UUID
