@@ -18,8 +18,13 @@ from vitals.reading import Reading, kind_of
 
 
 def to_reading(record: MeterRecord, *, meter_id: str, gateway_id: str, zone: ZoneInfo, decoder: str) -> Reading:
-    """`record` of `meter_id` as a reading, its time by the table of `gateway.timing`."""
+    """`record` of `meter_id` as a reading, its time by the table of `gateway.timing`.
+
+    A stamp of a dead clock is kept as the meter said it and is no part of the identity: else two inflations that happen to
+    measure the same would be one.
+    """
     placed = place(record.evidence, zone)
+    is_told_apart = record.sequence is not None or not record.evidence.has_dead_clock
     return Reading(
         reading_id=reading_id(
             meter_id=meter_id,
@@ -27,7 +32,7 @@ def to_reading(record: MeterRecord, *, meter_id: str, gateway_id: str, zone: Zon
             raw=record.raw,
             user_slot=record.user_slot,
             sequence=record.sequence,
-            meter_time=record.meter_time,
+            meter_time=record.meter_time if is_told_apart else None,
             first_kept_at=record.evidence.received_at,
         ),
         gateway_id=gateway_id,

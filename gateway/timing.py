@@ -41,6 +41,14 @@ class Evidence(Struct, frozen=True, kw_only=True):
     is_externally_set: bool = False
     is_live: bool = False
 
+    @property
+    def has_dead_clock(self) -> bool:
+        """Whether the meter's time stamp tells no two measurements apart: its clock was never set, and stands still as far as
+        anybody can see."""
+        if self.meter_wall is None or self.meter_wall.year >= FIRST_YEAR:
+            return False
+        return self.clock_meter is None or self.clock_meter == self.meter_wall
+
     def shifted(self, by: timedelta) -> Self:
         """The same with the gateway's clock corrected by `by`; what the meter said stays."""
         clock_at = None if self.clock_at is None else self.clock_at + by

@@ -349,6 +349,20 @@ async def test_7_a_clock_that_was_never_set_makes_the_live_reading_suspect_and_t
         assert "time unknown" in browser.get(f"/p/{line.household.patient_id}?lang=en").text
 
 
+async def test_7_two_equal_inflations_of_a_cuff_whose_clock_is_dead_are_two_readings(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    dead = CUFF | {"clock": "1970", "faults": {"ignores_clock_writes": True}}
+    async with line_with(clinic, tmp_path, dead) as line:
+        line.home.inflate("bp", systolic=152)
+        assert len(await line.arrive(1)) == 1
+        line.home.let_pass(timedelta(minutes=3))
+        line.home.inflate("bp", systolic=152)
+        first, second = await line.arrive(2)
+        assert first["meter_time"] == second["meter_time"]
+        assert (first["systolic_mmhg"], second["systolic_mmhg"]) == (152, 152)
+
+
 async def test_7_a_time_ahead_of_now_that_nothing_explains_is_suspect(clinic: Clinic, tmp_path: Path) -> None:
     async with line_with(clinic, tmp_path, CUFF | {"clock": "absent"}) as line:
         ahead = line.home.meter("bp").wall + 6 * MINUTE

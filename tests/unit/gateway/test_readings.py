@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import pytest
 from unit.gateway.samples import GATEWAY, METER, NOW, SHANGHAI, bp_frame, evidence
 
 from gateway.outbox_rows import HeldReading, Unbelieved
@@ -47,6 +48,27 @@ def test_without_any_time_of_the_meter_two_equal_frames_are_two_readings() -> No
     second = _reading(evidence(is_stamped=False, received_at=NOW + timedelta(seconds=40)), stamped=False)
     assert first.raw == second.raw
     assert first.reading_id != second.reading_id
+
+
+NEVER_SET = datetime(1970, 1, 1)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    "clock", [{}, {"clock_meter": NEVER_SET, "clock_at": NOW}], ids=["unreadable", "standing still"]
+)
+def test_a_dead_clock_makes_no_repeat_of_two_equal_frames(clock: dict[str, datetime]) -> None:
+    first = _reading(evidence(meter_wall=NEVER_SET, **clock))
+    second = _reading(evidence(meter_wall=NEVER_SET, received_at=NOW + timedelta(hours=3), **clock))
+    assert first.raw == second.raw
+    assert first.meter_time == second.meter_time
+    assert first.reading_id != second.reading_id
+
+
+def test_a_clock_that_was_never_set_but_runs_tells_records_apart() -> None:
+    running = {"clock_meter": NEVER_SET + timedelta(hours=1), "clock_at": NOW}
+    first = _reading(evidence(meter_wall=NEVER_SET, **running))
+    again = _reading(evidence(meter_wall=NEVER_SET, received_at=NOW + timedelta(hours=3), **running))
+    assert first.reading_id == again.reading_id
 
 
 def test_a_held_reading_without_a_time_stamp_gets_the_true_time_of_receipt() -> None:
