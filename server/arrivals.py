@@ -7,12 +7,20 @@ clinic's records (whose meter, what time) is for `intake`.
 
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vitals.envelope import MAX_BYTES_TAKEN, MAX_READINGS, Envelope, Row, decode_envelope, decode_reading
+from vitals.envelope import (
+    BRACKETS,
+    MAX_BYTES_TAKEN,
+    MAX_DEPTH,
+    MAX_READINGS,
+    Envelope,
+    Row,
+    decode_envelope,
+    decode_reading,
+)
 from vitals.errors import MalformedError
 from vitals.reading import Reading
 
@@ -21,9 +29,6 @@ RAW_KEPT: Final = 4 * 1024
 
 RESCUED_UP_TO: Final = 4 * MAX_BYTES_TAKEN
 """A longer message is not looked into for its seqs: our own broker lets none of that size pass."""
-
-DEEPEST: Final = 8
-"""An honest envelope is five levels deep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,23 +186,19 @@ def _read_loosely(payload: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-_BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
-"""Strings, to pass them over, and brackets. A string without an end reaches to the end: so this never looks back."""
-
-
 def _pruned(text: str) -> str:
     """The text with NaN, which is a flaw, in place of what lies deeper than any envelope: nothing may exhaust the stack."""
     kept, kept_to, depth = [], 0, 0
-    for found in _BRACKETS.finditer(text):
+    for found in BRACKETS.finditer(text):
         if found[0] in "[{":
             depth += 1
-            if depth == DEEPEST + 1:
+            if depth == MAX_DEPTH + 1:
                 kept += [text[kept_to : found.start()], "NaN"]
         elif found[0] in "]}":
-            if depth == DEEPEST + 1:
+            if depth == MAX_DEPTH + 1:
                 kept_to = found.end()
             depth -= 1
-    return "".join(kept) if depth > DEEPEST else "".join((*kept, text[kept_to:]))
+    return "".join(kept) if depth > MAX_DEPTH else "".join((*kept, text[kept_to:]))
 
 
 def _float(digits: str) -> Any:

@@ -7,6 +7,7 @@ Rows are decoded one by one, so that one bad reading never costs the others.
 """
 
 import json
+import re
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -22,6 +23,8 @@ MAX_BYTES_SENT: Final = 16 * 1024
 """A gateway never publishes more: one message over the broker's limit is disconnected and resent for ever."""
 MAX_BYTES_TAKEN: Final = 32 * 1024
 """A server never decodes more."""
+MAX_DEPTH: Final = 8
+"""An honest envelope is five levels deep. How deep a parser can go differs between Pythons; what is refused must not."""
 
 Epoch = Annotated[str, Meta(pattern=r"^[0-9a-f]{16,32}\Z")]
 Seq = Annotated[int, Meta(ge=1, le=2**53)]
@@ -65,6 +68,9 @@ class _VersionOnly(Struct, frozen=True):
 
 
 T = TypeVar("T")
+
+BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+"""Strings, to pass them over, and brackets. A string without an end reaches to the end: so this never looks back."""
 
 _encoder = msgspec.json.Encoder()
 _envelope = msgspec.json.Decoder(Envelope)
@@ -134,12 +140,24 @@ def _check_text(payload: bytes) -> None:
         text = payload.decode("utf-8", "strict")
     except UnicodeDecodeError as e:
         raise MalformedError("decode:utf8", str(e)) from e
+    if deeper_than(MAX_DEPTH, text):
+        raise MalformedError("decode:json", f"nested deeper than {MAX_DEPTH} levels")
     try:
         json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except MalformedError:
         raise
     except (ValueError, RecursionError) as e:
         raise MalformedError("decode:json", str(e)[:200]) from e
+
+
+def deeper_than(limit: int, text: str) -> bool:
+    """Whether the brackets outside strings ever nest deeper than `limit`."""
+    depth = 0
+    for found in BRACKETS.finditer(text):
+        depth += (found[0] in "[{") - (found[0] in "]}")
+        if depth > limit:
+            return True
+    return False
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -124,7 +124,8 @@ def make_certificates(folder: Path) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    openssl(*new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority")
+    signs = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]  # Python 3.13 takes no authority that does not say so
+    openssl(*new, *signs, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority")
     signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"]
     named = ["-addext", "subjectAltName=DNS:localhost"]
     openssl(*new, *signed, *named, "-keyout", "server.key", "-out", "server.crt", "-subj", "/CN=localhost")

@@ -9,10 +9,10 @@ from households import EPOCH, Household
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.arrivals import DEEPEST, RAW_KEPT, Arrival, Candidate, Refused, open_message
+from server.arrivals import RAW_KEPT, Arrival, Candidate, Refused, open_message
 from server.ledger import attribute
 from server.store.intake import Attributed, Binding
-from vitals.envelope import MAX_BYTES_TAKEN, encode_reading
+from vitals.envelope import MAX_BYTES_TAKEN, MAX_DEPTH, encode_reading
 
 HOME = Household(
     gateway_id="gw-1", patient_id=7, cuff="F0:00", glucometer="GLU-1", since=datetime(2026, 8, 1, tzinfo=UTC)
@@ -87,7 +87,7 @@ def test_a_key_said_twice_at_the_top_refuses_the_whole_and_answers_each_row() ->
 
 
 def test_a_nest_deeper_than_any_honest_message_is_refused_unread() -> None:
-    deep = b'{"seq":1,"reading":' + b"[" * DEEPEST + b"]" * DEEPEST + b"}"
+    deep = b'{"seq":1,"reading":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}"
     payload = HOME.envelope(HOME.pressure(AT)).replace(b'"readings":[', b'"readings":[' + deep + b",") + b" "
     arrival = opened(payload.replace(b'"v":1', b'"v":1.5', 1))
     assert [row.seq for row in arrival.rows] == [None]
