@@ -45,14 +45,15 @@ def grade(measurement: Measurement) -> tuple[Quality, tuple[str, ...]]:
 
 
 def _grade_blood_pressure(bp: BloodPressure) -> tuple[Quality, tuple[str, ...]]:
+    """An impossible pulse rejects and does not invalidate: the pressures may be right, and a critical one among them must
+    still make the patient measure again."""
     if bp.systolic_mmhg is None or bp.diastolic_mmhg is None:
         return Quality.INVALID, ("value_special",)
     if not _is_possible(bp.systolic_mmhg, bp.diastolic_mmhg):
         return Quality.INVALID, ("unit_suspect",) if _fits_the_other_unit(bp) else ("range",)
-    if bp.pulse_bpm is not None and not _within(bp.pulse_bpm, PULSE_RANGE_BPM):
-        return Quality.INVALID, ("range",)
     status = bp.status or 0
-    reasons = tuple(
+    has_impossible_pulse = bp.pulse_bpm is not None and not _within(bp.pulse_bpm, PULSE_RANGE_BPM)
+    reasons = ("range",) * has_impossible_pulse + tuple(
         name
         for bit, name in (
             (MOVEMENT, "body_movement"),

@@ -268,6 +268,20 @@ async def test_4_a_plausible_extreme_is_a_critical_alert(clinic: Clinic, tmp_pat
         assert len(line.doctor_was_told()) == len(line.patient_was_told()) == 1
 
 
+async def test_4_a_critical_pressure_with_an_impossible_pulse_makes_the_patient_measure_again(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    async with line_with(clinic, tmp_path, CUFF) as line:
+        meter = line.home.meter("bp")
+        assert isinstance(meter.firmware, BloodPressureMeter)
+        meter.firmware.measure(wall=meter.wall, systolic_mmhg=220, diastolic_mmhg=130, pulse_bpm=12)
+        meter.wake()
+        (stored,) = await line.arrive(1)
+        assert (stored["quality"], stored["quality_reasons"]) == ("rejected", ["range"])
+        assert line.episodes() == [("bp-critical-repeat", "active")]
+        assert len(line.patient_was_told()) == 1
+
+
 # 5: status bits
 
 

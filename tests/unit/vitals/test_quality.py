@@ -56,9 +56,6 @@ def test_a_value_that_the_meter_lacks_is_a_failed_measurement(measured: BloodPre
         bp(39.0, 30.0),
         bp(100.0, 19.0),
         bp(-120.0, -80.0),
-        bp(pulse_bpm=19.0),
-        bp(pulse_bpm=251.0),
-        bp(pulse_bpm=0.0),
         bp(1e300, 1e299),
         sugar(0.5),
         sugar(50.1),
@@ -100,6 +97,12 @@ def test_a_value_that_fits_another_unit_is_never_silently_converted(measured: Bl
 )
 def test_a_status_bit_grades_and_drops_nothing(status: int, quality: Quality, reasons: tuple[str, ...]) -> None:
     assert grade(bp(status=status)) == (quality, reasons)
+
+
+@pytest.mark.parametrize("pulse_bpm", [19.0, 251.0, 0.0])
+def test_an_impossible_pulse_rejects_a_pressure_that_may_be_right(pulse_bpm: float) -> None:
+    assert grade(bp(pulse_bpm=pulse_bpm)) == (Quality.REJECTED, ("range",))
+    assert grade(bp(pulse_bpm=pulse_bpm, status=0x01)) == (Quality.REJECTED, ("range", "body_movement"))
 
 
 def test_an_impossible_value_outweighs_its_status() -> None:
