@@ -4,9 +4,12 @@ import shutil
 from collections.abc import Iterator
 from itertools import count
 
+import psycopg
 import pytest
 
 from homevigil.embedded.postgres import EmbeddedPostgres, temporary_folder
+from server.store.intake import check_accounts
+from server.store.migrate import migrate
 
 _numbers = count(1)
 
@@ -24,17 +27,23 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: EmbeddedPostgres) -> str:
-    from server.store.migrate import migrate
-
     migrate(postgres.create_database("migrated"))
     return "migrated"
 
 
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    """A fresh database with every migration applied."""
+def database_url(postgres: EmbeddedPostgres, migrated_template: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh database with every migration applied.
+
+    Whatever a test sent in through the door must balance at its end: received = stored + repeated + quarantined, and the rows say
+    the same. A test that cooks the books on purpose says `@pytest.mark.unbalanced`; readings that a test wrote by SQL came
+    through no door and have no account.
+    """
     name = f"test_{next(_numbers)}"
-    yield postgres.create_database(name, template=migrated_template)
+    url = postgres.create_database(name, template=migrated_template)
+    yield url
+    if request.node.get_closest_marker("unbalanced") is None:
+        assert_balanced(url)
     postgres.drop_database(name)
 
 
@@ -53,3 +62,9 @@ def own_postgres() -> Iterator[EmbeddedPostgres]:
     with EmbeddedPostgres(folder=folder, options=FAST) as server:
         yield server
     shutil.rmtree(folder)
+
+
+def assert_balanced(url: str) -> None:
+    """Every gateway that was heard: received = stored + repeated + quarantined, and the rows are there."""
+    with psycopg.connect(url, prepare_threshold=None) as conn:
+        assert [account for account in check_accounts(conn) if account.received] == []

@@ -30,8 +30,6 @@ from vitals.gatt.date_time import DateTime
 from vitals.gatt.glucose import GlucoseMeasurement
 from vitals.gatt.sfloat import Sfloat
 
-pytestmark = pytest.mark.usefixtures("balanced_accounts")
-
 Change = Callable[[bytes], bytes]
 
 

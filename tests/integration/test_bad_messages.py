@@ -19,8 +19,6 @@ from homevigil.embedded.broker import EmbeddedBroker
 from server.store.postgres import transaction
 from vitals.envelope import MAX_BYTES_TAKEN, Receipt
 
-pytestmark = pytest.mark.usefixtures("balanced_accounts")
-
 Change = Callable[[bytes], bytes]
 
 # 14, 15, 22: who speaks

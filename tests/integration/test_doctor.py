@@ -71,6 +71,7 @@ def test_a_database_of_a_newer_build_must_be_left_alone(database_url: str) -> No
     assert "9999_tomorrow.sql" in found.says
 
 
+@pytest.mark.unbalanced
 def test_accounts_that_do_not_balance_are_a_failure(database_url: str) -> None:
     with psycopg.connect(database_url) as conn:
         conn.execute("insert into gateway_account (gateway_id, received, stored) values ('gw-1', 3, 2)")

@@ -19,8 +19,6 @@ from server.store.postgres import Pool, open_pool
 from vitals.errors import MalformedError
 from vitals.reading import Reading
 
-pytestmark = pytest.mark.usefixtures("balanced_accounts")
-
 CUFF = "F0:00:00:10:00:01"
 ZONE = "Asia/Shanghai"
 

@@ -17,8 +17,6 @@ from server.store.postgres import Pool, open_pool
 from vitals.envelope import MAX_BYTES_TAKEN, Receipt, encode_reading
 from vitals.reading import Glucose, Reading
 
-pytestmark = pytest.mark.usefixtures("balanced_accounts")
-
 
 @pytest.fixture
 def pool(database_url: str) -> Iterator[Pool]:

@@ -56,7 +56,6 @@ def some(home: Household, count: int, start: int = 0) -> list[Reading]:
     return [home.pressure(at - timedelta(minutes=start + number)) for number in range(count)]
 
 
-@pytest.mark.usefixtures("balanced_accounts")
 def test_a_reading_by_mqtt_is_stored_and_answered(
     mosquitto: EmbeddedBroker, database_url: str, pool: Pool, home: Household, gateway: Gateway
 ) -> None:
@@ -66,7 +65,6 @@ def test_a_reading_by_mqtt_is_stored_and_answered(
     assert ask(pool, "select count(*) from reading") == [(3,)]
 
 
-@pytest.mark.usefixtures("balanced_accounts")
 def test_what_came_while_nobody_was_at_the_door_is_taken_later(
     mosquitto: EmbeddedBroker, database_url: str, pool: Pool, home: Household, gateway: Gateway
 ) -> None:
@@ -81,7 +79,6 @@ def test_what_came_while_nobody_was_at_the_door_is_taken_later(
     assert ask(pool, "select count(*) from reading") == [(401,)]
 
 
-@pytest.mark.usefixtures("balanced_accounts")
 def test_nonsense_on_every_topic_stops_nobody(
     mosquitto: EmbeddedBroker, database_url: str, pool: Pool, home: Household, gateway: Gateway
 ) -> None:
@@ -96,7 +93,6 @@ def test_nonsense_on_every_topic_stops_nobody(
     assert ask(pool, "select last_status, last_heard_at is not null from gateway") == [({"state": "online"}, True)]
 
 
-@pytest.mark.usefixtures("balanced_accounts")
 def test_a_message_that_breaks_the_door_is_put_away_and_the_next_is_taken(
     mosquitto: EmbeddedBroker, database_url: str, pool: Pool, home: Household, gateway: Gateway
 ) -> None:
@@ -114,7 +110,6 @@ def test_a_message_that_breaks_the_door_is_put_away_and_the_next_is_taken(
     assert ask(pool, "select received, stored, quarantined from gateway_account") == [(2, 1, 1)]
 
 
-@pytest.mark.usefixtures("balanced_accounts")
 def test_a_killed_broker_that_forgot_everything_costs_no_reading(
     mosquitto: EmbeddedBroker, database_url: str, pool: Pool, home: Household, gateway: Gateway
 ) -> None:
@@ -162,7 +157,6 @@ CUT_OFF_DOOR = """
 """
 
 
-@pytest.mark.usefixtures("balanced_accounts")
 def test_an_intake_killed_between_commit_and_acknowledgement_gets_the_message_again_and_stores_it_once(
     mosquitto: EmbeddedBroker, database_url: str, pool: Pool, home: Household, gateway: Gateway
 ) -> None:
@@ -214,7 +208,6 @@ def test_a_database_that_crashes_in_the_middle_loses_nothing(
         assert check_accounts(conn) == ()
 
 
-@pytest.mark.usefixtures("balanced_accounts")
 def test_the_door_waits_for_a_broker_that_is_not_there_yet(
     mosquitto: EmbeddedBroker, database_url: str, pool: Pool, home: Household
 ) -> None:
@@ -229,7 +222,6 @@ def test_the_door_waits_for_a_broker_that_is_not_there_yet(
     assert ask(pool, "select count(*) from reading") == [(1,)]
 
 
-@pytest.mark.usefixtures("balanced_accounts")
 def test_two_gateways_get_each_its_own_receipts(
     mosquitto: EmbeddedBroker, database_url: str, pool: Pool, home: Household, gateway: Gateway
 ) -> None:
@@ -245,7 +237,6 @@ def test_two_gateways_get_each_its_own_receipts(
         next_door.close()
 
 
-@pytest.mark.usefixtures("balanced_accounts")
 def test_silence_after_a_long_drain_is_met_with_a_new_connection_of_the_same_session(
     mosquitto: EmbeddedBroker,
     database_url: str,

@@ -22,8 +22,6 @@ from server.rules.rule import RuleSet
 from server.store.postgres import Bell, Pool, open_pool
 from vitals.reading import Reading
 
-pytestmark = pytest.mark.usefixtures("balanced_accounts")
-
 RULE = "bp-above-140-90-3-days"
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 

@@ -23,8 +23,6 @@ from server.store.postgres import Pool, in_transaction, open_pool
 from vitals.envelope import encode_reading
 from vitals.reading import Reading
 
-pytestmark = pytest.mark.usefixtures("balanced_accounts")
-
 CUFF = "F0:00:00:10:77:01"
 
 

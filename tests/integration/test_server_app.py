@@ -100,7 +100,6 @@ def running(roles: str, env: dict[str, str]) -> Iterator[Running]:
         server.close()
 
 
-@pytest.mark.usefixtures("balanced_accounts")
 def test_a_reading_becomes_a_push_in_one_process_that_ends_when_told(
     mosquitto: EmbeddedBroker, database_url: str
 ) -> None:
@@ -185,6 +184,7 @@ def test_a_role_that_dies_takes_the_process_along(database_url: str, tmp_path: P
         server.wait_for("role_died")
 
 
+@pytest.mark.unbalanced
 def test_check_finds_what_does_not_balance(database_url: str) -> None:
     env = environment(database_url)
     assert command("check", env=env).returncode == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from fix_postgres import assert_balanced
 
 from homevigil.embedded import child
 from homevigil.embedded.postgres import temporary_folder
@@ -36,13 +37,14 @@ def timescale_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(timescale_url: str) -> str:
-    """The same database for each test, emptied: the WASM build has no second one."""
+def database_url(timescale_url: str) -> Iterator[str]:
+    """The same database for each test, emptied: the WASM build has no second one. At the end the accounts must balance."""
     with psycopg.connect(timescale_url, autocommit=True, prepare_threshold=None) as conn:
         query = "select tablename from pg_tables where schemaname = 'public' and tablename <> 'schema_migration'"
         tables = ", ".join(f'"{name}"' for (name,) in conn.execute(query).fetchall())
         conn.execute(f"truncate {tables} restart identity cascade".encode())
-    return timescale_url
+    yield timescale_url
+    assert_balanced(timescale_url)
 
 
 def _own_database(server_url: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from integration.test_intake import *  # noqa: F403  the tests and their fixture
 
 from server.store.postgres import Pool, open_pool
 
-pytestmark = [pytest.mark.timescale, pytest.mark.usefixtures("balanced_accounts")]
+pytestmark = pytest.mark.timescale
 
 
 @pytest.fixture
