@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(
+    rich_markup_mode=None,
     help="HomeVigil's box in the home: reads meters over Bluetooth, keeps every reading, sends it to the clinic.",
     no_args_is_help=True,
     add_completion=False,

@@ -7,12 +7,15 @@ import typer
 from server.terminal import fail, in_database, load_settings
 
 app = typer.Typer(
+    rich_markup_mode=None,
     help="HomeVigil's clinic side: takes readings in, judges them, tells people. Settings: HOMEVIGIL_SERVER_… variables.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-webhook = typer.Typer(help="The clinic's own systems that are called when an alert opens.", no_args_is_help=True)
+webhook = typer.Typer(
+    rich_markup_mode=None, help="The clinic's own systems that are called when an alert opens.", no_args_is_help=True
+)
 app.add_typer(webhook, name="webhook")
 
 # A word with commands of its own, which are imported when it is said.
