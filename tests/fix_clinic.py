@@ -1,11 +1,13 @@
 """A clinic for the tests of people, API and pages: real PostgreSQL, the real judge, the real app behind real uvicorn."""
 
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from html import unescape
 from itertools import count
 from uuid import NAMESPACE_OID, UUID, uuid5
 from zoneinfo import ZoneInfo
@@ -195,6 +197,11 @@ class Clinic:
         signed_in = sessions.sign_in(self.pool, login=login, password=PASSWORD, address="test", now=self.clock())
         client = self.clients.enter_context(httpx2.Client(base_url=self.url, cookies={"homevigil": signed_in.token}))
         return client, signed_in.session.csrf_token
+
+
+def words_of(page: str) -> str:
+    """What a person reads on a page: without tags, whose tokens and addresses may hold any digits by chance."""
+    return unescape(re.sub(r"<[^>]*>", " ", page))
 
 
 def local_today() -> date:

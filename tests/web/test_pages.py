@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from fix_clinic import Clinic, local_at
+from fix_clinic import Clinic, local_at, words_of
 
 from server.people import links
 from server.people.rule_texts import Condition, text_of, texts_of, trend_conditions
@@ -95,7 +95,7 @@ def test_a_measurement_that_failed_lends_no_older_value_its_time(
         patient_id, clinic.clock() - timedelta(minutes=2), 151, None, quality="invalid", reasons=["value_special"]
     )
 
-    page = browser.get("/?tab=all&lang=en").text
+    page = words_of(browser.get("/?tab=all&lang=en").text)
 
     assert "124/78, 5 hours ago" in page
     assert "151" not in page
