@@ -10,6 +10,7 @@ import pytest
 from homevigil.embedded.postgres import EmbeddedPostgres, temporary_folder
 from server.store.intake import check_accounts
 from server.store.migrate import migrate
+from server.store.postgres import Pool, open_pool
 
 _numbers = count(1)
 
@@ -45,6 +46,13 @@ def database_url(postgres: EmbeddedPostgres, migrated_template: str, request: py
     if request.node.get_closest_marker("unbalanced") is None:
         assert_balanced(url)
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def pool(database_url: str) -> Iterator[Pool]:
+    """The server's own pool on the test's database."""
+    with open_pool(database_url) as pool:
+        yield pool
 
 
 @pytest.fixture

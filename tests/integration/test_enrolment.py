@@ -15,18 +15,12 @@ from households import Household
 from server import clock
 from server.intake import Intake
 from server.store import enrolment
-from server.store.postgres import Pool, open_pool
+from server.store.postgres import Pool
 from vitals.errors import MalformedError
 from vitals.reading import Reading
 
 CUFF = "F0:00:00:10:00:01"
 ZONE = "Asia/Shanghai"
-
-
-@pytest.fixture
-def pool(database_url: str) -> Iterator[Pool]:
-    with open_pool(database_url) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,15 +12,9 @@ from households import EPOCH, Household, enrol
 from server.clock import now
 from server.intake import Intake
 from server.store.enrolment import add_gateway, bind_meter
-from server.store.postgres import Pool, open_pool
+from server.store.postgres import Pool
 from vitals.envelope import MAX_BYTES_TAKEN, Receipt, encode_reading
 from vitals.reading import Glucose, Reading
-
-
-@pytest.fixture
-def pool(database_url: str) -> Iterator[Pool]:
-    with open_pool(database_url) as pool:
-        yield pool
 
 
 @pytest.fixture

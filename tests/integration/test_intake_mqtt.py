@@ -28,12 +28,6 @@ from vitals.reading import Reading
 
 
 @pytest.fixture
-def pool(database_url: str) -> Iterator[Pool]:
-    with open_pool(database_url) as pool:
-        yield pool
-
-
-@pytest.fixture
 def home(pool: Pool) -> Household:
     with pool.connection() as conn:
         return enrol(conn, enrolled_on=(now() - timedelta(days=90)).date())

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,17 +18,11 @@ from server.push.dispatch import Dispatcher
 from server.push.inbox import Inbox
 from server.rules.load import load_catalog
 from server.rules.rule import RuleSet
-from server.store.postgres import Bell, Pool, open_pool
+from server.store.postgres import Bell, Pool
 from vitals.reading import Reading
 
 RULE = "bp-above-140-90-3-days"
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-
-
-@pytest.fixture
-def pool(database_url: str) -> Iterator[Pool]:
-    with open_pool(database_url) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from server.push.channels import Failed, Outcome, Sent
 from server.push.dispatch import ATTEMPTS_MAX, Dispatcher, backoff_s
 from server.push.inbox import Inbox
 from server.push.webhook import WebhookChannel
-from server.store.postgres import Bell, Pool, open_pool
+from server.store.postgres import Bell, Pool
 from server.store.pushes import Leased
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -67,12 +67,6 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     with Receiver() as receiver:
         yield receiver
-
-
-@pytest.fixture
-def pool(database_url: str) -> Iterator[Pool]:
-    with open_pool(database_url) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,17 +18,11 @@ from server.release import Outcome, preview, release
 from server.rules.load import load_catalog
 from server.store.enrolment import bind_meter
 from server.store.intake import check_accounts
-from server.store.postgres import Pool, in_transaction, open_pool
+from server.store.postgres import Pool, in_transaction
 from vitals.envelope import encode_reading
 from vitals.reading import Reading
 
 CUFF = "F0:00:00:10:77:01"
-
-
-@pytest.fixture
-def pool(database_url: str) -> Iterator[Pool]:
-    with open_pool(database_url) as pool:
-        yield pool
 
 
 @pytest.fixture
