@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-ROLES: Final = ("intake", "judge", "push", "web")
+ROLES: Final = ("intake", "judge", "push", "web", "watch")
 END_WITHIN_S: Final = 2.5
 """How long loops may take to end; what they were doing then is rolled back by PostgreSQL and done again by another."""
 
@@ -197,6 +197,10 @@ def _loops(
     if "push" in roles:
         loops["push inbox"] = lambda: _push("inbox", settings, pool, stop)
         loops["push webhook"] = lambda: _push("webhook", settings, pool, stop)
+    if "watch" in roles:
+        loops["watch states"] = lambda: _watch_states(pool, stop)
+        loops["watch heartbeat"] = lambda: _watch_heartbeat(settings, pool, stop)
+        loops["watch recompute"] = lambda: _watch_recompute(pool, stop)
     return loops
 
 
@@ -232,3 +236,21 @@ def _push(name: str, settings: Settings, pool: "Pool", stop: threading.Event) ->
         Dispatcher(pool, channel).run(stop, bell)
     finally:
         bell.close()
+
+
+def _watch_states(pool: "Pool", stop: threading.Event) -> None:
+    from server.watch.states import watch_states
+
+    watch_states(pool, stop)
+
+
+def _watch_heartbeat(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
+    from server.watch.heartbeat import beat
+
+    beat(settings, pool, stop)
+
+
+def _watch_recompute(pool: "Pool", stop: threading.Event) -> None:
+    from server.watch.nightly import recompute_nightly
+
+    recompute_nightly(pool, stop)

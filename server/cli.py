@@ -41,7 +41,9 @@ def migrate() -> None:
 
 @app.command()
 def run(
-    role: Annotated[str, typer.Option(help="Any of intake, judge, push, web, with commas.")] = "intake,judge,push,web",
+    role: Annotated[
+        str, typer.Option(help="Any of intake, judge, push, web, watch, with commas.")
+    ] = "intake,judge,push,web,watch",
 ) -> None:
     """Play one or more roles until SIGTERM or SIGINT. Intake: one process; the others: as many as you like."""
     from server import app as server
