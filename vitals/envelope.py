@@ -23,6 +23,8 @@ MAX_BYTES_SENT: Final = 16 * 1024
 """A gateway never publishes more: one message over the broker's limit is disconnected and resent for ever."""
 MAX_BYTES_TAKEN: Final = 32 * 1024
 """A server never decodes more."""
+MAX_SPANS: Final = 100
+"""Spans of missing seqs in one receipt; what does not fit is named by a later one."""
 MAX_DEPTH: Final = 8
 """An honest envelope is five levels deep. How deep a parser can go differs between Pythons; what is refused must not."""
 
@@ -54,13 +56,27 @@ class Rejection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Receipt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the server has committed: every seq up to `upto`, each in `extra`, and each in `rejected` (quarantined)."""
+    """What the server has committed: every seq up to `upto`, each in `extra`, and each in `rejected` (quarantined).
+
+    `missing`: inclusive spans `(first, last)` of seqs that were answered and that the server does not have any more (its
+    database was set back to an earlier state): send these again. Ascending, without overlap. A seq that the same receipt
+    also confirms is missing.
+    """
 
     v: int = VERSION
     epoch: Epoch
     upto: Annotated[int, Meta(ge=0, le=2**53)]
     extra: tuple[Seq, ...] = ()
     rejected: tuple[Rejection, ...] = ()
+    missing: Annotated[tuple[tuple[Seq, Seq], ...], Meta(max_length=MAX_SPANS)] = ()
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` unless the spans of `missing` ascend."""
+        before = 0
+        for first, last in self.missing:
+            if not before < first <= last:
+                raise ValueError("the spans of missing seqs do not ascend")
+            before = last
 
 
 class _VersionOnly(Struct, frozen=True):
@@ -92,7 +108,11 @@ def encode_envelope(gateway_id: str, epoch: str, rows: list[tuple[int, bytes]]) 
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
-    return _encoder.encode(receipt)
+    """The receipt as it is sent; `missing` only where something is, for a 0.1.0 gateway does not know the word."""
+    said = msgspec.structs.asdict(receipt)
+    if not receipt.missing:
+        del said["missing"]
+    return _encoder.encode(said)
 
 
 def decode_envelope(payload: bytes) -> Envelope:

@@ -119,9 +119,10 @@ def test_frames_in_the_pages_decode() -> None:
         assert "error" not in decode.canonical_or_error(characteristic, frame), frame
 
 
-def test_the_receipt_in_the_wire_page_is_one() -> None:
-    (shown,) = re.findall(r"^(\{.*\"upto\".*\})$", TEXT["docs/reference/wire.md"], re.MULTILINE)
-    assert decode_receipt(shown.encode()).upto == json.loads(shown)["upto"]
+def test_the_receipts_in_the_wire_page_are_receipts() -> None:
+    plain, rewinding = re.findall(r"^(\{.*\"upto\".*\})$", TEXT["docs/reference/wire.md"], re.MULTILINE)
+    assert decode_receipt(plain.encode()).upto == json.loads(plain)["upto"]
+    assert decode_receipt(rewinding.encode()).missing == ((412, 480), (496, 496))
 
 
 def test_the_scenario_in_the_rules_page_passes(tmp_path: Path) -> None:

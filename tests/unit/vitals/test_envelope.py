@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from vitals.envelope import (
     MAX_BYTES_TAKEN,
     MAX_READINGS,
+    MAX_SPANS,
     Receipt,
     Rejection,
     decode_envelope,
@@ -256,6 +257,17 @@ def test_a_receipt_comes_through_unchanged() -> None:
     receipt = Receipt(epoch=EPOCH, upto=41, extra=(43, 44), rejected=(Rejection(seq=42, reason="decode:schema"),))
     assert decode_receipt(encode_receipt(receipt)) == receipt
     assert decode_receipt(encode_receipt(Receipt(epoch=EPOCH, upto=0))) == Receipt(epoch=EPOCH, upto=0)
+    spans = (*((2 * at, 2 * at) for at in range(1, MAX_SPANS)), (2 * MAX_SPANS, 2**53))
+    assert decode_receipt(encode_receipt(Receipt(epoch=EPOCH, upto=9, missing=spans))).missing == spans
+
+
+def test_the_bytes_of_a_receipt_are_those_of_the_reference() -> None:
+    rejected = (Rejection(seq=18, reason="unknown_meter"),)
+    plain = Receipt(epoch=EPOCH, upto=16, extra=(19,), rejected=rejected)
+    told = b'{"v":1,"epoch":"0123456789abcdef","upto":16,"extra":[19],"rejected":[{"seq":18,"reason":"unknown_meter"}]'
+    assert encode_receipt(plain) == told + b"}", "nothing that a 0.1.0 gateway does not know"
+    gone = Receipt(epoch=EPOCH, upto=16, extra=(19,), rejected=rejected, missing=((3, 5), (7, 7)))
+    assert encode_receipt(gone) == told + b',"missing":[[3,5],[7,7]]}'
 
 
 @pytest.mark.parametrize(
@@ -269,6 +281,24 @@ def test_a_receipt_comes_through_unchanged() -> None:
         ("decode:schema", b'{"v":1,"epoch":"0123456789abcdef"}'),
         ("decode:duplicate_key", b'{"v":1,"epoch":"0123456789abcdef","upto":1,"upto":2}'),
         ("schema_newer", b'{"v":2,"epoch":"0123456789abcdef","upto":1}'),
+        *(
+            ("decode:schema", b'{"v":1,"epoch":"0123456789abcdef","upto":9,"missing":%s}' % spans)
+            for spans in (
+                b"[[0,1]]",
+                b"[[2,1]]",
+                b"[[1]]",
+                b"[[1,2,3]]",
+                b"[[4,5],[1,2]]",
+                b"[[1,3],[3,4]]",
+                b"[1,2]",
+                b"null",
+            )
+        ),
+        (
+            "decode:schema",
+            b'{"v":1,"epoch":"0123456789abcdef","upto":9,"missing":%s}'
+            % json.dumps([(seq, seq) for seq in range(1, MAX_SPANS + 2)]).encode(),
+        ),
         ("decode:utf8", b"\xff"),
     ],
 )
