@@ -22,7 +22,6 @@ from typing import Final, Self
 
 from faults.child import GOOD
 from faults.trial import Trial
-
 from homevigil.embedded import child
 from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.postgres import EmbeddedPostgres, temporary_folder
