@@ -205,7 +205,8 @@ def _loops(
 
 
 def _intake(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
-    from server.intake import Door, Intake
+    from server.door import Door
+    from server.intake import Intake
 
     Door(settings, Intake(pool), stop).run()
 

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from homevigil.embedded.broker import EmbeddedBroker
 from server.config import Settings
-from server.intake import Door, Intake
+from server.door import Door
+from server.intake import Intake
 from server.store.postgres import Pool
 
 

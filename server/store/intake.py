@@ -6,7 +6,7 @@ Every function runs inside the caller's transaction. Nothing here decides whose 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from typing import Any, Final
@@ -27,6 +27,9 @@ SQL = load_sql("intake")
 
 WRONG_GATEWAY_MESSAGES: Final = 3
 """Messages in another gateway's name before a gateway is suspended: one may be a mistake while renaming it."""
+
+SPANS_SHOWN: Final = 5
+"""Spans of missing numbers that an alarm names; it also says how many numbers there are in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,19 @@ class Detained:
     user_slot: int | None
     raw: bytes
     fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxLife:
+    """One outbox file of a gateway, as far as it has come here. More than one: the file was lost and another one was made."""
+
+    gateway_id: str
+    epoch: str
+    first_at: datetime
+    last_at: datetime
+    hole_since: datetime | None
+    highest: int
+    missing: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +302,33 @@ def advance(conn: Connection, committed: Mapping[tuple[str, str], Collection[int
         "epoch": list(epochs),
         "seen": [_multirange(seqs) for seqs in committed.values()],
     }
-    return {(gateway_id, epoch): upto for gateway_id, epoch, upto in conn.execute(SQL["progress"], columns)}
+    upto: dict[tuple[str, str], int] = {}
+    for gateway_id, epoch, seq, is_another in conn.execute(SQL["progress"], columns):
+        upto[gateway_id, epoch] = seq
+        if is_another:
+            log.warning("outbox_replaced", gateway_id=gateway_id, epoch=epoch)
+    return upto
+
+
+def holes(conn: Connection, *, older_than: timedelta) -> dict[str, str]:
+    """What is missing of each gateway's numbers and has been for `older_than`: the detail by `gateway_id`.
+
+    A number that was given and did not come, while later ones did, is a reading that was kept and is not here.
+    """
+    details: dict[str, list[str]] = {}
+    for gateway_id, epoch, since, missing, spans in conn.execute(
+        SQL["holes"], {"older_than": older_than, "spans": SPANS_SHOWN}
+    ):
+        first = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
+        said = f"epoch {epoch}: {missing} missing since {since.isoformat(timespec='seconds')}: {first}"
+        details.setdefault(gateway_id, []).append(said)
+    return {gateway_id: "; ".join(each) for gateway_id, each in details.items()}
+
+
+def outbox_lives(conn: Connection, gateway_id: str | None = None) -> tuple[OutboxLife, ...]:
+    """Every outbox that a gateway (or, `None`, any) has had: the newest of a gateway is the last."""
+    with conn.cursor(row_factory=class_row(OutboxLife)) as cursor:
+        return tuple(cursor.execute(SQL["outbox_lives"], {"gateway_id": gateway_id}))
 
 
 def _multirange(seqs: Collection[int]) -> str:

@@ -19,7 +19,8 @@ from plain_gateway import PlainGateway as Gateway
 from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.postgres import EmbeddedPostgres
 from server.clock import now
-from server.intake import WINDOW, Door, Intake
+from server.door import WINDOW, Door
+from server.intake import Intake
 from server.store.intake import check_accounts
 from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool
@@ -136,11 +137,11 @@ def resend_until(send: Callable[[], None], gateway: Gateway, seq: int) -> None:
 CUT_OFF_DOOR = """
     import os, sys, threading
     from pydantic import SecretStr
-    from server import intake
+    from server import door, intake
     from server.config import Settings
     from server.store.postgres import open_pool
 
-    class Door(intake.Door):
+    class Door(door.Door):
         def _send(self, gateway_id, receipt):
             print("committed", flush=True)
             threading.Event().wait()  # until we are killed: after the commit, before receipt and acknowledgement
@@ -239,7 +240,7 @@ def test_silence_after_a_long_drain_is_met_with_a_new_connection_of_the_same_ses
     gateway: Gateway,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("server.intake.STALL_S", 0.2)
+    monkeypatch.setattr("server.door.STALL_S", 0.2)
     ended = threading.Event()
 
     class Watched(Door):

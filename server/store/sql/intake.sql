@@ -98,13 +98,42 @@ set received = a.received + excluded.received, stored = a.stored + excluded.stor
     repeated = a.repeated + excluded.repeated, quarantined = a.quarantined + excluded.quarantined;
 
 -- name: progress
--- Adds what was committed of one epoch; answers with the last seq before the first hole (0: the first is missing).
-insert into gateway_progress as p (gateway_id, epoch, seen)
-select gateway_id, epoch, seen::int8multirange
-from unnest(%(gateway_id)s::text[], %(epoch)s::text[], %(seen)s::text[]) as t (gateway_id, epoch, seen)
+-- Adds what was committed of one epoch; answers with the last seq before the first hole (0: the first is missing), and with
+-- whether the epoch is new here. Without a hole the seqs are one range from 1 to the highest.
+insert into gateway_progress as p (gateway_id, epoch, seen, hole_since)
+select gateway_id, epoch, seen, case when seen <> int8multirange(int8range(1, upper(seen))) then now() end
+from (select gateway_id, epoch, seen::int8multirange as seen
+      from unnest(%(gateway_id)s::text[], %(epoch)s::text[], %(seen)s::text[]) as t (gateway_id, epoch, seen)) t
 order by gateway_id, epoch
-on conflict (gateway_id, epoch) do update set seen = p.seen + excluded.seen, last_at = now()
-returning gateway_id, epoch, coalesce((select upper(r) - 1 from unnest(seen) r where r @> 1::int8), 0);
+on conflict (gateway_id, epoch) do update
+set seen = p.seen + excluded.seen, last_at = now(),
+    hole_since = case when p.seen + excluded.seen <> int8multirange(int8range(1, upper(p.seen + excluded.seen)))
+                      then coalesce(p.hole_since, now()) end
+returning gateway_id, epoch, coalesce((select upper(r) - 1 from unnest(seen) r where r @> 1::int8), 0),
+          first_at = now() and exists (select from gateway_progress o
+                                       where o.gateway_id = p.gateway_id and o.epoch <> p.epoch);
+
+-- name: holes
+-- What is missing below the highest number of an outbox, for those that have lacked it for long. Nobody waits for a gateway
+-- that a person has shut out for good, nor for an outbox that was replaced and has been silent for 30 days.
+select p.gateway_id, p.epoch, p.hole_since, h.n, h.spans
+from gateway_progress p
+join gateway g using (gateway_id),
+lateral (select sum(upper(r) - lower(r))::bigint as n,
+                (array_agg(array[lower(r), upper(r) - 1] order by r))[:%(spans)s] as spans
+         from unnest(int8multirange(int8range(1, upper(p.seen))) - p.seen) r) h
+where p.hole_since < now() - %(older_than)s::interval and g.state <> 'revoked'
+  and not (p.last_at < now() - interval '30 days'
+           and exists (select from gateway_progress o where o.gateway_id = p.gateway_id and o.first_at > p.first_at))
+order by p.gateway_id, p.epoch;
+
+-- name: outbox_lives
+-- Every outbox that was ever heard of, by gateway and age.
+select gateway_id, epoch, first_at, last_at, hole_since, upper(seen) - 1 as highest,
+       upper(seen) - 1 - (select sum(upper(r) - lower(r)) from unnest(seen) r)::bigint as missing
+from gateway_progress
+where %(gateway_id)s::text is null or gateway_id = %(gateway_id)s
+order by gateway_id, first_at, epoch;
 
 -- name: heard
 update gateway set last_heard_at = now() where gateway_id = any(%(gateway_ids)s);

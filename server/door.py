@@ -1,0 +1,277 @@
+"""The MQTT loop around `Intake`: one transaction for what came, then the receipts, then MQTT may forget.
+
+Truth is the commit. The broker's acknowledgement is sent after it and only on the connection that brought the message, so
+that nothing is forgotten unread; the receipt alone lets a gateway forget. The only server module that takes messages by paho.
+Nothing is decided here about a reading (`ledger`), and nothing is judged.
+"""
+
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+import structlog
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from server.config import Settings
+from server.intake import Intake
+from vitals.envelope import Receipt, encode_receipt
+from vitals.errors import MalformedError, UnavailableError
+from vitals.topics import Channel, Topic
+
+log = structlog.get_logger()
+
+WINDOW: Final = 200
+"""Messages that the broker may leave unacknowledged with us (MQTT receive maximum); twice the largest batch."""
+
+BATCH: Final = 100
+BATCH_WAIT_S: Final = 0.05
+"""One transaction takes this many messages, or what came within 50 ms of the first: 100 rows a commit cost little more
+than one (timescale: durable commit), and a live reading waits for nobody."""
+
+SESSION_S: Final = 7 * 24 * 3600
+"""The broker keeps our place in the queue for a week without us; readings themselves rest in the outboxes."""
+
+BACKOFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits while the database is away; the last one repeats. What was read stays in memory, at most `WINDOW` messages."""
+
+STALL_S: Final = 10.0
+"""mosquitto 2.0.11 may stop delivering in a long drain, with a window's worth outstanding (eclipse-mosquitto 2362). So, after
+at least a window on this connection and then silence, the connection is made again once, with the same session."""
+
+ACCOUNTS_EVERY_S: Final = 60.0
+ROWS_EVERY: Final = 60
+"""The sums are checked every minute, the rows themselves counted at the start and every hour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delivery:
+    """A message as the broker gave it, and on which connection: its `mid` means nothing on another one."""
+
+    mid: int
+    qos: int
+    topic: str
+    payload: bytes
+    is_retained: bool
+    connection: int
+
+
+class Door:
+    """The MQTT loop around `Intake`: paho's thread only appends, the thread that calls `run` does the work."""
+
+    def __init__(self, settings: Settings, intake: Intake, stop: threading.Event) -> None:
+        self._settings = settings
+        self._intake = intake
+        self._stop = stop
+        self.listening = threading.Event()
+        """Set while the broker delivers to us: it has granted the subscriptions of this connection."""
+        self._waiting: queue.SimpleQueue[_Delivery] = queue.SimpleQueue()
+        self._turn = threading.Lock()  # a connection's end and an acknowledgement, one at a time
+        self._connection = 0
+        self._taken = 0  # on this connection
+        self._client = self._new_client()
+
+    def run(self) -> None:
+        """Take in until `stop` is set. Neither broker nor database need be there yet, or all the time."""
+        self._connect()
+        checked_at, round_, heard_at = -ACCOUNTS_EVERY_S, 0, monotonic()
+        try:
+            while not self._stop.is_set():
+                if batch := self._next_batch():
+                    self._take(batch)
+                    heard_at = monotonic()
+                elif self._has_stalled(heard_at):
+                    log.warning("mqtt_stalled", silent_s=STALL_S, taken=self._taken)
+                    self._disconnect()
+                    self._client = self._new_client()  # paho leaks its sockets when one client is started twice
+                    self._connect()
+                if monotonic() - checked_at >= ACCOUNTS_EVERY_S:
+                    checked_at, round_ = monotonic(), round_ + 1
+                    self._check_accounts(count_rows=round_ % ROWS_EVERY == 1)
+        finally:
+            self._disconnect()
+
+    def _new_client(self) -> Client:
+        settings = self._settings
+        client = Client(CallbackAPIVersion.VERSION2, settings.mqtt_client_id, protocol=MQTTv5, manual_ack=True)
+        if settings.mqtt_username is not None:
+            password = settings.mqtt_password
+            client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
+        if settings.mqtt_ca_file is not None:
+            client.tls_set(settings.mqtt_ca_file, settings.mqtt_cert_file, settings.mqtt_key_file)
+        client.reconnect_delay_set(min_delay=1, max_delay=30)
+        client.max_queued_messages_set(10 * WINDOW)  # receipts; one that is lost is asked for again
+        client.on_pre_connect = self._on_pre_connect
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_subscribe = self._on_subscribe
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _connect(self) -> None:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_S
+        properties.ReceiveMaximum = WINDOW
+        host, port = self._settings.mqtt_host, self._settings.mqtt_port
+        self._client.connect_async(host, port, keepalive=30, clean_start=False, properties=properties)
+        self._client.loop_start()
+
+    def _disconnect(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    # Called by paho's thread. None of these may raise, and none takes a lock that is held while publishing.
+
+    def _on_pre_connect(self, client: Client, userdata: object) -> None:
+        self._end_connection()
+
+    def _on_disconnect(
+        self, client: Client, userdata: object, flags: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        self._end_connection()
+        log.info("mqtt_disconnected", reason=str(reason))
+
+    def _end_connection(self) -> None:
+        with self._turn:
+            self._connection += 1
+        self.listening.clear()
+
+    def _on_connect_fail(self, client: Client, userdata: object) -> None:
+        log.warning("mqtt_unreachable", host=self._settings.mqtt_host, port=self._settings.mqtt_port)
+
+    def _on_connect(
+        self, client: Client, userdata: object, flags: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            log.error("mqtt_refused", reason=str(reason))
+            return
+        wanted = (Channel.READINGS.for_every_gateway, Channel.STATUS.for_every_gateway)
+        client.subscribe([(each, SubscribeOptions(qos=1)) for each in wanted])
+        self._taken = 0
+
+    def _on_subscribe(
+        self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            log.error("mqtt_subscription_refused", reasons=refused)
+            return
+        self.listening.set()
+        log.info("mqtt_listening")
+
+    def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
+        if message.qos == 0 and self._waiting.qsize() >= 10 * WINDOW:
+            return  # nobody promised it anything; our gateways send at QoS 1, which the window bounds
+        self._waiting.put(
+            _Delivery(
+                mid=message.mid,
+                qos=message.qos,
+                topic=message.topic,
+                payload=bytes(message.payload),
+                is_retained=message.retain,
+                connection=self._connection,
+            )
+        )
+
+    # Called by our own thread.
+
+    def _next_batch(self) -> list[_Delivery]:
+        """What came within 50 ms of the first message, at most 100; empty after half a second of nothing."""
+        try:
+            batch = [self._waiting.get(timeout=0.5)]
+        except queue.Empty:
+            return []
+        until = monotonic() + BATCH_WAIT_S
+        while len(batch) < BATCH and self._is_busy(batch, until):
+            try:
+                batch.append(self._waiting.get(timeout=max(0.0, until - monotonic())))
+            except queue.Empty:
+                break
+        return batch
+
+    def _is_busy(self, batch: Sequence[_Delivery], until: float) -> bool:
+        """A single live message does not wait for company; a stream does."""
+        return monotonic() < until and (len(batch) > 1 or not self._waiting.empty())
+
+    def _take(self, batch: Sequence[_Delivery]) -> None:
+        """Store, answer, acknowledge; while the database is away, wait with all of it in hand."""
+        for attempt in range(2**31):
+            try:
+                self._take_once(batch)
+                return
+            except UnavailableError as e:
+                wait_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
+                log.warning("database_unavailable", reason=str(e), waiting=len(batch), retry_in_s=wait_s)
+                if self._stop.wait(wait_s):
+                    return
+
+    def _take_once(self, batch: Sequence[_Delivery]) -> None:
+        readings: list[tuple[Topic, _Delivery]] = []
+        for delivery in batch:
+            topic = _topic(delivery)
+            if topic is not None and topic.channel is Channel.READINGS:
+                readings.append((topic, delivery))
+            elif topic is not None:
+                self._intake.note_status(delivery.payload, topic_gateway=topic.gateway_id, is_old=delivery.is_retained)
+        for (topic, _), receipt in zip(readings, self._take_readings(readings), strict=True):
+            if receipt is not None:
+                self._send(topic.gateway_id, receipt)
+        for delivery in batch:
+            self._acknowledge(delivery)
+
+    def _take_readings(self, readings: Sequence[tuple[Topic, _Delivery]]) -> Sequence[Receipt | None]:
+        """All in one transaction; if that breaks us, one by one, and the message that breaks us is put away unopened."""
+        messages = [(topic.gateway_id, delivery.payload) for topic, delivery in readings]
+        try:
+            return self._intake.take_all(messages)
+        except UnavailableError:
+            raise
+        except Exception:
+            log.exception("intake_broken", messages=len(messages))
+        return [self._take_alone(gateway_id, payload) for gateway_id, payload in messages]
+
+    def _take_alone(self, gateway_id: str, payload: bytes) -> Receipt | None:
+        try:
+            return self._intake.take(payload, topic_gateway=gateway_id)
+        except UnavailableError:
+            raise
+        except Exception:
+            log.exception("message_broke_intake", gateway_id=gateway_id)
+        self._intake.refuse_unseen(payload, topic_gateway=gateway_id)
+        return None
+
+    def _send(self, gateway_id: str, receipt: Receipt) -> None:
+        topic = Topic(gateway_id=gateway_id, channel=Channel.RECEIPTS)
+        self._client.publish(str(topic), encode_receipt(receipt), qos=1)
+
+    def _acknowledge(self, delivery: _Delivery) -> None:
+        """Let the broker forget, unless the connection is another one by now: there `mid` may name an unread message."""
+        with self._turn:
+            self._taken += 1
+            if delivery.connection == self._connection:
+                self._client.ack(delivery.mid, delivery.qos)
+
+    def _has_stalled(self, heard_at: float) -> bool:
+        return self.listening.is_set() and self._taken >= WINDOW and monotonic() - heard_at >= STALL_S
+
+    def _check_accounts(self, *, count_rows: bool) -> None:
+        try:
+            self._intake.check_accounts(count_rows=count_rows)
+        except UnavailableError as e:
+            log.warning("accounts_not_checked", reason=str(e))
+
+
+def _topic(delivery: _Delivery) -> Topic | None:
+    try:
+        return Topic.parse(delivery.topic)
+    except MalformedError:
+        log.warning("topic_not_ours", topic=delivery.topic[:100])
+        return None
