@@ -6,11 +6,9 @@ never deletes anything. Synchronous on purpose: callers on an event loop use a t
 """
 
 import json
-import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -19,28 +17,37 @@ from typing import Final, NamedTuple, Self, TypeVar
 import msgspec
 import structlog
 
-from gateway.errors import OutboxFullError, OutboxVersionError
-from gateway.file_lock import FileLock, sync_directory
+from gateway.errors import OutboxFullError
+from gateway.file_lock import FileLock
+from gateway.outbox_file import looking, number, open_file, transaction
+from gateway.outbox_receipts import (
+    UNCONFIRMED,
+    UNSENDABLE,
+    confirm_named,
+    confirm_some,
+    confirmed_spans,
+    count_rows,
+    highest_named,
+    highest_seq,
+    never_answered,
+    rewind_some,
+)
 from gateway.outbox_rows import Counts, HeldReading, MeterMemory, Unbelieved, instant_text
 from gateway.spare_room import SpareRoom
 from vitals.envelope import Receipt, decode_stored_reading, encode_reading
-from vitals.errors import UnavailableError
 from vitals.reading import Reading
 
-SCHEMA_VERSION: Final = 1
-APPLICATION_ID: Final = 0x484D5647
-"""`HMVG`: tells an outbox from somebody else's SQLite file."""
 MAX_UNCONFIRMED: Final = 50_000
-"""90 days offline of a household of many meters; at this bound the outbox refuses and never overwrites."""
+"""90 days offline of a household of many meters; at this bound the outbox refuses and never overwrites. It bounds the readings
+that the server has never had. What a restored server asks for again is not counted: those bytes are here already, and to refuse
+a new reading for their sake would lose it."""
 KEPT_AFTER_RECEIPT: Final = timedelta(days=30)
 """How far back a restored server can be filled again from here."""
-CONFIRMED_AT_A_TIME: Final = 500
 MAX_QUARANTINED: Final = 10_000
 """Different undecodable frames; beyond it only their number grows (docs/reference/limits)."""
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
-_UNCONFIRMED: Final = "confirmed_at is null and rejected_reason is null"
 
 
 class Row(NamedTuple):
@@ -61,12 +68,12 @@ class Outbox:
         self._ignored_receipts = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path)
+        self._spare = SpareRoom(path)
         try:
-            self._db = _open(path, now)
+            self._db = self._with_room(lambda: open_file(path, now), may_drain=True)
         except BaseException:
             self._lock.release()
             raise
-        self._spare = SpareRoom(path)
         self._spare.set_aside()
         self.epoch: str = self._db.execute("select epoch from life").fetchone()[0]
 
@@ -95,11 +102,11 @@ class Outbox:
             key = reading.reading_id.bytes
             if db.execute("select 1 from reading where reading_id = ?", (key,)).fetchone():
                 return None
-            if self._unconfirmed_count(db) >= self._max_unconfirmed:
+            if never_answered(db) >= self._max_unconfirmed:
                 raise OutboxFullError(
                     f"{self._max_unconfirmed} readings wait for the server: check the network and the broker; nothing is lost yet"
                 )
-            seq = _highest_seq(db) + 1
+            seq = highest_seq(db) + 1
             db.execute(
                 "insert into reading (seq, reading_id, body, kept_at, held) values (?, ?, ?, ?, ?)",
                 (seq, key, body, kept_at, held),
@@ -123,7 +130,7 @@ class Outbox:
             ).rowcount
             if seen:
                 return False
-            if _number(db, "select count(*) from quarantine") >= MAX_QUARANTINED:
+            if number(db, "select count(*) from quarantine") >= MAX_QUARANTINED:
                 _log.error("quarantine_full", meter_id=meter_id, reason=reason, bound=MAX_QUARANTINED)
                 return False
             db.execute(
@@ -137,30 +144,43 @@ class Outbox:
 
     def unconfirmed(self, limit: int) -> list[Row]:
         """The first `limit` readings that may be sent and that no receipt has named, by seq."""
-        query = f"select seq, body from reading where {_UNCONFIRMED} and held is null order by seq limit ?"
+        query = f"select seq, body from reading where {UNCONFIRMED} and held is null order by seq limit ?"
         return self._read(lambda db: [Row(*row) for row in db.execute(query, (limit,))])
 
     def apply(self, receipt: Receipt, *, now: datetime) -> int:
-        """Confirm what the server has committed; how many readings it changed.
+        """Confirm what the server has committed, and let wait again what it has lost; how many readings that changed.
 
         A receipt of another epoch, or one that names a seq which was never given, is ignored whole and counted: it cannot be
-        about these readings. Nothing is ever deleted here.
+        about these readings.
         """
-
-        named = (receipt.upto, *receipt.extra, *(rejection.seq for rejection in receipt.rejected))
-        highest = self._read(_highest_seq)
-        if receipt.epoch != self.epoch or max(named) > highest:
+        highest = self._read(highest_seq)
+        if receipt.epoch != self.epoch or highest_named(receipt) > highest:
             self._ignored_receipts += 1
             _log.warning("receipt_ignored", epoch=receipt.epoch, upto=receipt.upto, highest_seq=highest)
             return 0
-        changed = self._write(lambda db: _apply_named(db, receipt, instant_text(now)), may_drain=True)
-        while done := self._write(lambda db: _confirm_some(db, receipt.upto, instant_text(now)), may_drain=True):
-            changed += done
-        return changed
+        at = instant_text(now)
+        changed = self._write(lambda db: confirm_named(db, receipt, at), may_drain=True)
+        changed += sum(self._every(confirm_some, span, at) for span in confirmed_spans(receipt))
+        rewound = sum(self._every(rewind_some, span, at) for span in receipt.missing)
+        if rewound:
+            _log.warning("rewound", epoch=self.epoch, readings=rewound, spans=len(receipt.missing))
+        return changed + rewound
+
+    def _every(self, some: Callable[[sqlite3.Connection, int, int, str], int], span: tuple[int, int], at: str) -> int:
+        total = 0
+        while done := self._write(lambda db: some(db, *span, at), may_drain=True):
+            total += done
+        return total
 
     def reject(self, seq: int, reason: str) -> None:
-        """Never send this reading: it stays here with `reason`, and the server sees the hole in the numbers."""
-        self._write(lambda db: _reject(db, seq, reason), may_drain=True)
+        """Do not send this reading: it stays here as unsendable, and the server sees the hole in the numbers."""
+        query = f"update reading set rejected_reason = ? where seq = ? and {UNCONFIRMED} and held is null"
+        self._write(lambda db: db.execute(query, (reason, seq)), may_drain=True)
+
+    def readmit(self) -> int:
+        """Let everything unsendable wait again, for a broker or a build that takes more; how many."""
+        query = f"update reading set rejected_reason = null where {UNSENDABLE}"
+        return self._write(lambda db: db.execute(query).rowcount, may_drain=True)
 
     def newest_instant(self) -> datetime | None:
         """The newest instant at which a reading was kept by a clock that was believed."""
@@ -226,170 +246,56 @@ class Outbox:
     def purge(self, *, now: datetime) -> int:
         """Drop the bodies of readings confirmed more than 30 days ago, and set spare room aside again; how many."""
         before = instant_text(now - KEPT_AFTER_RECEIPT)
-        query = "update reading set body = null where confirmed_at < ? and body is not null"
+        query = "update reading set body = null where answered_at < ? and body is not null and rejected_reason is null"
         purged = self._write(lambda db: db.execute(query, (before,)).rowcount, may_drain=True)
         self._spare.set_aside()
         return purged
 
     def counts(self) -> Counts:
         """How many, for people and for the status message."""
-        return self._read(lambda db: _counts(db, self._ignored_receipts, disk_is_full=self._spare.is_used))
-
-    def _unconfirmed_count(self, db: sqlite3.Connection) -> int:
-        return _number(db, f"select count(*) from reading where {_UNCONFIRMED}")
+        return self._read(lambda db: count_rows(db, self._ignored_receipts, disk_is_full=self._spare.is_used))
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         with self._mutex:
             return work(self._db)
 
     def _write(self, work: Callable[[sqlite3.Connection], _T], *, may_drain: bool) -> _T:
-        """`work` in one durable transaction. On a full disk spare room is given up; its last part only for work that drains."""
+        """`work` in one durable transaction."""
+
+        def whole() -> _T:
+            with transaction(self._db):
+                return work(self._db)
+
         with self._mutex:
-            while True:
-                try:
-                    with _transaction(self._db):
-                        return work(self._db)
-                except sqlite3.OperationalError as e:
-                    if e.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                        raise
-                    if not self._spare.give_up(to_drain=may_drain):
-                        raise OutboxFullError(
-                            f"the disk of {self.path} is full: free some space; what is kept is safe"
-                        ) from e
-                    _log.error("disk_full", path=str(self.path), advice="free some space; spare room is in use now")
+            return self._with_room(whole, may_drain=may_drain)
+
+    def _with_room(self, work: Callable[[], _T], *, may_drain: bool) -> _T:
+        """On a full disk spare room is given up for `work`; its last part only for work that drains."""
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as e:
+                if e.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                    raise
+                if not self._spare.give_up(to_drain=may_drain):
+                    raise OutboxFullError(
+                        f"the disk of {self.path} is full: free some space; what is kept is safe"
+                    ) from e
+                _log.error("disk_full", path=str(self.path), advice="free some space; spare room is in use now")
 
 
 def read_counts(path: Path) -> Counts:
     """The counts of an outbox that another process may have open; changes nothing."""
-    with _looking(path) as db:
-        return _counts(db, ignored_receipts=0, disk_is_full=SpareRoom(path).is_used)
+    with looking(path) as db:
+        return count_rows(db, ignored_receipts=0, disk_is_full=SpareRoom(path).is_used)
 
 
 def read_newest_instant(path: Path) -> datetime | None:
     """`Outbox.newest_instant` of an outbox that another process may have open; changes nothing."""
-    with _looking(path) as db:
+    with looking(path) as db:
         return _newest_instant(db)
-
-
-@contextmanager
-def _looking(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that can change nothing. Raises `OutboxVersionError`, or `UnavailableError` for a file that cannot be read."""
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            _check_version(db, path)
-            yield db
-    except sqlite3.DatabaseError as e:
-        if e.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise OutboxVersionError(f"{path} is not an outbox, or a damaged one ({e}); it has not been touched") from e
-        raise UnavailableError(f"{path} cannot be read as an outbox now: {e}") from e
-
-
-def _open(path: Path, now: datetime) -> sqlite3.Connection:
-    if path.exists() and path.stat().st_size > 0:
-        with _looking(path):  # opening for writing already changes a file: one that is not ours is recognised first
-            pass
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        db.execute("pragma journal_mode = wal")
-        db.execute("pragma synchronous = full")
-        db.execute("pragma wal_autocheckpoint = 100")  # pages: a short journal leaves the spare room to readings
-        if _number(db, "pragma user_version") == 0:
-            _create(db, now)
-        sync_directory(path.parent)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _check_version(db: sqlite3.Connection, path: Path) -> None:
-    version, application = _number(db, "pragma user_version"), _number(db, "pragma application_id")
-    tables = _number(db, "select count(*) from sqlite_schema")
-    if application != APPLICATION_ID and (application or version or tables):
-        raise OutboxVersionError(f"{path} is not an outbox; it has not been touched")
-    if version > SCHEMA_VERSION:
-        raise OutboxVersionError(
-            f"{path} is an outbox of version {version}, this build reads up to {SCHEMA_VERSION}: install the newer build again"
-        )
-
-
-def _create(db: sqlite3.Connection, now: datetime) -> None:
-    """The schema in one transaction, `user_version` last: a creation cut short starts anew."""
-    schema = Path(__file__).with_name("outbox_schema.sql").read_text(encoding="utf-8")
-    with _transaction(db):
-        for statement in _statements(schema):
-            db.execute(statement)
-        db.execute("insert into life (epoch, created_at) values (?, ?)", (secrets.token_hex(8), instant_text(now)))
-        db.execute(f"pragma application_id = {APPLICATION_ID}")
-        db.execute(f"pragma user_version = {SCHEMA_VERSION}")
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of `script`; `executescript` would commit behind our back."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("begin immediate")
-    try:
-        yield
-        db.execute("commit")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("rollback")
-        raise
-
-
-def _number(db: sqlite3.Connection, query: str) -> int:
-    value = db.execute(query).fetchone()[0]
-    return 0 if value is None else int(value)
-
-
-def _highest_seq(db: sqlite3.Connection) -> int:
-    return _number(db, "select max(seq) from reading")
 
 
 def _newest_instant(db: sqlite3.Connection) -> datetime | None:
     found = db.execute("select kept_at from reading where held is null order by seq desc limit 1").fetchone()
     return None if found is None else datetime.fromisoformat(found[0])
-
-
-def _apply_named(db: sqlite3.Connection, receipt: Receipt, at: str) -> int:
-    changed = sum(_reject(db, rejection.seq, rejection.reason) for rejection in receipt.rejected)
-    query = f"update reading set confirmed_at = ? where seq = ? and {_UNCONFIRMED} and held is null"
-    return changed + sum(db.execute(query, (at, seq)).rowcount for seq in receipt.extra)
-
-
-def _confirm_some(db: sqlite3.Connection, upto: int, at: str) -> int:
-    """Confirm the next rows up to the watermark: few at a time, so that the journal of a long backlog fits the spare room."""
-    some = f"select seq from reading where {_UNCONFIRMED} and held is null and seq <= ? order by seq limit ?"
-    return db.execute(
-        f"update reading set confirmed_at = ? where seq in ({some})", (at, upto, CONFIRMED_AT_A_TIME)
-    ).rowcount
-
-
-def _reject(db: sqlite3.Connection, seq: int, reason: str) -> int:
-    query = f"update reading set rejected_reason = ? where seq = ? and {_UNCONFIRMED} and held is null"
-    return db.execute(query, (reason, seq)).rowcount
-
-
-def _counts(db: sqlite3.Connection, ignored_receipts: int, *, disk_is_full: bool) -> Counts:
-    kept = _highest_seq(db)
-    unconfirmed = _number(db, f"select count(*) from reading where {_UNCONFIRMED}")
-    rejected = _number(db, "select count(*) from reading where rejected_reason is not null")
-    return Counts(
-        kept=kept,
-        unconfirmed=unconfirmed,
-        held=_number(db, "select count(*) from reading where held is not null"),
-        confirmed=kept - unconfirmed - rejected,
-        rejected=rejected,
-        quarantined=_number(db, "select count(*) from quarantine"),
-        ignored_receipts=ignored_receipts,
-        disk_is_full=disk_is_full,
-    )

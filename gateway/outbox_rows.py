@@ -41,13 +41,22 @@ class MeterMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """kept = unconfirmed + confirmed + rejected; `held` are those of the unconfirmed that wait for a clock."""
+    """How many readings are in each state; what the status message says (docs/reference/wire).
+
+    kept = unconfirmed + confirmed + rejected, and answered = confirmed + rejected - unsendable: what a receipt has named and
+    has not taken back, never more than the server had committed when it wrote its receipts. Of the unconfirmed, `held` wait
+    for a clock and `rewound` were lost by the server and wait again. `forgotten` are those of the answered whose bytes are gone.
+    """
 
     kept: int
     unconfirmed: int
     held: int
+    rewound: int
     confirmed: int
     rejected: int
+    unsendable: int
+    answered: int
+    forgotten: int
     quarantined: int
     ignored_receipts: int
     disk_is_full: bool

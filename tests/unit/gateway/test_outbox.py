@@ -120,8 +120,16 @@ def test_an_older_receipt_unconfirms_nothing(outbox: Outbox) -> None:
         {"upto": 0, "extra": (2,)},
         {"upto": 1, "extra": (9_000,)},
         {"upto": 1, "rejected": (Rejection(seq=2, reason="range"),)},
+        {"upto": 1, "missing": ((1, 2),)},
     ],
-    ids=["another epoch", "future watermark", "future extra", "right watermark, future extra", "future rejection"],
+    ids=[
+        "another epoch",
+        "future watermark",
+        "future extra",
+        "right watermark, future extra",
+        "future rejection",
+        "future span",
+    ],
 )
 def test_a_receipt_that_cannot_be_about_these_readings_is_ignored_and_counted(
     outbox: Outbox, named: dict[str, object]
@@ -176,7 +184,7 @@ def test_an_unconfirmed_or_rejected_body_is_never_purged(outbox: Outbox) -> None
 def test_a_file_of_a_newer_build_is_refused_and_left_as_it_is(path: Path) -> None:
     Outbox(path, now=NOW).close()
     with sqlite3.connect(path) as db:
-        db.execute("pragma user_version = 2")
+        db.execute("pragma user_version = 3")
     db.close()
     before = path.read_bytes()
     with pytest.raises(OutboxVersionError, match="install the newer build again"):
