@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Final, Self
 
 from faults.child import GOOD
 from faults.trial import Trial
+from faults.zygote import Forked, Zygote, is_possible
 from homevigil.embedded import child
 from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.postgres import EmbeddedPostgres, temporary_folder
@@ -50,11 +52,18 @@ class Child:
     """One of our programs, by name, over all its lives. `process` is None while it is not meant to run."""
 
     name: str
-    command: Sequence[str | Path]
+    arguments: Sequence[str]
     env: Mapping[str, str]
     log: Path
+    prefix: Sequence[str] = ()
+    preload: Sequence[str] = ()
     starts: int = 0
-    process: "subprocess.Popen[bytes] | None" = None
+    process: "subprocess.Popen[bytes] | Forked | None" = None
+
+    @property
+    def may_be_forked(self) -> bool:
+        """Not what wants another way to start, or another loader (`LD_PRELOAD`)."""
+        return is_possible() and not self.prefix and not any(name.startswith("LD_") for name in self.env)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,19 +118,23 @@ class World:
         *arguments: str,
         env: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        preload: Sequence[str] = (),
         good: bool = False,
     ) -> Child:
         """Start `python -m module arguments` as `name`, with the trial's bad build (unless `good`).
 
         `env` is added to a plain environment; `prefix` comes before the interpreter (`ip netns exec …`, `prlimit …`).
+        `preload`: modules that are slow to import and that it will want, imported once for all its lives (`faults.zygote`).
         """
         assert name not in self.children, name
         bad = GOOD if good else self.trial.bad or GOOD
         self.children[name] = Child(
             name=name,
-            command=[*prefix, sys.executable, "-m", "faults.child", bad, module, *arguments],
+            arguments=[bad, module, *arguments],
             env=plain_environment() | dict(env or {}),
             log=self.trial.folder / f"{name}.log",
+            prefix=prefix,
+            preload=preload,
         )
         self.start_again(name)
         return self.children[name]
@@ -133,11 +146,18 @@ class World:
             return
         each = self.children[name]
         assert each.process is None, f"{name} is running"
-        with each.log.open("ab") as log:
-            each.process = child.start(
-                each.command, log=log, env=each.env, cwd=self.trial.folder, death_signal=signal.SIGKILL
-            )
+        each.process = self._fork(each) if each.may_be_forked else self._execute(each)
         each.starts += 1
+
+    def _fork(self, each: Child) -> Forked:
+        return worker_zygote().start(
+            each.arguments, env=each.env, log=each.log, cwd=self.trial.folder, preload=each.preload
+        )
+
+    def _execute(self, each: Child) -> "subprocess.Popen[bytes]":
+        command = [*each.prefix, sys.executable, "-m", "faults.child", *each.arguments]
+        with each.log.open("ab") as log:
+            return child.start(command, log=log, env=each.env, cwd=self.trial.folder, death_signal=signal.SIGKILL)
 
     def kill(self, name: str) -> None:
         """`kill -9`, of a child or of the `broker`."""
@@ -188,7 +208,7 @@ class World:
     def _end(self, name: str, with_signal: signal.Signals) -> None:
         each = self.children[name]
         if each.process is not None:
-            child.stop(each.process, with_signal=with_signal)
+            child.stop(each.process, with_signal=with_signal)  # type: ignore[arg-type]  # Forked has the verbs it needs
             each.process = None
 
     def _stop_children(self) -> None:
@@ -206,9 +226,17 @@ def plain_environment() -> dict[str, str]:
     return ours | {"PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}", "PYTHONUNBUFFERED": "1"}
 
 
-# -- one cluster for a worker ------------------------------------------------------------------------------------------
+# -- one cluster and one zygote for a worker ---------------------------------------------------------------------------
 
 _worker_clusters: list[EmbeddedPostgres] = []
+
+
+@cache
+def worker_zygote() -> Zygote:
+    """This process's forking server, started at its first use."""
+    zygote = Zygote(plain_environment())
+    Finalize(None, zygote.close, exitpriority=3)
+    return zygote
 
 
 def worker_cluster() -> EmbeddedPostgres:
