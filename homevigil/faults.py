@@ -20,4 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     if str(tests) not in sys.path:
         sys.path.insert(0, str(tests))
-    return int(importlib.import_module("faults.command").main(arguments))
+    try:
+        return int(importlib.import_module("faults.command").main(arguments))
+    except SystemExit as end:  # argparse's way to say that it has said it
+        return end.code if isinstance(end.code, int) else 2
