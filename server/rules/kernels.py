@@ -5,7 +5,7 @@ is an integer of µmmHg, and the mean of a sitting is kept in `SHARES` parts of 
 that a mean of exactly 140 is never 140.00000000000003. (A sitting of more than 16 readings is rounded down by less than a
 millionth of a millionth of a mmHg.) No clock, no zone, no Python objects: days are ordinals that the caller computed.
 
-A plain-Python oracle of all of it lives in the tests.
+A plain-Python oracle of all of it lives in `server.oracle`.
 """
 
 from typing import Any, Final

@@ -3,15 +3,17 @@
 Nothing here is realistic on purpose: values crowd around every edge that the rules have.
 """
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from random import Random
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
-from unit.rules.oracle import Patient, Told
-
-from server.rules.windows import PatientHistory, Row, ZoneSpan, window_of
+from server.oracle.shapes import OraclePatient, OracleReading
+from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpan, window_of
+from vitals.quality import CUFF_LOOSE, IMPROPER_POSITION, IRREGULAR_PULSE, MOVEMENT, grade
+from vitals.reading import BloodPressure, Glucose, Measurement
 
 PLACES = (
     (date(2026, 5, 4), ("Asia/Shanghai",)),
@@ -35,7 +37,7 @@ MOODS = {
     "edge": ((138, 139, 140, 141, 142), (88, 89, 90, 91, 92)),
     "good": ((118, 125, 130, 134, 135), (70, 78, 84, 85)),
     "almost": ((134, 135, 136, 137), (84, 85, 86)),
-    "extreme": ((179, 180, 184, 190, 262, 48), (28, 100, 119, 120, 125)),
+    "extreme": ((179, 180, 184, 190, 262, 48), (28, 100, 119, 120, 125, 172)),
 }
 LATE = (timedelta(0), timedelta(0), timedelta(0), timedelta(minutes=30), timedelta(minutes=31), timedelta(hours=24),
         timedelta(hours=25), timedelta(days=9))  # fmt: skip
@@ -43,14 +45,15 @@ KPA_IN_MMHG = Fraction("7.50062")
 NAMESPACE = UUID(int=7)
 
 
-def patient(random: Random, *, days: int = 18) -> Patient:
+def patient(random: Random, *, days: int = 18) -> OraclePatient:
     """A patient with up to `days` days of readings."""
     first, zones = random.choice(PLACES)
     spans = [(datetime(2020, 1, 1, tzinfo=UTC), zones[0])]
     for index, zone in enumerate(zones[1:], 1):
         moved = datetime(first.year, first.month, first.day, random.randrange(24), tzinfo=UTC)
         spans.append((moved + timedelta(days=4 * index + random.randrange(3)), zone))
-    made = Patient(readings=[], zones=spans, enrolled=first - timedelta(days=random.choice((30, 30, 1, 0, -1))))
+    made: list[OracleReading] = []
+    enrolled_on = first - timedelta(days=random.choice((30, 30, 1, 0, -1)))
     length = random.randint(1, days)
     mood = random.choice(list(MOODS))
     adherence = random.choice((1.0, 0.8, 0.5))
@@ -63,7 +66,7 @@ def patient(random: Random, *, days: int = 18) -> Patient:
         mood = phases[offset] if phases else mood
         if random.random() < adherence:
             _measure(random, made, first + timedelta(days=offset), mood, spans)
-    return made
+    return OraclePatient(readings=tuple(made), zones=tuple(spans), enrolled_on=enrolled_on)
 
 
 def _phases(random: Random) -> tuple[str, ...]:
@@ -72,7 +75,9 @@ def _phases(random: Random) -> tuple[str, ...]:
     return ("high",) * 4 + ("good",) * 4 + quiet + ("high",) * 4
 
 
-def _measure(random: Random, made: Patient, day: date, mood: str, spans: list[tuple[datetime, str]]) -> None:
+def _measure(
+    random: Random, made: list[OracleReading], day: date, mood: str, spans: list[tuple[datetime, str]]
+) -> None:
     clock = [random.choice(CLOCK) for _ in range(random.choice((1, 1, 2, 3, 4, 6)))]
     if random.random() < 0.2:
         clock = [f"{hour}:{minute:02}:00" for hour in ("07", "20") for minute in range(0, 8, 2)]
@@ -80,60 +85,127 @@ def _measure(random: Random, made: Patient, day: date, mood: str, spans: list[tu
         wall = datetime.fromisoformat(f"{day} {moment}")
         zone = ZoneInfo(random.choice([zone for _, zone in spans]))
         at = wall.replace(tzinfo=zone, fold=random.randrange(2)).astimezone(UTC)
-        made.readings.append(_reading(random, f"{len(made.readings):04}", at, mood))
+        made.append(_reading(random, name_of(len(made)), at, mood))
 
 
-def _reading(random: Random, name: str, at: datetime, mood: str) -> Told:
+def _reading(random: Random, name: str, at: datetime, mood: str) -> OracleReading:
     systolic, diastolic = (Fraction(random.choice(values)) for values in MOODS[mood])
     if random.random() < 0.1:  # sent in kPa, with the hundredths that a better cuff has
         systolic = round(systolic / KPA_IN_MMHG * 10) * KPA_IN_MMHG / 10
-    absolute = random.choices(("accepted", "rejected", "invalid"), (90, 6, 4))[0]
-    is_empty = absolute == "invalid" and random.random() < 0.5
-    return Told(
+    made = OracleReading(
         name=name,
-        at=at,
-        received=at + random.choice(LATE),
-        systolic=None if is_empty else systolic,
-        diastolic=None if is_empty else diastolic,
-        absolute=absolute,
-        time=random.choices(("certain", "suspect", "orphan"), (94, 4, 2))[0],
+        measured_at=at,
+        received_at=at + random.choice(LATE),
+        systolic_mmhg=systolic,
+        diastolic_mmhg=diastolic,
+        pulse_bpm=random.choice((None, Fraction(72), Fraction(20), Fraction(250))),
+        status=random.choice((None, 0, IRREGULAR_PULSE)),
+        time_quality=random.choices(("trusted", "corrected", "suspect", "orphan"), (64, 30, 4, 2))[0],
+    )
+    match random.choices(("accepted", "rejected", "invalid"), (90, 6, 4))[0]:
+        case "rejected":
+            return disturbed(random, made)
+        case "invalid":
+            return failed(random, made)
+    return made
+
+
+def disturbed(random: Random, reading: OracleReading) -> OracleReading:
+    """The same inflation, by a cuff that says it was loose or moved, or with a pulse that nobody has."""
+    if random.random() < 0.3:
+        return replace(reading, pulse_bpm=random.choice((Fraction(19), Fraction("250.5"), Fraction(0))))
+    return replace(reading, status=random.choice((MOVEMENT, CUFF_LOOSE, IMPROPER_POSITION, 0x3F)))
+
+
+def failed(random: Random, reading: OracleReading) -> OracleReading:
+    """The same inflation, without numbers or with some that no body has."""
+    impossible = random.choice(
+        ((None, None), (None, 90), (150, None), (301, 90), (39, 25), (150, 201), (150, 19), (120, 120), (90, 95))
+    )
+    systolic, diastolic = (None if value is None else Fraction(value) for value in impossible)
+    return replace(reading, systolic_mmhg=systolic, diastolic_mmhg=diastolic)
+
+
+def some_glucose(random: Random, reading: OracleReading) -> OracleReading:
+    """A finger-stick in its place: a value, none, one that nobody has, HI, with a bad strip, or with control solution."""
+    value = random.choice((None, "0.5", "0.6", "5.4", "50", "50.1"))
+    return replace(
+        reading,
+        kind="glucose",
+        systolic_mmhg=None,
+        diastolic_mmhg=None,
+        pulse_bpm=None,
+        glucose_mmol_l=None if value is None else Fraction(value),
+        is_censored=value is None and random.random() < 0.5,
+        is_control=random.random() < 0.3,
+        status=random.choice((None, 0, 0, 1 << random.randrange(16))),
     )
 
 
-def reading_id(told: Told) -> UUID:
-    """Ids sort as names do, so that both sides break a tie of time alike."""
-    return UUID(int=int(told.name) + 1)
+def name_of(number: int) -> str:
+    """Ids sort as they were made, so that both sides break a tie of time alike."""
+    return str(UUID(int=number + 1))
 
 
-def row_of(told: Told) -> Row:
+def row_of(reading: OracleReading) -> Row:
+    """The reading as intake stores it, with the mark that intake gives."""
     return (
-        reading_id(told),
-        "blood_pressure",
-        told.at,
-        told.received,
-        None if told.systolic is None else float(told.systolic),
-        None if told.diastolic is None else float(told.diastolic),
+        UUID(reading.name),
+        reading.kind,
+        reading.measured_at,
+        reading.received_at,
+        _plain(reading.systolic_mmhg),
+        _plain(reading.diastolic_mmhg),
+        _plain(reading.pulse_bpm),
+        _plain(reading.glucose_mmol_l),
         None,
-        None,
-        None,
-        told.absolute,
-        {"certain": "trusted"}.get(told.time, told.time),
+        grade(measurement_of(reading))[0].value,
+        reading.time_quality,
     )
 
 
-def history_of(made: Patient, *, patient_id: int = 1) -> PatientHistory:
+def measurement_of(reading: OracleReading) -> Measurement:
+    """What the meter sent."""
+    if reading.kind == "glucose":
+        return Glucose(
+            sequence=1,
+            glucose_mmol_l=_plain(reading.glucose_mmol_l),
+            glucose_mg_dl=None,
+            censored="HI" if reading.is_censored else None,
+            sample_type="control_solution" if reading.is_control else None,
+            status=reading.status,
+        )
+    return BloodPressure(
+        systolic_mmhg=_plain(reading.systolic_mmhg),
+        diastolic_mmhg=_plain(reading.diastolic_mmhg),
+        pulse_bpm=_plain(reading.pulse_bpm),
+        unit_sent="mmHg",
+        status=reading.status,
+    )
+
+
+def _plain(value: Fraction | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def history_of(made: OraclePatient, *, patient_id: int = 1) -> PatientHistory:
     """What the judge reads of the same patient."""
     return PatientHistory(
         patient_id=patient_id,
-        enrolled_on=made.enrolled,
+        enrolled_on=made.enrolled_on,
         zones=tuple(ZoneSpan(valid_from=start, zone=zone) for start, zone in made.zones),
-        window=window_of(row_of(told) for told in made.readings),
+        window=window_of(row_of(reading) for reading in made.readings),
+        thresholds={
+            rule_id: PersonalThreshold(version=own.version, parameters=own.parameters)
+            for rule_id, own in made.thresholds.items()
+        },
+        judged_from=made.judged_from,
     )
 
 
-def some_now(random: Random, made: Patient) -> datetime:
+def some_now(random: Random, made: OraclePatient) -> datetime:
     """An instant at or after the newest reading: within the minute, in the night after, or much later."""
-    newest = max((r.at for r in made.readings), default=datetime(2026, 5, 4, tzinfo=UTC))
+    newest = max((r.measured_at for r in made.readings), default=datetime(2026, 5, 4, tzinfo=UTC))
     return newest + random.choice(
         (timedelta(0), timedelta(minutes=1), timedelta(hours=random.randrange(40)), timedelta(days=12))
     )

@@ -21,7 +21,7 @@ def check_order(random: Random, *, days: int = 18) -> int:
     made = histories.patient(random, days=days)
     history = histories.history_of(made)
     clinic = Clinic(replace(history, window=window_of(())), CATALOG)
-    now = min((r.at for r in made.readings), default=histories.some_now(random, made))
+    now = min((r.measured_at for r in made.readings), default=histories.some_now(random, made))
     for batch in _batches(random, [histories.row_of(r) for r in made.readings]):
         now = max(now, *(row[2] for row in batch)) + timedelta(minutes=random.choice((0, 1, 45, 600)))
         clinic.take(batch, now)

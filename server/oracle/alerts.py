@@ -1,0 +1,26 @@
+"""The one question that the oracle answers: which alerts does this patient have at `now`, by these rules?"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from server.oracle import day_runs, failures, single_values
+from server.oracle.chart import Chart, chart_of
+from server.oracle.rules import DaysRule, OracleRule, ValueRule
+from server.oracle.shapes import OracleAlert, OraclePatient
+
+
+def alerts_of(patient: OraclePatient, rules: Sequence[OracleRule], *, now: datetime) -> tuple[OracleAlert, ...]:
+    """Every alert in view, by rule and then by time, pending ones included. Order of readings does not matter."""
+    assert now.tzinfo is not None, "now must be aware"
+    chart = chart_of(patient, now)
+    return tuple(alert for rule in rules for alert in _alerts(rule, chart))
+
+
+def _alerts(rule: OracleRule, chart: Chart) -> list[OracleAlert]:
+    match rule:
+        case DaysRule():
+            return day_runs.alerts(rule, chart)
+        case ValueRule():
+            return single_values.alerts(rule, chart)
+        case _:
+            return failures.alerts(rule, chart)
