@@ -5,6 +5,7 @@ character), the rows that are clean by themselves are taken and the others refus
 clinic's records (whose meter, what time) is for `intake`.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -58,11 +59,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One message. `answered` are the seqs that a receipt must name although no row of theirs could be looked at."""
+    """One message. `answered` are the seqs that a receipt must name although no row of theirs could be looked at.
+
+    `message_hash` is of the payload: a message that is sent again is the same one.
+    """
 
     gateway_id: str
     epoch: str | None
     rows: tuple[Candidate | Refused, ...]
+    message_hash: bytes
     answered: tuple[int, ...] = ()
 
     def refuse_all(self, reason: str, detail: str) -> "Arrival":
@@ -71,6 +76,7 @@ class Arrival:
             gateway_id=self.gateway_id,
             epoch=self.epoch,
             rows=tuple(refuse(row, reason, detail) if isinstance(row, Candidate) else row for row in self.rows),
+            message_hash=self.message_hash,
         )
 
 
@@ -93,12 +99,17 @@ def open_message(payload: bytes, *, topic_gateway: str) -> Arrival:
         envelope = decode_envelope(payload)
     except MalformedError as fault:
         return _rescue(payload, fault, topic_gateway)
-    return _opened(envelope, (), topic_gateway)
+    return _opened(envelope, (), topic_gateway, hash_of(payload))
 
 
-def _opened(envelope: Envelope, lost: tuple[Refused, ...], topic_gateway: str) -> Arrival:
+def hash_of(payload: bytes) -> bytes:
+    """By which a message that comes again is known."""
+    return hashlib.sha256(payload).digest()
+
+
+def _opened(envelope: Envelope, lost: tuple[Refused, ...], topic_gateway: str, message_hash: bytes) -> Arrival:
     rows = tuple(_row(row, envelope.gateway_id) for row in envelope.readings)
-    arrival = Arrival(gateway_id=topic_gateway, epoch=envelope.epoch, rows=(*rows, *lost))
+    arrival = Arrival(gateway_id=topic_gateway, epoch=envelope.epoch, rows=(*rows, *lost), message_hash=message_hash)
     if envelope.gateway_id == topic_gateway:
         return arrival
     return arrival.refuse_all("wrong_gateway", f"the envelope says {envelope.gateway_id}, seq {rows[0].seq}")
@@ -128,11 +139,12 @@ def _rescue(payload: bytes, fault: MalformedError, topic_gateway: str) -> Arriva
             except MalformedError:
                 pass
             else:
-                return _opened(envelope, lost, topic_gateway)
+                return _opened(envelope, lost, topic_gateway, hash_of(payload))
     return Arrival(
         gateway_id=topic_gateway,
         epoch=_epoch_of(loose),
         rows=(Refused(seq=None, reason=fault.reason, detail=fault.message, raw=payload),),
+        message_hash=hash_of(payload),
         answered=tuple(_seqs_of(loose))[:MAX_READINGS],
     )
 

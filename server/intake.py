@@ -9,10 +9,11 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from server.arrivals import Arrival, Refused, open_message
+from server.arrivals import Arrival, Refused, hash_of, open_message
 from server.ledger import commit_arrivals
 from server.store import intake as store
-from server.store.postgres import Pool, in_transaction
+from server.store.alarms import AlarmKind, raise_alarm, state_alarms
+from server.store.postgres import Connection, Pool, in_transaction
 from vitals.envelope import Receipt
 
 log = structlog.get_logger()
@@ -43,7 +44,7 @@ class Intake:
     def refuse_unseen(self, payload: bytes, *, topic_gateway: str) -> None:
         """Put a message that broke us into quarantine without opening it, so that it cannot break us for ever."""
         row = Refused(seq=None, reason="intake_error", detail="see the log of that time", raw=payload)
-        arrival = Arrival(gateway_id=topic_gateway, epoch=None, rows=(row,))
+        arrival = Arrival(gateway_id=topic_gateway, epoch=None, rows=(row,), message_hash=hash_of(payload))
         in_transaction(self._pool, lambda conn: commit_arrivals(conn, [arrival], quiet=True))
 
     def note_status(self, payload: bytes, *, topic_gateway: str, is_old: bool) -> None:
@@ -62,6 +63,22 @@ class Intake:
         )
 
     def check_accounts(self, *, count_rows: bool) -> None:
-        """Say loudly if received = stored + repeated + quarantined does not hold somewhere."""
-        for account in in_transaction(self._pool, lambda conn: store.check_accounts(conn, count_rows=count_rows)):
-            log.error("account_unbalanced", **{name: getattr(account, name) for name in store.Account.__slots__})
+        """Alarm where received = stored + repeated + quarantined does not hold; the alarm ends when rows and sums agree again.
+
+        Without `count_rows` only the sums are looked at, which can find a fault and not that there is none.
+        """
+
+        def work(conn: Connection) -> None:
+            wrong = store.check_accounts(conn, count_rows=count_rows)
+            found = {account.gateway_id: _in_words(account) for account in wrong}
+            if count_rows:
+                state_alarms(conn, AlarmKind.ACCOUNT_UNBALANCED, found)
+            for gateway_id, detail in [] if count_rows else found.items():
+                raise_alarm(conn, AlarmKind.ACCOUNT_UNBALANCED, subject=gateway_id, detail=detail)
+
+        in_transaction(self._pool, work)
+
+
+def _in_words(account: store.Account) -> str:
+    sides = [f"{name} {getattr(account, name)}" for name in store.Account.__slots__ if name != "gateway_id"]
+    return ", ".join(sides)

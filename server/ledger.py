@@ -6,7 +6,7 @@ reason and raw bytes. No broker, no loop and no clock but the database's.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
@@ -15,9 +15,12 @@ import structlog
 
 from server.arrivals import Arrival, Candidate, Refused, refuse
 from server.store import intake as store
+from server.store import quarantine
+from server.store.alarms import AlarmKind, raise_alarm
 from server.store.enrolment import BEFORE_ENROLMENT
-from server.store.intake import Attributed, Binding, Detained, Fate
+from server.store.intake import Attributed, Binding, Fate
 from server.store.postgres import Connection
+from server.store.quarantine import Detained
 from vitals.envelope import Receipt, Rejection
 from vitals.quality import grade
 
@@ -113,15 +116,31 @@ def month_of(instant: datetime) -> datetime:
 def _write(conn: Connection, ledger: _Ledger, quiet: bool) -> None:
     """Quarantine, due rows and accounts of what was decided."""
     detained = [(at, _detained(ledger.arrivals[at], row)) for at, row in ledger.refused]
-    new = store.detain(conn, list({each.fingerprint: each for _, each in detained}.values()))
-    impostors = {each.gateway_id for _, each in detained if each.reason == "wrong_gateway"}
-    for gateway_id in store.suspend_impostors(conn, impostors) if impostors else ():
-        log.error("gateway_suspended", gateway_id=gateway_id, reason="wrong_gateway")
+    detention = quarantine.detain(conn, list({each.fingerprint: each for _, each in detained}.values()))
+    _raise_alarms(conn, [each for _, each in detained if each.fingerprint in detention.new], detention.beyond)
     since: dict[int, datetime] = {}
     for each in ledger.stored:
         since[each.patient_id] = min(each.reading.measured_at, since.get(each.patient_id, each.reading.measured_at))
     store.mark_due(conn, since, quiet=quiet)
-    store.count(conn, _accounts(ledger, detained, new))
+    store.count(conn, _accounts(ledger, detained, detention.new))
+
+
+def _raise_alarms(conn: Connection, news: Sequence[Detained], beyond: Collection[bytes]) -> None:
+    """Say what a person must look at, of rows that had not come before: a row that is sent again is no news."""
+    found: dict[tuple[AlarmKind, str], str] = {}
+    for row in news:
+        if row.reason == "id_collision":
+            found[AlarmKind.ID_COLLISION, row.meter_id or ""] = f"gateway {row.gateway_id}, {row.detail}"
+        if row.reason == "binding_conflict":
+            found[AlarmKind.BINDING_CONFLICT, row.meter_id or ""] = f"read at gateway {row.gateway_id}"
+        if row.fingerprint in beyond:
+            detail = f"{quarantine.ROWS_A_DAY} rows today, the last a {row.reason}: what comes now is only counted"
+            found[AlarmKind.QUARANTINE_FULL, row.gateway_id] = detail
+    impostors = {row.gateway_id for row in news if row.reason == "wrong_gateway"}
+    for gateway_id in quarantine.suspend_impostors(conn, impostors) if impostors else ():
+        found[AlarmKind.GATEWAY_SUSPENDED, gateway_id] = "spoke in another gateway's name"
+    for (kind, subject), detail in sorted(found.items()):
+        raise_alarm(conn, kind, subject=subject, detail=detail)
 
 
 def _detained(arrival: Arrival, row: Refused) -> Detained:
@@ -135,12 +154,13 @@ def _detained(arrival: Arrival, row: Refused) -> Detained:
         meter_id=row.meter_id,
         user_slot=row.user_slot,
         raw=row.kept,
+        message_hash=arrival.message_hash,
         fingerprint=hashlib.sha256(mark + row.raw).digest(),
     )
 
 
 def _accounts(
-    ledger: _Ledger, detained: Sequence[tuple[int, Detained]], new: set[bytes]
+    ledger: _Ledger, detained: Sequence[tuple[int, Detained]], new: Collection[bytes]
 ) -> list[tuple[str, int, int, int, int]]:
     """`(gateway_id, received, stored, repeated, quarantined)`: received is counted from what came in, the rest from fates."""
     received: dict[str, int] = defaultdict(int)

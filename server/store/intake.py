@@ -1,4 +1,4 @@
-"""What the door writes: readings once each, what was refused, the accounts, and what is now due to be judged.
+"""What the door writes: readings once each, which numbers have come, the accounts, and what is now due to be judged.
 
 Every function runs inside the caller's transaction. Nothing here decides whose a reading is or what a gateway is told.
 """
@@ -24,9 +24,6 @@ from vitals.reading import BloodPressure, Glucose, Measurement, Reading, kind_of
 log = structlog.get_logger()
 
 SQL = load_sql("intake")
-
-WRONG_GATEWAY_MESSAGES: Final = 3
-"""Messages in another gateway's name before a gateway is suspended: one may be a mistake while renaming it."""
 
 SPANS_SHOWN: Final = 5
 """Spans of missing numbers that an alarm names; it also says how many numbers there are in all."""
@@ -78,21 +75,6 @@ class Fate(StrEnum):
     REPEATED = "repeated"
     COLLISION = "id_collision"
     POISON = "poison"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detained:
-    """What goes to quarantine: the reason, and as much of the bytes as is kept."""
-
-    gateway_id: str
-    reason: str
-    detail: str
-    epoch: str | None
-    seq: int | None
-    meter_id: str | None
-    user_slot: int | None
-    raw: bytes
-    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,21 +243,6 @@ def _columns(row: Attributed) -> dict[str, Any]:
         "received_at": reading.received_at,
         "decoder": reading.decoder,
     }
-
-
-def detain(conn: Connection, rows: Sequence[Detained]) -> set[bytes]:
-    """Put rows into quarantine; returns the fingerprints of those that were not there yet."""
-    if not rows:
-        return set()
-    names = Detained.__slots__
-    columns = {name: [getattr(row, name) for row in rows] for name in names}
-    return {bytes(found[0]) for found in conn.execute(SQL["quarantine"], columns)}
-
-
-def suspend_impostors(conn: Connection, gateway_ids: Collection[str]) -> tuple[str, ...]:
-    """Suspend those which have spoken too often in another gateway's name; returns which."""
-    wanted = {"gateway_ids": sorted(gateway_ids), "messages": WRONG_GATEWAY_MESSAGES}
-    return tuple(found[0] for found in conn.execute(SQL["suspend_impostors"], wanted))
 
 
 def mark_due(conn: Connection, since: Mapping[int, datetime], *, quiet: bool) -> None:

@@ -1,23 +1,76 @@
-"""What lies in quarantine, and its way out: for the people who look at it, and for a meter that has found its patient.
+"""What goes into quarantine, and its way out: for the people who look at it, and for a meter that has found its patient.
 
-Every function runs inside the caller's transaction. Whose a reading is, is decided elsewhere (`server.ledger`), and what goes
-in is written by `intake`.
+Every function runs inside the caller's transaction. Whose a reading is, and why it is nobody's, is decided elsewhere
+(`server.ledger`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from psycopg.rows import class_row
 
+from server.store.alarms import AlarmKind, clear_alarm
 from server.store.intake import Fate
 from server.store.postgres import Connection, load_sql
 
 SQL = load_sql("quarantine")
 
+ROWS_A_DAY: Final = 10_000
+"""Of one gateway (reliability: input limits): more than any home can measure, little enough for a disk. What comes beyond it is
+counted, and the first and the last of it are kept."""
+
+WRONG_GATEWAY_MESSAGES: Final = 3
+"""Messages in another gateway's name before a gateway is suspended: one may be a mistake while renaming it."""
+
 WANTING_AN_OWNER: Final = ("unknown_meter", "unmapped_slot", "binding_conflict")
 """The reasons that a later binding may do away with. The others are about the bytes, the time or the gateway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detained:
+    """What goes to quarantine: the reason, and as much of the bytes as is kept. `message_hash`: of what brought it."""
+
+    gateway_id: str
+    reason: str
+    detail: str
+    epoch: str | None
+    seq: int | None
+    meter_id: str | None
+    user_slot: int | None
+    raw: bytes
+    fingerprint: bytes
+    message_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detention:
+    """What became of rows that were to be put away, by fingerprint; those in neither had been put away before.
+
+    `beyond`: counted and not kept, for the gateway had filled its day.
+    """
+
+    kept: frozenset[bytes]
+    beyond: frozenset[bytes]
+
+    @property
+    def new(self) -> frozenset[bytes]:
+        return self.kept | self.beyond
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """A meter bound in one home and read in another. `is_own`: the patient's own meter, read at `gateway_id` elsewhere; else
+    somebody else's meter, read at the patient's gateway."""
+
+    meter_id: str
+    gateway_id: str
+    is_own: bool
+    first_at: datetime
+    last_at: datetime
+    readings: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +94,71 @@ class Held:
     meter_id: str
     seq: int
     raw: bytes
+
+
+def detain(conn: Connection, rows: Sequence[Detained]) -> Detention:
+    """Put rows (no fingerprint twice) into quarantine, each once for all time, and of each gateway so many a day.
+
+    Rows in another gateway's name are always kept: they are few, for the third message of them suspends.
+    """
+    if not rows:
+        return Detention(kept=frozenset(), beyond=frozenset())
+    gateway_ids = sorted({row.gateway_id for row in rows})
+    fingerprints = [row.fingerprint for row in rows]
+    known = conn.execute(SQL["known"], {"gateway_id": gateway_ids, "fingerprint": fingerprints}).fetchall()
+    old = {bytes(found[0]) for found in known}
+    kept_today: dict[str, int] = defaultdict(
+        int, conn.execute(SQL["kept_today"], {"gateway_id": gateway_ids}).fetchall()
+    )
+    fitting: list[Detained] = []
+    beyond: dict[str, list[Detained]] = defaultdict(list)
+    for row in rows:
+        if row.fingerprint in old:
+            continue
+        if kept_today[row.gateway_id] < ROWS_A_DAY or row.reason == "wrong_gateway":
+            kept_today[row.gateway_id] += 1
+            fitting.append(row)
+        else:
+            beyond[row.gateway_id].append(row)
+    kept = _put_away(conn, fitting)
+    for gateway_id in gateway_ids:
+        count = sum(row.gateway_id == gateway_id and row.fingerprint in kept for row in fitting)
+        _count_day(conn, gateway_id, count, beyond[gateway_id])
+    return Detention(kept=kept, beyond=frozenset(row.fingerprint for each in beyond.values() for row in each))
+
+
+def _put_away(conn: Connection, rows: Sequence[Detained]) -> frozenset[bytes]:
+    if not rows:
+        return frozenset()
+    columns = {name: [getattr(row, name) for row in rows] for name in Detained.__slots__}
+    return frozenset(bytes(found[0]) for found in conn.execute(SQL["put_away"], columns))
+
+
+def _count_day(conn: Connection, gateway_id: str, kept: int, beyond: Sequence[Detained]) -> None:
+    if not (kept or beyond):
+        return
+    day = {
+        "gateway_id": gateway_id,
+        "kept": kept,
+        "beyond": len(beyond),
+        "first_reason": beyond[0].reason if beyond else None,
+        "first_raw": beyond[0].raw if beyond else None,
+        "last_reason": beyond[-1].reason if beyond else None,
+        "last_raw": beyond[-1].raw if beyond else None,
+    }
+    conn.execute(SQL["count_day"], day)
+
+
+def suspend_impostors(conn: Connection, gateway_ids: Collection[str]) -> tuple[str, ...]:
+    """Suspend those which have spoken too often in another gateway's name; returns which."""
+    wanted = {"gateway_ids": sorted(gateway_ids), "messages": WRONG_GATEWAY_MESSAGES}
+    return tuple(found[0] for found in conn.execute(SQL["suspend_impostors"], wanted))
+
+
+def binding_conflicts(conn: Connection, *, patient_id: int) -> Sequence[Conflict]:
+    """What nobody has resolved yet of meters in the wrong home, seen from this patient's side; the latest first."""
+    with conn.cursor(row_factory=class_row(Conflict)) as cursor:
+        return cursor.execute(SQL["binding_conflicts"], {"patient_id": patient_id}).fetchall()
 
 
 def list_open(conn: Connection, *, limit: int) -> tuple[Sequence[OpenRow], int]:
@@ -67,3 +185,4 @@ def mark_released(conn: Connection, fates: Mapping[int, Fate], *, by: str) -> No
 def settle_impostures(conn: Connection, gateway_id: str, *, by: str) -> None:
     """Somebody has looked at the messages that this gateway sent in another's name: they suspend it no more."""
     conn.execute(SQL["settle_impostures"], {"gateway_id": gateway_id, "by": by})
+    clear_alarm(conn, AlarmKind.GATEWAY_SUSPENDED, subject=gateway_id, cleared_by=by)

@@ -59,25 +59,6 @@ from unnest(%(reading_id)s::uuid[], %(raw)s::bytea[], %(context_raw)s::bytea[], 
      as t (reading_id, raw, context_raw, sent)
 on conflict do nothing;
 
--- name: quarantine
--- What was already put away with the same reason is not put away twice; returned are the new ones.
-insert into quarantine (gateway_id, reason, detail, epoch, seq, meter_id, user_slot, raw, fingerprint)
-select gateway_id, reason, detail, epoch, seq, meter_id, user_slot, raw, fingerprint
-from unnest(%(gateway_id)s::text[], %(reason)s::text[], %(detail)s::text[], %(epoch)s::text[], %(seq)s::bigint[],
-            %(meter_id)s::text[], %(user_slot)s::smallint[], %(raw)s::bytea[], %(fingerprint)s::bytea[])
-     as t (gateway_id, reason, detail, epoch, seq, meter_id, user_slot, raw, fingerprint)
-order by gateway_id, fingerprint
-on conflict (gateway_id, fingerprint) do nothing
-returning fingerprint;
-
--- name: suspend_impostors
--- Three messages in the name of another gateway: its rows stay with it until a person has looked.
-update gateway g set state = 'suspended'
-where g.gateway_id = any(%(gateway_ids)s) and g.state = 'active'
-  and (select count(distinct detail) from quarantine q
-       where q.gateway_id = g.gateway_id and q.reason = 'wrong_gateway' and q.resolved_at is null) >= %(messages)s
-returning g.gateway_id;
-
 -- name: mark_due
 insert into due (patient_id, due_at, since, reason, quiet)
 select patient_id, now(), since, 'reading', %(quiet)s
@@ -129,8 +110,8 @@ order by p.gateway_id, p.epoch;
 
 -- name: outbox_lives
 -- Every outbox that was ever heard of, by gateway and age.
-select gateway_id, epoch, first_at, last_at, hole_since, upper(seen) - 1 as highest,
-       upper(seen) - 1 - (select sum(upper(r) - lower(r)) from unnest(seen) r)::bigint as missing
+select gateway_id, epoch, first_at, last_at, hole_since, coalesce(upper(seen) - 1, 0) as highest,
+       coalesce(upper(seen) - 1 - (select sum(upper(r) - lower(r)) from unnest(seen) r)::bigint, 0) as missing
 from gateway_progress
 where %(gateway_id)s::text is null or gateway_id = %(gateway_id)s
 order by gateway_id, first_at, epoch;
@@ -146,15 +127,18 @@ set last_status = %(status)s::jsonb,
 where gateway_id = %(gateway_id)s;
 
 -- name: accounts
--- One statement, one snapshot: what was counted against what lies in the tables. What was released is a reading by now.
+-- One statement, one snapshot: what was counted against what lies in the tables. What was released is a reading by now; what
+-- came beyond a day's quarantine is only counted there.
 select coalesce(a.gateway_id, s.gateway_id, q.gateway_id) as gateway_id,
        coalesce(a.received, 0) as received, coalesce(a.stored, 0) as stored, coalesce(a.repeated, 0) as repeated,
        coalesce(a.quarantined, 0) as quarantined,
-       coalesce(s.n, 0) as rows_stored, coalesce(q.n, 0) as rows_quarantined
+       coalesce(s.n, 0) as rows_stored, coalesce(q.n, 0) + coalesce(b.n, 0) as rows_quarantined
 from gateway_account a
 full join (select gateway_id, count(*) as n from reading group by gateway_id) s using (gateway_id)
 full join (select gateway_id, count(*) as n from quarantine where released_as is null group by gateway_id) q
        on q.gateway_id = coalesce(a.gateway_id, s.gateway_id)
+left join (select gateway_id, sum(beyond)::bigint as n from quarantine_day group by gateway_id) b
+       on b.gateway_id = coalesce(a.gateway_id, s.gateway_id, q.gateway_id)
 order by 1;
 
 -- name: sums

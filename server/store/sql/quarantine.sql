@@ -1,4 +1,56 @@
--- What lies in quarantine, and its way out. Rows are never deleted.
+-- What goes into quarantine, lies there, and finds its way out. Rows are never deleted.
+
+-- name: known
+-- Which of these have been put away before.
+select fingerprint from quarantine where gateway_id = any(%(gateway_id)s) and fingerprint = any(%(fingerprint)s);
+
+-- name: kept_today
+select gateway_id, kept from quarantine_day
+where gateway_id = any(%(gateway_id)s) and day = (now() at time zone 'UTC')::date;
+
+-- name: put_away
+-- What was already put away with the same reason is not put away twice; returned are the new ones.
+insert into quarantine (gateway_id, reason, detail, epoch, seq, meter_id, user_slot, raw, fingerprint, message_hash)
+select gateway_id, reason, detail, epoch, seq, meter_id, user_slot, raw, fingerprint, message_hash
+from unnest(%(gateway_id)s::text[], %(reason)s::text[], %(detail)s::text[], %(epoch)s::text[], %(seq)s::bigint[],
+            %(meter_id)s::text[], %(user_slot)s::smallint[], %(raw)s::bytea[], %(fingerprint)s::bytea[],
+            %(message_hash)s::bytea[])
+     as t (gateway_id, reason, detail, epoch, seq, meter_id, user_slot, raw, fingerprint, message_hash)
+order by gateway_id, fingerprint
+on conflict (gateway_id, fingerprint) do nothing
+returning fingerprint;
+
+-- name: count_day
+-- What a gateway has put away today, row by row and beyond that; the first and the last beyond it stay as samples.
+insert into quarantine_day as d (gateway_id, day, kept, beyond, first_reason, first_raw, first_at, last_reason, last_raw, last_at)
+values (%(gateway_id)s, (now() at time zone 'UTC')::date, %(kept)s, %(beyond)s, %(first_reason)s, %(first_raw)s,
+        case when %(beyond)s > 0 then now() end, %(last_reason)s, %(last_raw)s, case when %(beyond)s > 0 then now() end)
+on conflict (gateway_id, day) do update
+set kept = d.kept + excluded.kept, beyond = d.beyond + excluded.beyond,
+    first_reason = coalesce(d.first_reason, excluded.first_reason), first_raw = coalesce(d.first_raw, excluded.first_raw),
+    first_at = coalesce(d.first_at, excluded.first_at), last_reason = coalesce(excluded.last_reason, d.last_reason),
+    last_raw = coalesce(excluded.last_raw, d.last_raw), last_at = coalesce(excluded.last_at, d.last_at);
+
+-- name: suspend_impostors
+-- Three different messages in the name of another gateway: its rows stay with it until a person has looked. Rows from before
+-- messages were told apart are told apart by their detail.
+update gateway g set state = 'suspended'
+where g.gateway_id = any(%(gateway_ids)s) and g.state = 'active'
+  and (select count(distinct coalesce(message_hash, convert_to(detail, 'UTF8'))) from quarantine q
+       where q.gateway_id = g.gateway_id and q.reason = 'wrong_gateway' and q.resolved_at is null) >= %(messages)s
+returning g.gateway_id;
+
+-- name: binding_conflicts
+-- Both sides of it: the patient's own meter read in another home, and a meter of somebody else read in the patient's.
+select q.meter_id, q.gateway_id, m.is_own, min(q.received_at) as first_at, max(q.received_at) as last_at, count(*) as readings
+from quarantine q
+join lateral (select exists (select from meter_binding b
+                             where b.meter_id = q.meter_id and b.patient_id = %(patient_id)s) as is_own) m on true
+where q.reason = 'binding_conflict' and q.resolved_at is null
+  and (m.is_own or exists (select from meter_binding b
+                           where b.gateway_id = q.gateway_id and b.patient_id = %(patient_id)s and b.valid_to is null))
+group by q.meter_id, q.gateway_id, m.is_own
+order by last_at desc, q.meter_id, q.gateway_id;
 
 -- name: list_open
 -- The newest first; never what was measured.
