@@ -2,38 +2,33 @@
 
 Any number of judges may run, on any number of machines: a patient's advisory lock and locked due rows give each due row to one
 of them, and a judge that dies leaves everything as it was for another. What is true of the readings is decided by the rules,
-what changes by `reconcile`; here is only who is told, and that it is written once.
+what changes by `reconcile`, who is told is queued by `push.queueing`; here is only that all of it is written together, once.
 """
 
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid5
 
 import structlog
 
-from server.push import texts
-from server.push.texts import Step, Text
+from server.push.queueing import Teller
 from server.rules import engine
-from server.rules.episodes import Audience, Change, Episode, Finding, Transition, reconcile, view_from
+from server.rules.episodes import Change, Episode, Finding, Transition, reconcile, view_from
+from server.rules.load import load_watchdog
 from server.rules.rule import RuleSet
 from server.store import judging as store
-from server.store.judging import Push, Taken
+from server.store.judging import Taken
 from server.store.postgres import Bell, Connection, Pool, in_transaction
+from server.store.pushes import NAMESPACE
 from vitals.errors import UnavailableError
 
 log = structlog.get_logger()
 
-NAMESPACE: Final = UUID("b2e5c0d4-6d0b-5f0e-8f57-2f8b2f1f90ab")
-"""HomeVigil's own namespace for episodes and pushes; both are derived, so that a retry writes the same rows."""
-
 RELATIVE_MARKS_DAYS: Final = 15
 """How far before the rules' own look-back readings may change a relative mark (architecture: range of a judging)."""
-
-REMIND_AFTER: Final = timedelta(days=7)
-"""The doctor hears again of an alert that nobody has acknowledged (architecture: pushes of an episode)."""
 
 POSTPONED_S: Final = 300.0
 """A patient whose judging breaks is tried again after five minutes; the others do not wait."""
@@ -86,16 +81,21 @@ class _Case:
 
     conn: Connection
     patient_id: int
-    rules: RuleSet
     taken: Taken
     stored: Mapping[UUID, Episode]
+    teller: Teller
 
 
 def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
-    """Judge one patient inside the caller's transaction: take what is due, judge, write, set the next timer."""
+    """Judge one patient inside the caller's transaction: take what is due, judge, write, set the next timer.
+
+    The house's watchdog is judged by its own rule instead of `rules`.
+    """
     taken = store.take_due(conn, patient_id)
     if taken is None:
         return False
+    if taken.is_watchdog:
+        rules = load_watchdog()
     stored = store.episodes_of(conn, patient_id)
     judged_from = view_from(stored, taken.since) - timedelta(days=engine.look_back_days(rules))
     loaded_from = judged_from - timedelta(days=RELATIVE_MARKS_DAYS)
@@ -108,11 +108,10 @@ def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
         since=taken.since,
         threshold_versions=judgement.threshold_versions,
     )
-    case = _Case(
-        conn=conn, patient_id=patient_id, rules=rules, taken=taken, stored={each.episode_id: each for each in stored}
-    )
-    _write(case, transitions)
-    remind_at = _remind(case)
+    teller = Teller(conn=conn, patient_id=patient_id, rules=rules, now=taken.now)
+    by_id = {each.episode_id: each for each in stored}
+    _write(_Case(conn=conn, patient_id=patient_id, taken=taken, stored=by_id, teller=teller), transitions)
+    remind_at = teller.remind()
     store.finish(
         conn, patient_id, taken, min((at for at in (judgement.next_due_at, remind_at) if at is not None), default=None)
     )
@@ -150,6 +149,7 @@ def _write_state(case: _Case, transition: Transition, episode_id: UUID) -> None:
                 store.resolve_without_finding(case.conn, episode_id, transition.reason)
             else:
                 store.update_episode(case.conn, episode_id, transition.finding, after)
+            store.cancel_repeats(case.conn, episode_id)
         case Change.UPDATE:
             assert before is not None
             store.update_episode(case.conn, episode_id, _finding(transition), before)
@@ -159,71 +159,17 @@ def _write_state(case: _Case, transition: Transition, episode_id: UUID) -> None:
 
 
 def _tell(case: _Case, transition: Transition, episode_id: UUID, sentence: Mapping[str, str]) -> None:
-    """Queue a message to each audience of the change."""
-    if not transition.tell:
-        return
-    steps = store.steps_of(case.conn, episode_id)
-    if transition.change is Change.RETRACT:
-        rule_id = case.stored[episode_id].rule_id
-        text = texts.retraction(case.rules, rule_id, sentence)
-        _queue(case, episode_id, rule_id, {"doctor": text}, step=_step_down(steps), at=case.taken.now)
-        return
-    finding = _finding(transition)
-    again = transition.change is Change.REOPEN and steps is not None
-    said: dict[Audience, Text] = {}
-    if "patient" in transition.tell:
-        said["patient"] = texts.to_patient(case.rules, finding.rule_id)
-    if "doctor" in transition.tell:
-        said["doctor"] = texts.to_doctor(case.rules, finding.rule_id, finding.verdict.sentence, again=again)
-    at = transition.tell_at or case.taken.now
-    _queue(case, episode_id, finding.rule_id, said, step=_step_up(steps), at=at)
-
-
-def _remind(case: _Case) -> datetime | None:
-    """Tell the doctor again what nobody has acknowledged for a week; returns when to look for that the next time."""
-    next_at: datetime | None = None
-    for alert in store.unacknowledged(case.conn, case.patient_id):
-        at = alert.told_at + REMIND_AFTER
-        if at <= case.taken.now:
-            at = case.taken.now + REMIND_AFTER
-            if not alert.is_waiting:
-                text = texts.reminder(case.rules, alert.rule_id, alert.sentence)
-                step, said_at = alert.last_step + 1, case.taken.now
-                _queue(case, alert.episode_id, alert.rule_id, {"doctor": text}, step=step, at=said_at)
-        next_at = at if next_at is None else min(next_at, at)
-    return next_at
-
-
-def _queue(
-    case: _Case, episode_id: UUID, rule_id: str, said: Mapping[Audience, Text], *, step: int, at: datetime
-) -> None:
-    pushes = [
-        Push(
-            push_id=uuid5(NAMESPACE, f"push|{episode_id}|{recipient}|{channel}|{step}"),
-            episode_id=episode_id,
-            patient_id=case.patient_id,
-            recipient=recipient,
-            channel=channel,
-            step=step,
-            text=text if channel == "inbox" else texts.to_webhook(),
-            due_at=at,
-        )
-        for audience, text in said.items()
-        for recipient, channel in _recipients(case, audience, rule_id)
-    ]
-    store.insert_pushes(case.conn, pushes)
-
-
-def _recipients(case: _Case, audience: Audience, rule_id: str) -> list[tuple[str, str]]:
-    """`(recipient, channel)` of everybody in the audience."""
-    if audience == "patient":
-        return [("patient", "inbox")]
-    webhooks = [(f"clinic:{webhook_id}", "webhook") for webhook_id in store.active_webhooks(case.conn)]
-    doctor_id = store.doctor_of(case.conn, case.patient_id)
-    if doctor_id is None:
-        log.error("patient_without_doctor", patient_id=case.patient_id, rule_id=rule_id)
-        return [("clinic", "inbox"), *webhooks]
-    return [(f"user:{doctor_id}", "inbox"), *webhooks]
+    """Queue what each audience of the change is to hear, and cancel what nobody is to hear any more."""
+    match transition.change:
+        case Change.OPEN | Change.REOPEN if transition.tell:
+            at = transition.tell_at or case.taken.now
+            is_again = transition.change is Change.REOPEN
+            case.teller.tell_opening(episode_id, _finding(transition), transition.tell, at=at, is_again=is_again)
+        case Change.UPDATE if case.stored[episode_id].state == "active":
+            before = case.stored[episode_id].priority
+            case.teller.tell_priority(episode_id, _finding(transition), before=before)
+        case Change.RETRACT if transition.tell:
+            case.teller.tell_retraction(episode_id, case.stored[episode_id].rule_id, sentence)
 
 
 def episode_id_of(case: _Case, finding: Finding) -> UUID:
@@ -233,14 +179,6 @@ def episode_id_of(case: _Case, finding: Finding) -> UUID:
     """
     facts = (finding.rule_id, finding.threshold_version, finding.first_day, finding.started_at, finding.opened_at)
     return uuid5(NAMESPACE, "|".join(map(str, ("episode", case.patient_id, case.taken.now.isoformat(), *facts))))
-
-
-def _step_up(steps: tuple[int, int] | None) -> int:
-    return Step.OPENING if steps is None else max(steps[1] + 1, Step.OPENING)
-
-
-def _step_down(steps: tuple[int, int] | None) -> int:
-    return Step.RETRACTION if steps is None else min(steps[0] - 1, Step.RETRACTION)
 
 
 def _finding(transition: Transition) -> Finding:

@@ -29,7 +29,9 @@ class Resolution(StrEnum):
 
 
 UNTRUE: Final = frozenset({Resolution.FALSE_READING, Resolution.METER_PROBLEM})
-"""Resolutions that say that the readings were not the patient's state: whoever has not been told is not told."""
+"""Resolutions that say that the readings were not the patient's state: whoever has not been told is not told.
+
+The database's `push_is_wanted` names them, too."""
 
 OPEN_STATES: Final = ("active", "acknowledged", "snoozed")
 NOTE_MAX: Final = 500
@@ -46,7 +48,7 @@ class Decision:
 
 
 def acknowledge(pool: Pool, decision: Decision) -> Alert:
-    """Somebody has the alert: the doctor is not told again. Returns it as it is now.
+    """Somebody has the alert: the doctor is not told again, and the next in line not at all. Returns it as it is now.
 
     Raises `NotOnPanelError`, `StaleVersionError`, `DecisionConflictError`.
     """

@@ -26,7 +26,14 @@ class Gone:
     error: str
 
 
-Outcome = Sent | Failed | Gone
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreachable:
+    """There is no way to this recipient: nobody to give it to, or nowhere that it may be sent."""
+
+    error: str
+
+
+Outcome = Sent | Failed | Gone | Unreachable
 
 
 class Channel(Protocol):

@@ -10,7 +10,8 @@ from typing import Final
 
 import structlog
 
-from server.push.channels import Channel, Failed, Gone, Outcome, Sent
+from server.push.channels import Channel, Failed, Gone, Outcome, Sent, Unreachable
+from server.push.dead_letters import give_up
 from server.store import pushes as store
 from server.store.postgres import Bell, Connection, Pool, in_transaction
 from server.store.pushes import Leased
@@ -23,7 +24,7 @@ LEASE_S: Final = 30.0
 
 ATTEMPTS_MAX: Final = 12
 GIVE_UP_AFTER: Final = timedelta(hours=24)
-"""After twelve tries or a day a message is dead: it stays visible, and is logged as an error (reliability: alert delivery)."""
+"""After twelve tries or a day a message is dead, and the next in line is told (reliability: alert delivery)."""
 
 BACKOFF_S_FIRST: Final = 2.0
 BACKOFF_S_MAX: Final = 3600.0
@@ -74,19 +75,16 @@ def _note(conn: Connection, outcomes: list[tuple[Leased, Outcome]]) -> None:
     for message, outcome in outcomes:
         match outcome:
             case Failed() if _is_hopeless(message):
-                _bury(conn, message, outcome.error)
+                give_up(conn, message, end="dead", error=outcome.error)
             case Failed():
                 after_s = backoff_s(message) if outcome.after_s is None else outcome.after_s
-                store.retry(conn, message.push_id, after_s=after_s, error=outcome.error)
+                store.retry(conn, message, after_s=after_s, error=outcome.error)
             case Gone():
                 if message.webhook_id is not None:
                     store.disable_webhook(conn, message.webhook_id)
-                _bury(conn, message, outcome.error)
-
-
-def _bury(conn: Connection, message: Leased, error: str) -> None:
-    store.bury(conn, message.push_id, error=error)
-    log.error("push_dead", push_id=str(message.push_id), recipient=message.recipient, error=error)
+                give_up(conn, message, end="dead", error=outcome.error)
+            case Unreachable():
+                give_up(conn, message, end="undeliverable", error=outcome.error)
 
 
 def _is_hopeless(message: Leased) -> bool:

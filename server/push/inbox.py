@@ -1,6 +1,9 @@
-"""Our own inbox: the message is its row, so that it is there as soon as it is marked; shown once, by its `push_id`."""
+"""Our own inbox: the message is its row, so that it is there as soon as it is marked; shown once, by its `push_id`.
 
-from server.push.channels import Outcome, Sent
+An account that is closed or no longer sees the patient is no inbox, nor is the clinic's of a patient whom nobody sees.
+"""
+
+from server.push.channels import Outcome, Sent, Unreachable
 from server.store.pushes import Leased
 
 
@@ -11,4 +14,4 @@ class Inbox:
     at_once = 100
 
     def send(self, message: Leased) -> Outcome:
-        return Sent()
+        return Sent() if message.is_reachable else Unreachable(error="nobody who may read it has this inbox")

@@ -17,7 +17,7 @@ Text = Mapping[str, Mapping[str, str]]
 
 
 class Step(IntEnum):
-    """Why a message is sent; a later opening or reminder counts on from OPENING, a later retraction down from RETRACTION."""
+    """The first telling of an alert; whatever follows counts on from OPENING, a later retraction down from RETRACTION."""
 
     OPENING = 0
     RETRACTION = -1
@@ -26,6 +26,8 @@ class Step(IntEnum):
 _PATIENT_TITLE: Final = {"en": "A message from your clinic", "zh": "来自您诊所的提醒"}
 _WEBHOOK_TITLE: Final = {"en": "Call to the clinic's own system", "zh": "通知机构自有系统"}
 _REMINDER: Final = {"en": "Not yet acknowledged: {title}", "zh": "尚未确认：{title}"}
+_ESCALATION: Final = {"en": "Nobody has acknowledged: {title}", "zh": "无人确认，请处理：{title}"}
+_UNDELIVERED: Final = {"en": "Could not be delivered, please see to it: {title}", "zh": "未能送达，请处理：{title}"}
 _AGAIN: Final = {"en": "Again: {title}", "zh": "再次出现：{title}"}
 _RETRACTION: Final = {"en": "Withdrawn: {title}", "zh": "已撤回：{title}"}
 _RETRACTED: Final = {
@@ -53,8 +55,24 @@ def reminder(rules: RuleSet, rule_id: str, sentence: Mapping[Any, str]) -> Text:
     return _framed(rules, rule_id, _REMINDER, sentence)
 
 
+def escalation(rules: RuleSet, rule_id: str, sentence: Mapping[Any, str]) -> Text:
+    """To the next in line, because nobody has acknowledged."""
+    return _framed(rules, rule_id, _ESCALATION, sentence)
+
+
+def undelivered(said: Text) -> Text:
+    """To the clinic's desk, of a message that has not reached somebody else."""
+    return {
+        language: {
+            "title": _UNDELIVERED[language].format(title=said.get(language, {}).get("title", "")),
+            "body": said.get(language, {}).get("body", ""),
+        }
+        for language in LANGUAGES
+    }
+
+
 def retraction(rules: RuleSet, rule_id: str, sentence: Mapping[Any, str]) -> Text:
-    """To a doctor who had been told what is no longer true."""
+    """To whoever had been told what is no longer true."""
     said = {language: _RETRACTED[language].format(sentence=sentence.get(language, "")) for language in LANGUAGES}
     return _framed(rules, rule_id, _RETRACTION, said)
 

@@ -22,6 +22,14 @@ from vitals.errors import MalformedError
 TIMEOUT_S: Final = 5.0
 """For connecting, and for the answer's head; three times both is still less than a lease."""
 
+_KINDS: Final = {
+    "opening": "alert.repeated",
+    "reminder": "alert.repeated",
+    "escalation": "alert.escalated",
+    "retraction": "alert.retracted",
+}
+"""What a call says by the kind of its message; the very first opening is `alert.opened`."""
+
 GONE: Final = 410
 RETRY_AFTER_S_MAX: Final = 3600.0
 
@@ -69,9 +77,7 @@ def checked_url(url: str) -> str:
 
 def body_of(message: Leased) -> str:
     """The JSON of a call: the same on every attempt."""
-    kind = "alert.opened" if message.step == Step.OPENING else "alert.repeated"
-    if message.step <= Step.RETRACTION:
-        kind = "alert.retracted"
+    kind = "alert.opened" if message.step == Step.OPENING else _KINDS[message.kind]
     facts = {
         "alert_id": str(message.episode_id),
         "patient_id": message.patient_id,

@@ -16,6 +16,7 @@ from server.rules.rule import Rule, RuleFile, RuleSet
 from vitals.errors import MalformedError
 
 CATALOG: Final = Path(__file__).parent / "catalog"
+WATCHDOG: Final = Path(__file__).parent / "watchdog.yaml"
 SCENARIO_SUFFIX: Final = ".test.yaml"
 _UNION_TAGS: Final = {"days_in_a_row", "single_value", "failed_measurements"}
 
@@ -24,6 +25,12 @@ _UNION_TAGS: Final = {"days_in_a_row", "single_value", "failed_measurements"}
 def load_catalog() -> RuleSet:
     """The built-in rules."""
     return load_rules(CATALOG)
+
+
+@cache
+def load_watchdog() -> RuleSet:
+    """The rule by which the house's watchdog is judged, and nobody else."""
+    return load_rules(WATCHDOG)
 
 
 def load_rules(path: Path) -> RuleSet:

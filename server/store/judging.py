@@ -27,6 +27,15 @@ class Taken:
     since: datetime
     quiet: bool
     now: datetime
+    is_watchdog: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doctor:
+    """A patient's own doctor: None if there is none; `is_reachable` if the account can still log in."""
+
+    user_id: int | None
+    is_reachable: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +52,22 @@ class Unacknowledged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """One message to one recipient by one channel; `push_id` is also the key by which a channel knows it again."""
+    """One message to one recipient by one channel; `push_id` is also the key by which a channel knows it again.
+
+    `kind`: opening, reminder, escalation or retraction. `state`: pending, or undeliverable where there is no way to the
+    recipient.
+    """
 
     push_id: UUID
     episode_id: UUID
     patient_id: int
     recipient: str
     channel: str
+    kind: str
     step: int
     text: Mapping[str, Mapping[str, str]]
     due_at: datetime
+    state: str
 
 
 def due_patients(conn: Connection, limit: int) -> tuple[int, ...]:
@@ -72,8 +87,9 @@ def take_due(conn: Connection, patient_id: int) -> Taken | None:
     return Taken(
         due_ids=tuple(due_id for due_id, *_ in rows),
         since=min(since for _, since, *_ in rows),
-        quiet=all(quiet for *_, quiet, _ in rows),
+        quiet=all(quiet for _, _, quiet, _ in rows),
         now=rows[0][3],
+        is_watchdog=row[1],
     )
 
 
@@ -117,13 +133,16 @@ def history_of(conn: Connection, patient_id: int, *, since: datetime) -> Patient
     )
 
 
-def doctor_of(conn: Connection, patient_id: int) -> int | None:
-    """The patient's own doctor, if there is one who can still log in."""
-    row = conn.execute(SQL["patient"], {"patient_id": patient_id}).fetchone()
-    assert row is not None, patient_id
-    if row[1] is None or conn.execute(SQL["is_active_user"], {"user_id": row[1]}).fetchone() is None:
-        return None
-    return int(row[1])
+def doctor_of(conn: Connection, patient_id: int) -> Doctor:
+    with conn.cursor(row_factory=class_row(Doctor)) as cursor:
+        found = cursor.execute(SQL["doctor"], {"patient_id": patient_id}).fetchone()
+    assert found is not None, patient_id
+    return found
+
+
+def backup_of(conn: Connection, patient_id: int) -> tuple[int, ...]:
+    """The users beside the patient's own doctor who see the patient and can log in."""
+    return tuple(row[0] for row in conn.execute(SQL["backup"], {"patient_id": patient_id}))
 
 
 def active_webhooks(conn: Connection) -> tuple[int, ...]:
@@ -134,6 +153,28 @@ def steps_of(conn: Connection, episode_id: UUID) -> tuple[int, int] | None:
     """The first and last step of what was queued about an episode; None if nobody was to hear of it."""
     row = conn.execute(SQL["steps"], {"episode_id": episode_id}).fetchone()
     return None if row is None else (row[0], row[1])
+
+
+def told_doctor(conn: Connection, episode_id: UUID) -> bool:
+    """Whether a clinician was to hear of the alert."""
+    row = conn.execute(SQL["told_doctor"], {"episode_id": episode_id}).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def told_of(conn: Connection, episode_id: UUID) -> tuple[tuple[str, str], ...]:
+    """`(recipient, channel)` of whoever but the patient has been told since the last retraction, or is being told just now."""
+    return tuple((row[0], row[1]) for row in conn.execute(SQL["told_of"], {"episode_id": episode_id}))
+
+
+def cancel_repeats(conn: Connection, episode_id: UUID) -> None:
+    """It is over: nobody hears again of it. A message that is on its way just now counts as sent."""
+    conn.execute(SQL["cancel_repeats"], {"episode_id": episode_id})
+
+
+def cancel_steps_ahead(conn: Connection, episode_id: UUID) -> None:
+    """Cancel the steps whose time has not come."""
+    conn.execute(SQL["cancel_steps_ahead"], {"episode_id": episode_id})
 
 
 def unacknowledged(conn: Connection, patient_id: int) -> tuple[Unacknowledged, ...]:

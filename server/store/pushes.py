@@ -1,28 +1,39 @@
 """The queue of messages to people: leased, sent, tried again, given up. Who is told what was decided when it was queued."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
+from typing import Final
+from uuid import UUID, uuid5
 
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 from server.store.postgres import Connection, load_sql
 
 SQL = load_sql("pushes")
+
+NAMESPACE: Final = UUID("b2e5c0d4-6d0b-5f0e-8f57-2f8b2f1f90ab")
+"""HomeVigil's own namespace for episodes and pushes; both are derived, so that a retry writes the same rows."""
+
+DESK: Final = "clinic"
+"""The recipient of what is for the clinic and for nobody by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leased:
     """A message that is ours to send until the lease ends. `attempts` counts this one; `now` is the database's clock.
 
-    `url` and `secret` are those of its webhook, None where that is gone or switched off.
+    `kind`: opening, reminder, escalation or retraction. `is_reachable`: there is somebody, or something, to give it to. `url` and
+    `secret` are those of its webhook, None where that is gone or switched off.
     """
 
     push_id: UUID
     episode_id: UUID
     patient_id: int
     recipient: str
+    channel: str
+    kind: str
     step: int
     attempts: int
     due_at: datetime
@@ -30,30 +41,89 @@ class Leased:
     now: datetime
     rule_id: str
     priority: str
+    is_reachable: bool = True
     webhook_id: int | None = None
     url: str | None = None
     secret: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """How the alert of a message stands, locked until the transaction ends."""
+
+    state: str
+    is_over_by_readings: bool
+
+
+def push_id_of(episode_id: UUID, recipient: str, channel: str, step: int) -> UUID:
+    """The id of a message, which is also the key by which a channel knows it again."""
+    return uuid5(NAMESPACE, f"push|{episode_id}|{recipient}|{channel}|{step}")
+
+
 def take(conn: Connection, *, channel: str, limit: int, lease_s: float) -> tuple[Leased, ...]:
     """Lease up to `limit` messages that are due by `channel`."""
-    conn.execute(SQL["cancel_retracted"])
+    conn.execute(SQL["cancel_unwanted"])
     with conn.cursor(row_factory=class_row(Leased)) as cursor:
         return tuple(cursor.execute(SQL["take"], {"channel": channel, "limit": limit, "lease_s": lease_s}))
 
 
 def mark_sent(conn: Connection, push_ids: Sequence[UUID]) -> int:
-    """Note that these have reached their recipients; how many of them were still wanted."""
+    """Note that these have reached their recipients; how many of them were not noted before."""
     return conn.execute(SQL["mark_sent"], {"push_ids": list(push_ids)}).rowcount
 
 
-def retry(conn: Connection, push_id: UUID, *, after_s: float, error: str) -> None:
-    conn.execute(SQL["retry"], {"push_id": push_id, "after_s": after_s, "error": error})
+def retry(conn: Connection, message: Leased, *, after_s: float, error: str) -> None:
+    """Try again later; nothing if the lease has passed to another sender."""
+    conn.execute(
+        SQL["retry"],
+        {"push_id": message.push_id, "attempts": message.attempts, "after_s": after_s, "error": error},
+    )
 
 
-def bury(conn: Connection, push_id: UUID, *, error: str) -> None:
-    """Give up; the row stays, for everybody to see."""
-    conn.execute(SQL["bury"], {"push_id": push_id, "error": error})
+def bury(conn: Connection, message: Leased, *, state: str, error: str) -> bool:
+    """Give up; the row stays, for everybody to see. False if the lease has passed to another sender."""
+    row = {"push_id": message.push_id, "attempts": message.attempts, "state": state, "error": error}
+    return conn.execute(SQL["bury"], row).rowcount > 0
+
+
+def lock_alert(conn: Connection, episode_id: UUID) -> Told:
+    with conn.cursor(row_factory=class_row(Told)) as cursor:
+        found = cursor.execute(SQL["lock_alert"], {"episode_id": episode_id}).fetchone()
+    assert found is not None, episode_id
+    return found
+
+
+def hasten_next(conn: Connection, episode_id: UUID, *, after_step: int) -> bool:
+    """Make the next step due now; False if there is none. One that is due or done already is as good."""
+    row = conn.execute(SQL["next_step"], {"episode_id": episode_id, "after_step": after_step}).fetchone()
+    assert row is not None
+    if row[0] is None:
+        return False
+    conn.execute(SQL["hasten"], {"episode_id": episode_id, "step": row[0]})
+    conn.execute(SQL["ring"])
+    return True
+
+
+def text_for_desk(conn: Connection, push_id: UUID) -> Mapping[str, Mapping[str, str]]:
+    """What the clinic's desk is to read about the alert of this message."""
+    row = conn.execute(SQL["text_for_desk"], {"push_id": push_id}).fetchone()
+    assert row is not None, push_id
+    text: Mapping[str, Mapping[str, str]] = row[0]
+    return text
+
+
+def tell_desk_instead(conn: Connection, message: Leased, *, text: Mapping[str, Mapping[str, str]]) -> None:
+    """Queue a message to the clinic's desk in the place of one that did not arrive, unless the desk has one of this step."""
+    row = {
+        "push_id": push_id_of(message.episode_id, DESK, "inbox", message.step),
+        "episode_id": message.episode_id,
+        "patient_id": message.patient_id,
+        "kind": message.kind,
+        "step": message.step,
+        "text": Jsonb(text),
+    }
+    conn.execute(SQL["tell_desk_instead"], row)
+    conn.execute(SQL["ring"])
 
 
 def disable_webhook(conn: Connection, webhook_id: int) -> None:

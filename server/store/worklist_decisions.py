@@ -54,12 +54,12 @@ def resolve(conn: Connection, episode_id: UUID, *, user_id: int, resolution: str
 
 
 def cancel_repeated_pushes(conn: Connection, episode_id: UUID) -> int:
-    """Cancels what would tell the doctor again; how many that were."""
+    """Cancels what would tell the doctor again, or the next in line; how many messages that were."""
     return conn.execute(_SQL["cancel_repeated_pushes"], {"episode_id": episode_id}).rowcount
 
 
 def cancel_all_pushes(conn: Connection, episode_id: UUID) -> int:
-    """Cancels whatever of the alert nobody has been told yet; how many pushes that were."""
+    """Cancels whatever of the alert nobody has been told yet; how many messages that were."""
     return conn.execute(_SQL["cancel_all_pushes"], {"episode_id": episode_id}).rowcount
 
 

@@ -156,6 +156,8 @@ def _recipient(push: ShownPush, words: Words) -> str:
         return words.say("the patient")
     if push.recipient == "clinic":
         return words.say("the clinic")
+    if push.recipient == "doctor":
+        return words.say("the patient's own doctor")
     return push.recipient_name or push.recipient
 
 

@@ -85,6 +85,7 @@ PUSH_STATES: Final = {
     "cancelled": mark("cancelled"),
     "withdrawn": mark("taken back"),
     "dead": mark("could not be delivered"),
+    "undeliverable": mark("not delivered: there is nobody to deliver it to"),
 }
 CHANNELS: Final = {"inbox": mark("inbox"), "webhook": mark("clinic's own system")}
 MEALS: Final = {

@@ -294,7 +294,11 @@ def test_a_doctor_whose_account_is_closed_leaves_the_messages_to_the_clinic(clin
     clinic.put_on_panel(clinic.add_user("wang", "nurse"), patient_id)
     clinic.deliver()
 
-    assert {row["recipient"] for row in _pushes(clinic, episode_id)} == {"patient", "clinic"}
+    assert {(row["recipient"], row["state"]) for row in _pushes(clinic, episode_id)} == {
+        ("patient", "sent"),
+        ("clinic", "sent"),
+        (f"user:{doctor_id}", "undeliverable"),
+    }
     (message,) = _inbox(clinic.client("wang"))
     assert (message["patient"]["patient_id"], message["is_for_clinic"]) == (patient_id, True)
 
@@ -377,8 +381,8 @@ def _pushes(clinic: Clinic, episode_id: UUID) -> list[dict[str, object]]:
 def _add_reminder(clinic: Clinic, episode_id: UUID, doctor_id: int) -> None:
     """What the judge queues a week after an opening that nobody acknowledged."""
     clinic.rows(
-        "insert into push (push_id, episode_id, patient_id, recipient, channel, step, text, due_at)"
-        " select gen_random_uuid(), episode_id, patient_id, recipient, channel, 1, text, now() + interval '7 days'"
+        "insert into push (push_id, episode_id, patient_id, recipient, channel, kind, step, text, due_at)"
+        " select gen_random_uuid(), episode_id, patient_id, recipient, channel, 'reminder', 1, text, now() + interval '7 days'"
         " from push where episode_id = %s and recipient = %s returning 1",
         episode_id,
         f"user:{doctor_id}",

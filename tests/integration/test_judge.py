@@ -319,7 +319,11 @@ def test_a_patient_without_a_doctor_is_the_clinics(pool: Pool, judge: Judge) -> 
     home = add_home(pool, None)
     take(pool, home, *three_high_days(home), first_seq=1)
     judge.judge_due()
-    assert [row[0] for row in pushes(pool)] == ["clinic", "patient"]
+    assert pushes(pool) == [
+        ("clinic", "inbox", 0, "pending"),
+        ("doctor", "inbox", 0, "undeliverable"),
+        ("patient", "inbox", 0, "pending"),
+    ]
 
 
 def test_every_webhook_is_called_without_a_word_about_health(pool: Pool, home: Household, judge: Judge) -> None:

@@ -103,17 +103,25 @@ def ask(pool: Pool, query: str, *args: object) -> list[tuple[Any, ...]]:
 
 
 def add_push(
-    pool: Pool, episode_id: UUID, recipient: str = "patient", channel: str = "inbox", step: int = 0, due: str = "0 s"
+    pool: Pool,
+    episode_id: UUID,
+    recipient: str = "patient",
+    channel: str = "inbox",
+    step: int = 0,
+    due: str = "0 s",
+    kind: str | None = None,
 ) -> UUID:
     push_id = uuid5(NAMES, f"{recipient} {channel} {step}")
     ask(
         pool,
-        """insert into push (push_id, episode_id, patient_id, recipient, channel, step, text, due_at)
-           select %s, episode_id, patient_id, %s, %s, %s, '{"en": {"title": "Secret", "body": "152/94"}}', now() + %s::interval
+        """insert into push (push_id, episode_id, patient_id, recipient, channel, kind, step, text, due_at)
+           select %s, episode_id, patient_id, %s, %s, %s, %s, '{"en": {"title": "Secret", "body": "152/94"}}',
+                  now() + %s::interval
            from episode where episode_id = %s""",
         push_id,
         recipient,
         channel,
+        kind or ("retraction" if step < 0 else "reminder" if step else "opening"),
         step,
         due,
         episode_id,
@@ -318,7 +326,7 @@ def test_what_a_dead_sender_held_is_sent_by_another_when_the_lease_is_over(pool:
     assert state(pool, push_id) == ("sent", 2, None)
 
 
-def test_what_was_cancelled_while_it_was_sent_stays_cancelled(pool: Pool, episode_id: UUID) -> None:
+def test_what_was_sent_was_sent_whatever_was_decided_meanwhile(pool: Pool, episode_id: UUID) -> None:
     push_id = add_push(pool, episode_id)
 
     class CancelledMeanwhile:
@@ -330,11 +338,11 @@ def test_what_was_cancelled_while_it_was_sent_stays_cancelled(pool: Pool, episod
             return Sent()
 
     Dispatcher(pool, CancelledMeanwhile()).send_due()
-    assert state(pool, push_id)[0] == "cancelled"
+    assert state(pool, push_id)[0] == "sent"
 
 
 def test_a_retracted_alert_is_not_tried_again(pool: Pool, episode_id: UUID) -> None:
-    opening, retraction = add_push(pool, episode_id), add_push(pool, episode_id, "user:1", step=-1)
+    opening, retraction = add_push(pool, episode_id), add_push(pool, episode_id, step=-1)
     ask(pool, "update episode set state = 'retracted'")
     Dispatcher(pool, Inbox()).send_due()
     assert (state(pool, opening)[0], state(pool, retraction)[0]) == ("cancelled", "sent")
@@ -371,6 +379,8 @@ def test_waits_grow_to_an_hour_and_differ_by_message(pool: Pool, episode_id: UUI
                 episode_id=episode_id,
                 patient_id=1,
                 recipient="clinic:1",
+                channel="webhook",
+                kind="opening",
                 step=0,
                 attempts=attempts,
                 due_at=now(),

@@ -6,7 +6,8 @@ select patient_id from due where due_at <= now() group by patient_id order by mi
 
 -- name: lock_patient
 -- One judge at a time for a patient, on however many machines.
-select pg_try_advisory_xact_lock(hashtextextended('homevigil judge', %(patient_id)s));
+select pg_try_advisory_xact_lock(hashtextextended('homevigil judge', %(patient_id)s)),
+       exists (select from patient where patient_id = %(patient_id)s and is_watchdog);
 
 -- name: take_due
 select due_id, since, quiet, now() from due
@@ -35,10 +36,10 @@ select e.episode_id, e.rule_id, e.rule_version, e.threshold_version, e.state, e.
        e.started_at, e.opened_at, e.resolved_at,
        e.state = 'resolved' and e.resolved_by is not null as closed_by_person,
        exists (select from push s
-               where s.episode_id = e.episode_id and s.recipient <> 'patient' and s.step >= 0
+               where s.episode_id = e.episode_id and s.recipient <> 'patient' and s.kind <> 'retraction'
                  and (s.state = 'sent' or (s.state = 'pending' and s.lease_until > now()))
                  and s.created_at > coalesce((select max(created_at) from push r
-                                              where r.episode_id = e.episode_id and r.step < 0), '-infinity'))
+                                              where r.episode_id = e.episode_id and r.kind = 'retraction'), '-infinity'))
            as doctor_told,
        e.verdict as numbers
 from episode e
@@ -50,7 +51,17 @@ for update of e;
 select episode_id, sentence from episode where episode_id = any(%(episode_ids)s);
 
 -- name: patient
-select enrolled_on, doctor_id from patient where patient_id = %(patient_id)s;
+select enrolled_on from patient where patient_id = %(patient_id)s;
+
+-- name: doctor
+select p.doctor_id as user_id, coalesce(u.active, false) as is_reachable
+from patient p left join app_user u on u.user_id = p.doctor_id
+where p.patient_id = %(patient_id)s;
+
+-- name: backup
+select m.user_id from panel_member m join app_user u using (user_id) join patient p using (patient_id)
+where m.patient_id = %(patient_id)s and u.active and m.user_id is distinct from p.doctor_id
+order by m.user_id;
 
 -- name: zones
 select valid_from, zone from patient_zone where patient_id = %(patient_id)s order by valid_from;
@@ -106,7 +117,17 @@ values (%(episode_id)s, %(from_state)s, %(to_state)s, %(reason)s);
 -- name: cancel_unsent
 -- Nobody hears of what is no longer true. A message that is on its way just now counts as sent.
 update push set state = 'cancelled'
-where episode_id = %(episode_id)s and state = 'pending' and step >= 0 and coalesce(lease_until, '-infinity') <= now();
+where episode_id = %(episode_id)s and state = 'pending' and kind <> 'retraction'
+  and coalesce(lease_until, '-infinity') <= now();
+
+-- name: cancel_repeats
+update push set state = 'cancelled'
+where episode_id = %(episode_id)s and state = 'pending' and kind in ('reminder', 'escalation')
+  and coalesce(lease_until, '-infinity') <= now();
+
+-- name: cancel_steps_ahead
+update push set state = 'cancelled'
+where episode_id = %(episode_id)s and state = 'pending' and kind = 'escalation' and due_at > now();
 
 -- name: withdraw_from_patient
 update push set state = 'withdrawn'
@@ -116,26 +137,35 @@ where episode_id = %(episode_id)s and recipient = 'patient' and state = 'sent' a
 -- How far the telling of an episode has come.
 select min(step), max(step) from push where episode_id = %(episode_id)s having count(*) > 0;
 
+-- name: told_doctor
+select exists (select from push where episode_id = %(episode_id)s and recipient <> 'patient' and kind <> 'retraction');
+
+-- name: told_of
+-- A message that is on its way just now counts as sent.
+select distinct s.recipient, s.channel from push s
+where s.episode_id = %(episode_id)s and s.recipient <> 'patient' and s.kind <> 'retraction'
+  and (s.state = 'sent' or (s.state = 'pending' and s.lease_until > now()))
+  and s.created_at > coalesce((select max(created_at) from push r
+                               where r.episode_id = %(episode_id)s and r.kind = 'retraction'), '-infinity')
+order by s.recipient, s.channel;
+
 -- name: unacknowledged
 -- Alerts that a doctor was told of, and when last; one opened quietly, of which nobody heard, is not among them.
 select e.episode_id, e.rule_id, e.sentence, max(s.step) as last_step,
-       max(coalesce(s.sent_at, s.due_at)) filter (where s.recipient <> 'patient' and s.step >= 0) as told_at,
+       max(coalesce(s.sent_at, s.due_at)) filter (where s.recipient <> 'patient' and s.kind <> 'retraction') as told_at,
        bool_or(s.state = 'pending' and s.recipient <> 'patient') as is_waiting
 from episode e join push s using (episode_id)
-where e.patient_id = %(patient_id)s and e.state = 'active' and s.state in ('pending', 'sent', 'dead')
+where e.patient_id = %(patient_id)s and e.state = 'active' and s.state in ('pending', 'sent', 'dead', 'undeliverable')
 group by e.episode_id
-having bool_or(s.recipient <> 'patient' and s.step >= 0)
+having bool_or(s.recipient <> 'patient' and s.kind <> 'retraction')
 order by e.episode_id;
 
 -- name: webhooks
 select webhook_id from webhook where active order by webhook_id;
 
--- name: is_active_user
-select from app_user where user_id = %(user_id)s and active;
-
 -- name: push
-insert into push (push_id, episode_id, patient_id, recipient, channel, step, text, due_at)
-values (%(push_id)s, %(episode_id)s, %(patient_id)s, %(recipient)s, %(channel)s, %(step)s, %(text)s, %(due_at)s)
+insert into push (push_id, episode_id, patient_id, recipient, channel, kind, step, text, due_at, state)
+values (%(push_id)s, %(episode_id)s, %(patient_id)s, %(recipient)s, %(channel)s, %(kind)s, %(step)s, %(text)s, %(due_at)s, %(state)s)
 on conflict (episode_id, recipient, channel, step) do nothing;
 
 -- name: ring

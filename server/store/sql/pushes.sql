@@ -1,46 +1,88 @@
 -- The queue of messages to people. A row is leased to one sender, then marked; nothing is deleted: it is the record of who was
 -- told what, when.
 
--- name: cancel_retracted
--- What was taken back while a sender was at it and failed: it is not tried again.
-update push set state = 'cancelled'
+-- name: cancel_unwanted
+-- What a sender held when it was decided that nobody is to hear of it, and did not send: it is not tried again. What repeats is wanted
+-- while nobody has acknowledged, an opening unless it was untrue.
+update push s set state = 'cancelled'
 from episode e
-where push.episode_id = e.episode_id and push.state = 'pending' and push.step >= 0 and e.state = 'retracted'
-  and coalesce(push.lease_until, '-infinity') <= now();
+where s.episode_id = e.episode_id and s.state = 'pending' and coalesce(s.lease_until, '-infinity') <= now()
+  and not push_is_wanted(s.kind, e.state, e.resolution);
 
 -- name: take
--- Lease what is due to this sender alone; the lease outlives the channel's own timeout.
+-- Lease what is due to this sender alone; the lease outlives the channel's own timeout. The alert is locked too, so that nothing is
+-- leased after a decision about it has been committed; one that is being decided about just now waits for the next look.
 with mine as (
-    select push_id from push
-    where state = 'pending' and channel = %(channel)s and due_at <= now()
-      and coalesce(retry_at, '-infinity') <= now() and coalesce(lease_until, '-infinity') <= now()
-    order by due_at, push_id
+    select s.push_id from push s join episode e using (episode_id)
+    where s.state = 'pending' and s.channel = %(channel)s and s.due_at <= now()
+      and coalesce(s.retry_at, '-infinity') <= now() and coalesce(s.lease_until, '-infinity') <= now()
+      and push_is_wanted(s.kind, e.state, e.resolution)
+    order by s.due_at, s.push_id
     limit %(limit)s
-    for update skip locked
+    for update of s skip locked
+    for share of e skip locked
 ), leased as (
     update push set lease_until = now() + make_interval(secs => %(lease_s)s), attempts = attempts + 1
     from mine where push.push_id = mine.push_id
     returning push.*
 )
-select l.push_id, l.episode_id, l.patient_id, l.recipient, l.step, l.attempts, l.due_at, l.created_at, now() as now,
-       e.rule_id, e.priority, w.webhook_id, w.url, w.secret
+select l.push_id, l.episode_id, l.patient_id, l.recipient, l.channel, l.kind, l.step, l.attempts, l.due_at, l.created_at,
+       now() as now, e.rule_id, e.priority, w.webhook_id, w.url, w.secret,
+       case when l.channel = 'webhook' then w.webhook_id is not null
+            when l.recipient = 'patient' then true
+            when l.recipient = 'clinic' then exists (
+                select from panel_member m join app_user u using (user_id) where m.patient_id = l.patient_id and u.active)
+            else exists (
+                select from panel_member m join app_user u using (user_id)
+                where m.patient_id = l.patient_id and u.active and l.recipient = 'user:' || u.user_id)
+       end as is_reachable
 from leased l
 join episode e using (episode_id)
 left join webhook w on l.channel = 'webhook' and l.recipient = 'clinic:' || w.webhook_id and w.active
 order by l.due_at, l.push_id;
 
 -- name: mark_sent
+-- What was sent was sent, whatever was decided meanwhile.
 update push set state = 'sent', sent_at = now(), lease_until = null, retry_at = null, last_error = null
-where push_id = any(%(push_ids)s::uuid[]) and state = 'pending'
+where push_id = any(%(push_ids)s::uuid[]) and state in ('pending', 'cancelled', 'dead')
 returning push_id;
 
 -- name: retry
+-- Only by the sender whose lease it is: `attempts` counts the leases.
 update push set retry_at = now() + make_interval(secs => %(after_s)s), lease_until = null, last_error = %(error)s
-where push_id = %(push_id)s and state = 'pending';
+where push_id = %(push_id)s and state = 'pending' and attempts = %(attempts)s;
 
 -- name: bury
-update push set state = 'dead', lease_until = null, retry_at = null, last_error = %(error)s
-where push_id = %(push_id)s and state = 'pending';
+update push set state = %(state)s, lease_until = null, retry_at = null, last_error = %(error)s
+where push_id = %(push_id)s and state = 'pending' and attempts = %(attempts)s;
+
+-- name: lock_alert
+select state, state = 'resolved' and resolved_by is null as is_over_by_readings from episode
+where episode_id = %(episode_id)s for update;
+
+-- name: next_step
+-- The next step that is still to come, or that has just been taken.
+select min(step) from push
+where episode_id = %(episode_id)s and kind = 'escalation' and step > %(after_step)s and state in ('pending', 'sent');
+
+-- name: hasten
+update push set due_at = now()
+where episode_id = %(episode_id)s and step = %(step)s and state = 'pending' and due_at > now();
+
+-- name: text_for_desk
+-- What a clinician was to read about the alert; of one that only the patient was to hear of, the message itself.
+select coalesce((select d.text from push d
+                 where d.episode_id = s.episode_id and d.channel = 'inbox' and d.recipient <> 'patient' and d.step >= 0
+                 order by d.step desc limit 1), s.text)
+from push s where s.push_id = %(push_id)s;
+
+-- name: tell_desk_instead
+insert into push (push_id, episode_id, patient_id, recipient, channel, kind, step, text, due_at)
+values (%(push_id)s, %(episode_id)s, %(patient_id)s, 'clinic', 'inbox', %(kind)s, %(step)s, %(text)s, now())
+on conflict (episode_id, recipient, channel, step) do nothing;
+
+-- name: ring
+select pg_notify('push', '');
 
 -- name: disable_webhook
 update webhook set active = false where webhook_id = %(webhook_id)s and active;

@@ -32,12 +32,17 @@ where episode_id = %(episode_id)s
 returning version;
 
 -- name: cancel_repeated_pushes
--- Somebody has it: the doctor is not told again. The opening push stays, so that the record says who was told.
-update push set state = 'cancelled' where episode_id = %(episode_id)s and state = 'pending' and step >= 1;
+-- Somebody has it: nobody is told again, nor is the next in line. The opening stays, so that the record says who was told. A
+-- message that is on its way just now is left to its sender, who notes what becomes of it and does not try again.
+update push set state = 'cancelled'
+where episode_id = %(episode_id)s and state = 'pending' and kind in ('reminder', 'escalation')
+  and coalesce(lease_until, '-infinity') <= now();
 
 -- name: cancel_all_pushes
--- It was not so: nobody is told any more.
-update push set state = 'cancelled' where episode_id = %(episode_id)s and state = 'pending';
+-- It was not so: nobody is told any more. That it was taken back before is still told.
+update push set state = 'cancelled'
+where episode_id = %(episode_id)s and state = 'pending' and kind <> 'retraction'
+  and coalesce(lease_until, '-infinity') <= now();
 
 -- name: note_transition
 insert into episode_transition (episode_id, at, from_state, to_state, by_user, reason)
