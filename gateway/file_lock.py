@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.errors import OutboxBusyError
@@ -31,6 +32,16 @@ def is_locked(path: Path) -> bool:
     except OutboxBusyError:
         return True
     return False
+
+
+def make_directory(directory: Path) -> None:
+    """Make the folder and what is missing above it, each name durable: a power cut could take a folder with all that is in it."""
+    directory = directory.absolute()
+    if not directory.parent.exists():
+        make_directory(directory.parent)
+    directory.mkdir(exist_ok=True)
+    with suppress(PermissionError):  # above a folder that somebody else made for us we may have nothing to read
+        sync_directory(directory.parent)
 
 
 def sync_directory(directory: Path) -> None:

@@ -18,8 +18,8 @@ import msgspec
 import structlog
 
 from gateway.errors import OutboxFullError
-from gateway.file_lock import FileLock
-from gateway.outbox_file import looking, number, open_file, transaction
+from gateway.file_lock import FileLock, make_directory
+from gateway.outbox_file import is_disk_full, looking, number, open_file, transaction
 from gateway.outbox_receipts import (
     UNCONFIRMED,
     UNSENDABLE,
@@ -35,6 +35,7 @@ from gateway.outbox_receipts import (
 from gateway.outbox_rows import Counts, HeldReading, MeterMemory, Unbelieved, instant_text
 from gateway.spare_room import SpareRoom
 from vitals.envelope import Receipt, decode_stored_reading, encode_reading
+from vitals.errors import UnavailableError
 from vitals.reading import Reading
 
 MAX_UNCONFIRMED: Final = 50_000
@@ -66,7 +67,7 @@ class Outbox:
         self._max_unconfirmed = max_unconfirmed
         self._mutex = threading.Lock()
         self._ignored_receipts = 0
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         self._lock = FileLock(path)
         self._spare = SpareRoom(path)
         try:
@@ -274,8 +275,8 @@ class Outbox:
         while True:
             try:
                 return work()
-            except sqlite3.OperationalError as e:
-                if e.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            except (sqlite3.OperationalError, UnavailableError) as e:
+                if not is_disk_full(e):
                     raise
                 if not self._spare.give_up(to_drain=may_drain):
                     raise OutboxFullError(

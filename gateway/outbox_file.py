@@ -24,10 +24,10 @@ APPLICATION_ID: Final = 0x484D5647
 def open_file(path: Path, now: datetime) -> sqlite3.Connection:
     """Open, create, or bring up to date. Raises `OutboxVersionError` for a file that is not for this build (left untouched)."""
     if path.exists() and path.stat().st_size > 0:
-        with looking(path):  # opening for writing already changes a file: one that is not ours is recognised first
-            pass
+        _recognise(path)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
+        _check_version(db, path)  # again: what a creation cut short had written is undone by now
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = full")
         db.execute("pragma wal_autocheckpoint = 100")  # pages: a short journal leaves the spare room to readings
@@ -60,6 +60,13 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
         raise UnavailableError(f"{path} cannot be read as an outbox now: {e}") from e
 
 
+def is_disk_full(e: Exception) -> bool:
+    """Whether a full disk is the cause: SQLite has a word of its own for the index of its journal, which is a file, too."""
+    cause = e.__cause__ if isinstance(e, UnavailableError) else e
+    full = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode in full
+
+
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """All of it, durable when the block has ended; or nothing."""
@@ -77,6 +84,18 @@ def number(db: sqlite3.Connection, query: str) -> int:
     """The one number that `query` gives; 0 for null."""
     value = db.execute(query).fetchone()[0]
     return 0 if value is None else int(value)
+
+
+def _recognise(path: Path) -> None:
+    """Opening for writing already changes a file: one that is not ours is recognised first."""
+    try:
+        with looking(path):
+            pass
+    except UnavailableError as e:
+        cause = e.__cause__
+        if not isinstance(cause, sqlite3.Error) or cause.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+        # The power went while the file was made: only who may write can undo that.
 
 
 def _check_version(db: sqlite3.Connection, path: Path) -> None:

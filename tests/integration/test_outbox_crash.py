@@ -4,23 +4,26 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from unit.gateway.samples import NOW, reading
 
 from gateway.errors import OutboxFullError
-from gateway.outbox import Outbox
+from gateway.outbox import Outbox, read_counts
 from gateway.spare_room import PART_BYTES
 from vitals.envelope import Receipt, decode_stored_reading
+from vitals.errors import UnavailableError
 
 KEEPER = """
 import itertools, sys
 from pathlib import Path
-from gateway.outbox import Outbox
+from gateway.outbox import Outbox, read_counts
 from unit.gateway.samples import NOW, reading
 outbox = Outbox(Path(sys.argv[1]), now=NOW)
 for nth in itertools.count(int(sys.argv[2])):
@@ -122,6 +125,33 @@ def test_a_full_disk_still_keeps_some_then_refuses_and_drains_and_keeps_again(sm
         outbox.keep(reading(end))
         outbox.purge(now=NOW)
         assert not outbox.counts().disk_is_full, "spare room is set aside again once there is room"
+
+
+def test_a_gateway_that_starts_on_a_full_disk_keeps_and_drains(small_disk: Path) -> None:
+    path = small_disk / "outbox.sqlite"
+    with Outbox(path, now=NOW) as outbox:
+        outbox.keep(reading(0))
+    _fill(small_disk)
+    with Outbox(path, now=NOW) as again:  # there is no room even for the index of the journal
+        assert again.counts().disk_is_full
+        assert again.keep(reading(1)) == 2
+        assert again.apply(Receipt(epoch=again.epoch, upto=2), now=NOW) == 2
+
+
+def test_a_power_cut_while_the_outbox_is_made_leaves_one_that_opens(tmp_path: Path) -> None:
+    """SQLite switches to its journal through a transaction; half of it must not lock the gateway out for ever."""
+    making, found = tmp_path / "making.sqlite", tmp_path / "outbox.sqlite"
+    with closing(sqlite3.connect(making, isolation_level=None)) as db:
+        db.execute("pragma cache_size = 1")
+        db.execute("begin")
+        db.execute("create table half (made blob)")
+        db.executemany("insert into half values (?)", [(bytes(4000),)] * 20)
+        shutil.copy(making, found)
+        shutil.copy(f"{making}-journal", f"{found}-journal")
+    with pytest.raises(UnavailableError):
+        read_counts(found)
+    with Outbox(found, now=NOW) as outbox:
+        assert outbox.keep(reading(0)) == 1
 
 
 def test_what_a_full_disk_held_is_there_after_a_restart(small_disk: Path) -> None:
