@@ -1,0 +1,177 @@
+"""The clinic: a broker that forgets, the product's intake, judge and dispatcher on a real database, and processes that die.
+
+Each part is a process of its own that does its work when the agenda says so; a part that dies loses what it had not committed,
+and nothing else.
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from server.intake import Intake
+from server.judge import Judge
+from server.push.dispatch import Dispatcher
+from server.push.inbox import Inbox
+from server.rules.load import load_catalog
+from server.store import enrolment
+from vitals.envelope import decode_envelope, encode_receipt
+from vitals.errors import UnavailableError
+
+from faults.simulation.agenda import Agenda
+from faults.simulation.database import Database, DiedError
+from faults.simulation.people import Person
+from faults.simulation.records import Records
+
+ENROLLED_BEFORE: Final = timedelta(days=10)
+BATCH: Final = 100
+
+
+@dataclass(slots=True, kw_only=True)
+class Odds:
+    """How rough the clinic's life is; all 0 when the faults have stopped."""
+
+    intake_dies: float = 0.0
+    judge_dies: float = 0.0
+    sender_dies: float = 0.0
+    split: float = 0.0
+
+
+class Clinic:
+    """`answer` carries a receipt to a gateway, as `(gateway_id, payload)`."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        agenda: Agenda,
+        records: Records,
+        rng: random.Random,
+        answer: Callable[[str, bytes], None],
+    ) -> None:
+        self.odds = Odds()
+        self.is_up = True
+        self.is_judging = True
+        self.rows_taken = 0
+        self.deaths = 0
+        self.judgings = 0
+        self._database, self._agenda, self._records, self._rng, self._answer = database, agenda, records, rng, answer
+        self._queue: list[tuple[str, bytes]] = []
+        self._is_woken = False
+        self._intake = Intake(database)  # type: ignore[arg-type]
+        self._judge = Judge(database, load_catalog())  # type: ignore[arg-type]
+        self._sender = Dispatcher(database, Inbox())  # type: ignore[arg-type]
+
+    def enrol(self, people: Iterable[Person]) -> None:
+        now = self._agenda.now
+        with self._database.connection() as conn:
+            for number in range(3):
+                conn.execute(
+                    "insert into app_user (login, display_name, role, password_hash) values (%s, '-', 'doctor', '-')",
+                    (f"doctor-{number}",),
+                )
+            for person in people:
+                gateway_id, since = f"gw-{person.number:03d}", now - ENROLLED_BEFORE
+                enrolment.add_gateway(conn, gateway_id, person.zone.key)
+                patient_id = enrolment.add_patient(
+                    conn,
+                    name="-",
+                    language="zh",
+                    enrolled_on=since.astimezone(person.zone).date(),
+                    zone=person.zone.key,
+                    doctor_id=person.number % 3 + 1,
+                    now=since,
+                )
+                assert patient_id == person.number + 1, patient_id
+                for meter in filter(None, (person.cuff, person.glucometer)):
+                    enrolment.bind_meter(
+                        conn,
+                        meter_id=meter.meter_id,
+                        user_slot=None,
+                        gateway_id=gateway_id,
+                        patient_id=patient_id,
+                        bound_by="simulation",
+                        now=since - timedelta(days=390),
+                    )
+
+    # -- intake --------------------------------------------------------------------------------------------------------
+
+    def receive(self, gateway_id: str, payload: bytes) -> None:
+        """A message has reached the broker; it stays there until the intake has committed it, or the broker forgets."""
+        if not self.is_up:
+            return
+        self._queue.append((gateway_id, payload))
+        self._wake_intake(self._rng.uniform(0.05, 0.6))
+
+    def restart_broker(self) -> None:
+        """What it had in memory is gone."""
+        self._queue.clear()
+
+    def _wake_intake(self, wait_s: float) -> None:
+        if not self._is_woken:
+            self._is_woken = True
+            self._agenda.after(wait_s, self._take_in)
+
+    def _take_in(self) -> None:
+        self._is_woken = False
+        if not self._queue or not self.is_up:
+            return
+        size = self._rng.randint(1, 5) if self._rng.random() < self.odds.split else BATCH
+        batch = self._queue[:size]
+        fate = self._rng.random()
+        self._database.dies_before_commit = fate < self.odds.intake_dies / 2
+        try:
+            receipts = self._intake.take_all(batch)
+        except (DiedError, UnavailableError) as e:
+            self._note_death("intake", e)
+            self._wake_intake(self._rng.uniform(5, 120))
+            return
+        for gateway_id, payload in batch:
+            self._note_committed(gateway_id, payload)
+        if self.odds.intake_dies / 2 <= fate < self.odds.intake_dies:
+            self._note_death("intake after its commit", None)
+            self._wake_intake(self._rng.uniform(5, 120))
+            return
+        del self._queue[: len(batch)]
+        for (gateway_id, _), receipt in zip(batch, receipts, strict=True):
+            if receipt is not None:
+                self._answer(gateway_id, encode_receipt(receipt))
+        if self._queue:
+            self._wake_intake(0.05)
+
+    def _note_committed(self, gateway_id: str, payload: bytes) -> None:
+        rows = decode_envelope(payload).readings
+        self.rows_taken += len(rows)
+        for row in rows:
+            reading_id = bytes(row.reading)[15:51].decode()
+            assert reading_id in self._records.kept, f"{gateway_id} sent what nobody has kept: {reading_id}"
+            self._records.committed.add(reading_id)
+
+    # -- judging and telling -------------------------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        """Judge everybody who is due, as long as there is somebody; then send what is due."""
+        if not self.is_judging:
+            return
+        try:
+            self._database.dies_before_commit = self._rng.random() < self.odds.judge_dies
+            while judged := self._judge.judge_due():
+                self.judgings += judged
+        except (DiedError, UnavailableError) as e:
+            self._note_death("judge", e)
+        self._database.dies_before_commit = False
+        self._send()
+
+    def _send(self) -> None:
+        try:
+            self._database.dies_before_commit = self._rng.random() < self.odds.sender_dies
+            while self._sender.send_due():
+                self._database.dies_before_commit = self._rng.random() < self.odds.sender_dies
+        except (DiedError, UnavailableError) as e:
+            self._note_death("sender", e)
+        self._database.dies_before_commit = False
+
+    def _note_death(self, who: str, why: BaseException | None) -> None:
+        self.deaths += 1
+        self._records.diary.note(self._agenda.now_s, f"{who} stops: {type(why).__name__}")

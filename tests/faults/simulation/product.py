@@ -1,0 +1,44 @@
+"""What of the product is replaced for a simulation, from outside: nothing but a die, a size and the log."""
+
+import random
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any, Final
+from unittest.mock import patch
+
+import structlog
+
+from gateway import outbox_file, spare_room
+
+SPARE_BYTES: Final = 64 * 1024
+"""Hundreds of outboxes lie in memory: 8 MiB of spare room each would be most of it."""
+
+
+class SeededSecrets:
+    """Draws epochs from the seed, so that a replay has the same ones."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    def token_hex(self, size: int) -> str:
+        return self._rng.randbytes(size).hex()
+
+
+@contextmanager
+def simulated_product(rng: random.Random) -> Iterator[list[str]]:
+    """The product with seeded epochs, small spare rooms and a log that is only listened to; gives what it logs as an error."""
+    complaints: list[str] = []
+    before = structlog.get_config()
+
+    def listen(_: object, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        if method in ("error", "exception", "critical"):
+            error = event.get("exc_info")
+            complaints.append(" ".join(f"{key}={value}" for key, value in event.items()) + (f" {error}" if error else ""))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[listen], wrapper_class=structlog.make_filtering_bound_logger(40))
+    try:
+        with patch.object(outbox_file, "secrets", SeededSecrets(rng)), patch.object(spare_room, "PART_BYTES", SPARE_BYTES):
+            yield complaints
+    finally:
+        structlog.configure(**before)

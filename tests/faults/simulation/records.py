@@ -1,0 +1,98 @@
+"""What the simulation itself knows: every measurement, every reading that an outbox kept, and where copies of it still are.
+
+It is told what the product did (kept, settled, committed) and what befell it, and never asks the product what is true.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from gateway.sessions.commands import MeterRecord
+from vitals.reading import Reading
+
+from faults.simulation.agenda import Diary
+from faults.simulation.meters import Inflation, SimMeter
+
+
+@dataclass(slots=True)
+class File:
+    """One outbox file as the model knows it: its rows by seq, and the frames set aside in it."""
+
+    rows: dict[int, str] = field(default_factory=dict)
+    set_aside: set[bytes] = field(default_factory=set)
+
+    def copy(self) -> "File":
+        return File(dict(self.rows), set(self.set_aside))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A reading as an outbox kept it at `at_s`. `clock_error_s`: how wrong the gateway's clock was then; `clock_life`: which
+    setting of the meter's clock it was read under."""
+
+    reading: Reading
+    home: int
+    inflation: int
+    at_s: float
+    clock_error_s: float
+    clock_life: int
+
+
+class Records:
+    """All of it, for all homes."""
+
+    def __init__(self, diary: Diary) -> None:
+        self.diary = diary
+        self.inflations: list[Inflation] = []
+        self.home_of: list[int] = []
+        self.kept: dict[str, list[Kept]] = defaultdict(list)
+        self.committed: set[str] = set()
+        self.lost: Counter[str] = Counter()
+
+    def measured(self, home: int, inflation: Inflation, at_s: float) -> None:
+        assert inflation.number == len(self.inflations), inflation
+        self.inflations.append(inflation)
+        self.home_of.append(home)
+        words = f"measured {inflation.raw.hex()} with {inflation.meter_id}, clock setting {inflation.clock_life}"
+        self.diary.note(at_s, words, home=home, inflation=inflation.number)
+
+    def which(self, meter: SimMeter, record: MeterRecord | bytes) -> Inflation:
+        """The measurement of a frame; of several with the same bytes, the first that has not been kept."""
+        raw = record if isinstance(record, bytes) else record.raw
+        candidates = meter.by_raw[raw]
+        assert candidates, f"{meter.meter_id} never measured {raw.hex()}"
+        return next((each for each in candidates if not each.reading_ids), candidates[0])
+
+    def keep(self, file: File, seq: int, inflation: Inflation, kept: Kept) -> None:
+        """The outbox has said that the reading is durable as `seq`."""
+        reading_id = str(kept.reading.reading_id)
+        assert seq not in file.rows, f"seq {seq} was given twice"
+        file.rows[seq] = reading_id
+        inflation.reading_ids.add(reading_id)
+        self.kept[reading_id].append(kept)
+
+    def settle(self, reading: Reading, at_s: float) -> None:
+        """The outbox keeps another time for it from now on."""
+        last = self.kept[str(reading.reading_id)][-1]
+        self.kept[str(reading.reading_id)].append(
+            replace(last, reading=reading, at_s=at_s, clock_error_s=0.0)
+        )
+
+    def audit(self, home: int, meters: Iterable[SimMeter], file: File | None, cause: str, at_s: float) -> None:
+        """After something was destroyed: what has no copy left anywhere is lost by `cause`, honestly."""
+        in_file = set() if file is None else set(file.rows.values())
+        aside = set() if file is None else file.set_aside
+        for meter in meters:
+            memory = meter.memory()
+            for each in meter.inflations:
+                is_somewhere = (
+                    each.lost_by is not None
+                    or each.raw in memory
+                    or each.set_aside in aside
+                    or not each.reading_ids.isdisjoint(self.committed)
+                    or not each.reading_ids.isdisjoint(in_file)
+                )
+                if not is_somewhere:
+                    each.lost_by = cause
+                    self.lost[cause] += 1
+                    self.diary.note(at_s, f"no copy is left: {cause}", home=home, inflation=each.number)

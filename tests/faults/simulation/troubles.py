@@ -1,0 +1,197 @@
+"""What goes wrong and when: every home and the clinic get their troubles from their own dice, and all of them an end.
+
+Each is counted as one fault. How often each happens is an engineering choice: a month here holds more of them than ten years of
+a real home.
+"""
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from faults.simulation import box, clinic
+
+if TYPE_CHECKING:
+    from faults.simulation.world import Home, World
+
+HOUR_S: Final = 3600.0
+DAY_S: Final = 86400.0
+
+
+def plan(world: "World") -> None:
+    """Write every trouble of the month into the agenda."""
+    rng = world.die("troubles")
+    world.network.loss = rng.choice((0.0, 0.02, 0.1))
+    world.network.repeat = rng.choice((0.0, 0.02, 0.05))
+    world.network.straggle = rng.choice((0.0, 0.02, 0.1))
+    world.clinic.odds = clinic.Odds(intake_dies=0.02, judge_dies=0.02, sender_dies=0.05, split=rng.choice((0.1, 0.5)))
+    _clinic(world, rng)
+    for home in world.homes:
+        _home(world, home, world.die(f"troubles of {home.person.number}"))
+
+
+def end(world: "World") -> None:
+    """No more faults; what is broken is mended, and stays so."""
+    world.network.loss = world.network.repeat = world.network.straggle = 0.0
+    world.clinic.odds = clinic.Odds()
+    world.clinic.is_up = world.clinic.is_judging = world.database.is_up = True
+    for home in world.homes:
+        home.box.odds = box.Odds()
+        home.has_network = True
+        for meter in home.meters:
+            meter.in_range = True
+        _boot(world, home)
+        home.box.synchronise()
+        world.link(home)
+        home.box.listen()
+
+
+# -- the clinic --------------------------------------------------------------------------------------------------------
+
+
+def _clinic(world: "World", rng: random.Random) -> None:
+    """The whole clinic away for hours, judges away for hours or days, a broker that restarts, a database that is away."""
+    pace_s = rng.choice((1, 3, 6)) * HOUR_S
+    at_s = 0.0
+    while (at_s := at_s + rng.expovariate(1 / pace_s)) < world.end_s:
+        world.agenda.at(at_s, world.clinic.judge)
+    for start_s, end_s in _spells(rng, world.end_s, between_s=2 * HOUR_S, lasting_s=2.5 * HOUR_S):
+        world.agenda.at(start_s, lambda: _clinic_goes(world))
+        world.agenda.at(end_s, lambda: _clinic_comes(world))
+    for start_s, end_s in _spells(rng, world.end_s, between_s=6 * DAY_S, lasting_s=12 * HOUR_S):
+        world.agenda.at(start_s, lambda: setattr(world.clinic, "is_judging", False))
+        world.agenda.at(end_s, lambda: setattr(world.clinic, "is_judging", True))
+    for start_s, end_s in _spells(rng, world.end_s, between_s=3 * DAY_S, lasting_s=HOUR_S):
+        world.agenda.at(start_s, lambda: setattr(world.database, "is_up", False))
+        world.agenda.at(end_s, lambda: setattr(world.database, "is_up", True))
+    for at_s in _times(rng, world.end_s, every_s=2 * DAY_S):
+        world.agenda.at(at_s, world.clinic.restart_broker)
+
+
+def _clinic_goes(world: "World") -> None:
+    world.faults += 1
+    world.clinic.is_up = False
+    world.clinic.restart_broker()
+    for home in world.homes:
+        world.link(home)
+
+
+def _clinic_comes(world: "World") -> None:
+    world.clinic.is_up = True
+    for home in world.homes:
+        world.link(home)
+
+
+# -- a home ------------------------------------------------------------------------------------------------------------
+
+
+def _home(world: "World", home: "Home", rng: random.Random) -> None:
+    home.box.odds = box.Odds(
+        lost_link=rng.choice((0.02, 0.1, 0.3)),
+        power_cut=rng.choice((0.0, 0.005, 0.02)),
+        garbled=rng.choice((0.0, 0.01, 0.05)),
+        refused_clock=rng.choice((0.0, 0.02)),
+    )
+    _network(world, home, rng)
+    _range(world, home, rng)
+    _power(world, home, rng)
+    _clocks(world, home, rng)
+    _batteries(world, home, rng)
+    _card(world, home, rng)
+
+
+def _network(world: "World", home: "Home", rng: random.Random) -> None:
+    """Away for a day or so; one home in eight for most of the month."""
+    is_remote = rng.random() < 0.125
+    spells = [(rng.uniform(0, 3) * DAY_S, rng.uniform(20, 30) * DAY_S)] if is_remote else []
+    spells += _spells(rng, world.end_s, between_s=5 * DAY_S, lasting_s=DAY_S)
+    for start_s, end_s in spells:
+        world.agenda.at(start_s, _fault(world, lambda: _set_network(world, home, False)))
+        world.agenda.at(end_s, lambda: _set_network(world, home, True))
+
+
+def _set_network(world: "World", home: "Home", has_network: bool) -> None:
+    home.has_network = has_network
+    world.link(home)
+    if has_network and not home.box.is_synchronised:
+        world.agenda.after(30, home.box.synchronise)
+
+
+def _range(world: "World", home: "Home", rng: random.Random) -> None:
+    """A meter that is carried away comes back with all that it has stored; one home in eight takes it along for weeks."""
+    for meter in home.meters:
+        spells = [(rng.uniform(0, 2) * DAY_S, rng.uniform(22, 30) * DAY_S)] if rng.random() < 0.125 else []
+        spells += _spells(rng, world.end_s, between_s=8 * DAY_S, lasting_s=2 * DAY_S)
+        for start_s, end_s in spells:
+            world.agenda.at(start_s, _fault(world, lambda m=meter: setattr(m, "in_range", False)))
+            world.agenda.at(end_s, lambda m=meter: (setattr(m, "in_range", True), home.box.listen()))
+
+
+def _power(world: "World", home: "Home", rng: random.Random) -> None:
+    """Power cuts of minutes to days; some boxes wake in 1970 and wait for the network to be told the time."""
+    has_clock = rng.random() < 0.5
+    for start_s, end_s in _spells(rng, world.end_s, between_s=5 * DAY_S, lasting_s=4 * HOUR_S):
+        world.agenda.at(start_s, _fault(world, home.box.power_off))
+        world.agenda.at(end_s, lambda: _boot(world, home, knows_time=has_clock))
+
+
+def _boot(world: "World", home: "Home", *, knows_time: bool = True) -> None:
+    home.box.power_on(knows_time=knows_time)
+    if not knows_time and home.has_network:
+        world.agenda.after(world.rng.uniform(5, 3 * HOUR_S), home.box.synchronise)
+
+
+def _clocks(world: "World", home: "Home", rng: random.Random) -> None:
+    """The gateway's clock leaps by a day or into 2038 and is mended hours later."""
+
+
+def _batteries(world: "World", home: "Home", rng: random.Random) -> None:
+    """A meter's battery is changed: its clock, and a glucometer's numbers, start anew. Or somebody presses its buttons."""
+    for meter in home.meters:
+        for at_s in _times(rng, world.end_s, every_s=60 * DAY_S):
+            keeps = rng.random() < 0.5
+            world.agenda.at(at_s, _fault(world, lambda m=meter, k=keeps: _change_battery(world, home, m, k)))
+        for at_s in _times(rng, world.end_s, every_s=90 * DAY_S):
+            by = timedelta(hours=rng.choice((1, -1, 12, -24, 24 * 365 * 2)))
+            world.agenda.at(at_s, _fault(world, lambda m=meter, b=by: m.set_ahead(b)))
+
+
+def _change_battery(world: "World", home: "Home", meter: object, keeps_records: bool) -> None:
+    meter.change_battery(world.agenda.now, keeps_records=keeps_records)
+    home.box.note(f"the battery of {meter.meter_id} is changed")
+    home.box.audit("the meter's battery was changed")
+    home.box.listen()
+
+
+def _card(world: "World", home: "Home", rng: random.Random) -> None:
+    """The gateway's card is lost, or set back to an image of it."""
+    if rng.random() < 0.08:
+        world.agenda.at(rng.uniform(2, 28) * DAY_S, _fault(world, home.box.lose_card))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def _fault(world: "World", what: Callable[[], object]) -> Callable[[], None]:
+    def befall() -> None:
+        world.faults += 1
+        what()
+
+    return befall
+
+
+def _spells(
+    rng: random.Random, until_s: float, *, between_s: float, lasting_s: float
+) -> list[tuple[float, float]]:
+    """`(start, end)` of spells that begin at random and last a random while, one after the other."""
+    spells: list[tuple[float, float]] = []
+    at_s = rng.expovariate(1 / between_s)
+    while at_s < until_s:
+        end_s = at_s + rng.expovariate(1 / lasting_s)
+        spells.append((at_s, end_s))
+        at_s = end_s + rng.expovariate(1 / between_s)
+    return spells
+
+
+def _times(rng: random.Random, until_s: float, *, every_s: float) -> list[float]:
+    return [start for start, _ in _spells(rng, until_s, between_s=every_s, lasting_s=1.0)]
