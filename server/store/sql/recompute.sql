@@ -1,0 +1,108 @@
+-- What the recompute reads, by statements of its own and none of the judge's, and the record of its runs.
+
+-- name: clinic_zone
+-- Where most of the patients live now.
+select mode() within group (order by zone) from (
+    select distinct on (patient_id) zone from patient_zone where valid_from <= now() order by patient_id, valid_from desc
+) as lives;
+
+-- name: lock_runs
+select pg_advisory_xact_lock(hashtextextended('homevigil recompute', 0));
+
+-- name: begin
+-- Nothing is begun while another's lease lasts.
+insert into recompute_run (lease_until, days)
+select now() + make_interval(secs => %(lease_s)s), %(days)s
+where not exists (select from recompute_run where ended_at is null and lease_until > now())
+returning run_id, started_at;
+
+-- name: renew
+update recompute_run set lease_until = now() + make_interval(secs => %(lease_s)s), patients = %(patients)s
+where run_id = %(run_id)s;
+
+-- name: give_up
+update recompute_run set lease_until = now() where run_id = %(run_id)s and ended_at is null;
+
+-- name: end
+update recompute_run
+set ended_at = clock_timestamp(), patients = %(patients)s, waiting = %(waiting)s, alerts = %(alerts)s,
+    differences = %(differences)s
+where run_id = %(run_id)s;
+
+-- name: note_difference
+insert into recompute_difference (run_id, patient_id, rule_id, kind, episode_id, at, computed, stored)
+values (%(run_id)s, %(patient_id)s, %(rule_id)s, %(kind)s, %(episode_id)s, %(at)s, %(computed)s, %(stored)s);
+
+-- name: last_run
+select run_id, started_at, ended_at, days, patients, waiting, alerts, differences
+from recompute_run where ended_at is not null
+order by ended_at desc limit 1;
+
+-- name: is_overdue
+-- A house that has never been recomputed is overdue when its first patient has been here for as long.
+select coalesce((select max(ended_at) from recompute_run), (select min(created_at) from patient where not is_watchdog))
+       < now() - %(after)s::interval;
+
+-- name: now
+select now();
+
+-- name: patients
+-- Everybody but the watchdog's patient, some at a time.
+select patient_id from patient
+where not is_watchdog and patient_id > %(after)s and (%(only)s::bigint is null or patient_id = %(only)s)
+order by patient_id limit %(limit)s;
+
+-- name: enrolments
+select patient_id, enrolled_on from patient where patient_id = any(%(patient_ids)s::bigint[]);
+
+-- name: moment
+-- After the snapshot was taken, so that whatever time had brought about by then is due in it.
+select clock_timestamp();
+
+-- name: due
+-- What the judge has still to look at: what is due, and readings whose judging was put off because it broke.
+select patient_id, due_id from due
+where patient_id = any(%(patient_ids)s::bigint[]) and (due_at <= %(at)s or reason <> 'timer');
+
+-- name: zones
+select patient_id, valid_from, zone from patient_zone where patient_id = any(%(patient_ids)s::bigint[]);
+
+-- name: thresholds
+select distinct on (patient_id, rule_id) patient_id, rule_id, version, parameters, set_at from patient_threshold
+where patient_id = any(%(patient_ids)s::bigint[])
+order by patient_id, rule_id, version desc;
+
+-- name: episodes
+-- All that they ever had, with how each was found the last time that it began or began again, and who was told since when.
+select e.patient_id, e.episode_id, e.rule_id, e.rule_version, e.threshold_version, e.state, e.priority, e.first_day,
+       e.last_day, e.started_at, e.opened_at, e.resolved_at,
+       e.state = 'resolved' and e.resolved_by is not null as closed_by_person,
+       coalesce(e.verdict->'reading_ids', '[]') as reading_ids,
+       coalesce(t.at, e.judged_at) as found_at, coalesce(t.to_state, e.state) as found_state,
+       coalesce(t.reason = 'seeded', false) as found_quietly,
+       (select max(created_at) from push s
+        where s.episode_id = e.episode_id and s.kind <> 'retraction' and s.recipient = 'patient') as patient_told_at,
+       (select max(created_at) from push s
+        where s.episode_id = e.episode_id and s.kind <> 'retraction' and s.recipient <> 'patient') as clinic_told_at
+from episode e
+left join lateral (
+    select at, to_state, reason from episode_transition
+    where episode_id = e.episode_id and by_user is null and to_state in ('active', 'resolved')
+      and coalesce(from_state, 'retracted') in ('resolved', 'retracted')
+    order by transition_id desc limit 1
+) t on true
+where e.patient_id = any(%(patient_ids)s::bigint[])
+order by e.patient_id, e.started_at, e.episode_id;
+
+-- name: readings
+-- The reading as its gateway sent it; our own columns only where what was sent is not kept. No mark of ours is read.
+select r.patient_id, r.reading_id::text as name, r.kind,
+       coalesce((w.sent->>'measured_at')::timestamptz, r.measured_at) as measured_at,
+       coalesce((w.sent->>'received_at')::timestamptz, r.received_at) as received_at,
+       coalesce(w.sent->>'time_quality', r.time_quality) as time_quality,
+       coalesce(w.sent->'measurement', jsonb_build_object(
+           'systolic_mmhg', r.systolic_mmhg, 'diastolic_mmhg', r.diastolic_mmhg, 'pulse_bpm', r.pulse_bpm,
+           'glucose_mmol_l', r.glucose_mmol_l, 'censored', r.glucose_censored, 'status', r.meter_status)) as measurement
+from unnest(%(patient_ids)s::bigint[], %(since)s::timestamptz[]) as p (patient_id, since)
+join reading r on r.patient_id = p.patient_id and r.measured_at >= p.since
+left join reading_raw w using (reading_id);
