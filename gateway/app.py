@@ -137,6 +137,10 @@ class _Gateway:
             "zone": self._zone.key,
             "clock": "believable" if self._collector.is_clock_believable() else "waiting",
             "outbox": {"epoch": self._outbox.epoch, **asdict(self._outbox.counts())},
+            "uplink": {
+                "malformed_receipts": self._uplink.malformed_receipts,
+                "cautious": self._uplink.is_cautious,
+            },
             "radio": {
                 "scanning": totals.is_scanning,
                 "wrong": totals.wrong_with_radio,

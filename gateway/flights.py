@@ -75,21 +75,24 @@ class Parcel:
     payload: bytes
 
 
-def pack(rows: Sequence[Row], *, gateway_id: str, epoch: str) -> tuple[list[Parcel], list[int]]:
-    """`rows` as messages of at most 100 readings and 16 KiB, and the seqs that fit into none.
+def pack(
+    rows: Sequence[Row], *, gateway_id: str, epoch: str, max_bytes: int = MAX_BYTES_SENT
+) -> tuple[list[Parcel], list[int]]:
+    """`rows` as messages of at most 100 readings and `max_bytes` (never over 16 KiB), and the seqs that fit into none.
 
     A message over the broker's limit would be disconnected and sent again for ever, and hold up every good one behind it.
     """
+    assert _ENVELOPE_BYTES < max_bytes <= MAX_BYTES_SENT, max_bytes
     parcels: list[Parcel] = []
     oversize: list[int] = []
     batch: list[Row] = []
     size = _ENVELOPE_BYTES
     for row in rows:
         row_size = len(row.body) + _ROW_BYTES
-        if _ENVELOPE_BYTES + row_size > MAX_BYTES_SENT:
+        if _ENVELOPE_BYTES + row_size > max_bytes:
             oversize.append(row.seq)
             continue
-        if size + row_size > MAX_BYTES_SENT or len(batch) == MAX_READINGS:
+        if size + row_size > max_bytes or len(batch) == MAX_READINGS:
             parcels.append(_parcel(batch, gateway_id, epoch))
             batch, size = [], _ENVELOPE_BYTES
         batch.append(row)

@@ -1,28 +1,25 @@
-"""From the outbox to the server over MQTT, and the server's receipts back: the only gateway module that imports paho.
+"""From the outbox to the server over MQTT, and the server's receipts back.
 
-The outbox is the session: every connection starts clean, with a client of its own, and paho's memory is never storage. A
-PUBACK confirms nothing; only a receipt does. A message over the size limit is never published.
+The outbox is the session: a connection that is lost costs nothing but time. A PUBACK confirms nothing; only a receipt does. A
+message over the size limit is never published, and one that makes the broker cut the connection is found and put aside.
 """
 
 import asyncio
 import json
 import random
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, Never
 
 import msgspec
 import structlog
-from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.backoff import Backoff
+from gateway.carrier import Answered, Down, Line, Message, connected
+from gateway.caution import STATUS, Caution
 from gateway.clock import Clock
 from gateway.config import Settings
+from gateway.errors import OutboxFullError
 from gateway.flights import WINDOW, Flights, pack
 from gateway.outbox import Outbox
 from vitals.envelope import decode_receipt
@@ -30,13 +27,14 @@ from vitals.errors import MalformedError, UnavailableError
 from vitals.reading import ZoneName
 from vitals.topics import Channel, Topic
 
-KEEPALIVE_S: Final = 30
 STATUS_EVERY_S: Final = 60.0
+BARE_STATUS_S: Final = 3600.0
+"""For so long a status that has made the broker cut the connection is not said in full again."""
 LOOK_AGAIN_S: Final = 5.0
 """How often the outbox is looked at even if nobody has called; a call can get lost with a cancelled session."""
-CONNECT_S: Final = 20.0
-CLOSE_S: Final = 2.0
+LOOK_AGAIN_WITH_CAUTION_S: Final = 1.0
 RECONNECT: Final = Backoff(first_s=0.5, longest_s=30.0)
+OFFLINE: Final = b'{"state":"offline"}'
 _MAX_CONFIG_BYTES: Final = 4096
 
 _log = structlog.get_logger(__name__)
@@ -46,26 +44,6 @@ class RemoteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What the clinic may set from afar."""
 
     zone: ZoneName | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Up:
-    reason: ReasonCode
-
-
-@dataclass(frozen=True, slots=True)
-class _Down:
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    topic: str
-    payload: bytes
-
-
-_Event = _Up | _Down | _Message | None
-"""`None`: there is something to send."""
 
 
 class Uplink:
@@ -82,152 +60,134 @@ class Uplink:
         clock: Clock,
         describe: Callable[[], dict[str, Any]],
         on_config: Callable[[RemoteConfig], None],
+        reconnect: Backoff = RECONNECT,
     ) -> None:
         self._settings, self._outbox, self._clock = settings, outbox, clock
-        self._describe, self._on_config = describe, on_config
+        self._describe, self._on_config, self._reconnect = describe, on_config, reconnect
         self._topics = {channel: str(Topic(gateway_id=settings.id, channel=channel)) for channel in Channel}
-        self._events: asyncio.Queue[_Event] = asyncio.Queue()
+        self._line: Line | None = None
         self._flights = Flights()
+        self._caution = Caution()
         self._status_due_s = 0.0
-        self.is_connected = False
+        self._bare_status_until_s = 0.0
         self.malformed_receipts = 0
         self.alive_s = clock.since_boot_s()
 
+    @property
+    def is_connected(self) -> bool:
+        return self._line is not None
+
+    @property
+    def is_cautious(self) -> bool:
+        """Whether some message has made the broker cut the connection again and again, and which is being found out."""
+        return self._caution.is_on
+
     def wake(self) -> None:
         """There is something new in the outbox. From the event loop only."""
-        self._events.put_nowait(None)
+        if self._line is not None:
+            self._line.wake()
 
     async def run(self) -> Never:
+        with suppress(OutboxFullError):  # it says so itself
+            await asyncio.to_thread(self._outbox.readmit)
         failures = 0
         while True:
             self.alive_s = self._clock.since_boot_s()
             try:
-                async with self._connection() as client:
+                async with self._connection() as line:
                     failures = 0
-                    await self._serve(client)
+                    self._line = line
+                    await self._serve(line)
             except (OSError, UnavailableError) as e:
                 failures += 1
                 _log.warning("uplink_failed", gateway_id=self._settings.id, why=str(e), failures=failures)
+            finally:
+                self._line = None
             self._flights.connection_lost()
-            await asyncio.sleep(RECONNECT.delay_s(max(1, failures), random.random()))
+            self._caution.lost(is_cut=False)
+            await asyncio.sleep(self._reconnect.delay_s(max(1, failures), random.random()))
 
-    # -- one connection ------------------------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[mqtt.Client]:
-        """A fresh client, connected and subscribed. Raises `UnavailableError` or `OSError` with what to do about it."""
-        settings = self._settings
-        self._events = asyncio.Queue()
-        client = self._client(self._events)
-        where = f"{settings.mqtt_host}:{settings.mqtt_port}"
-        try:
-            await asyncio.to_thread(
-                client.connect, settings.mqtt_host, settings.mqtt_port, keepalive=KEEPALIVE_S, clean_start=True
-            )
-        except OSError as e:
-            raise UnavailableError(
-                f"no broker at {where} ({e}): is it running, are address and certificates right?"
-            ) from e
-        client.loop_start()
-        try:
-            await self._until_accepted(where)
-            for channel in (Channel.RECEIPTS, Channel.CONFIG):
-                client.subscribe(self._topics[channel], qos=1)
-            self.is_connected = True
-            _log.info("uplink_connected", gateway_id=settings.id, broker=where)
-            yield client
-        finally:
-            if self.is_connected:
-                self.is_connected = False
-                client.publish(self._topics[Channel.STATUS], b'{"state":"offline"}', qos=1, retain=True)
-            client.disconnect()
-            await asyncio.to_thread(client.loop_stop)
-
-    def _client(self, events: "asyncio.Queue[_Event]") -> mqtt.Client:
-        settings = self._settings
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=settings.id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
-        )
-        if settings.mqtt_username is not None:
-            password = settings.mqtt_password
-            client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
-        if settings.mqtt_ca_file is not None:
-            client.tls_set_context(_tls(settings))
-        client.will_set(self._topics[Channel.STATUS], b'{"state":"offline"}', qos=1, retain=True)
-        client.connect_timeout = CONNECT_S
-        _pass_on(client, events, asyncio.get_running_loop())
-        return client
-
-    async def _until_accepted(self, where: str) -> None:
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                event = await self._events.get()
-                while event is None:
-                    event = await self._events.get()
-        except TimeoutError as e:
-            raise UnavailableError(f"the broker at {where} accepts the connection and says nothing") from e
-        match event:
-            case _Up(reason=reason) if not reason.is_failure:
-                return
-            case _Up(reason=reason):
-                raise UnavailableError(
-                    f"the broker at {where} refuses us: {reason}; check user name, password, certificate"
-                )
-        raise UnavailableError(f"the connection to {where} broke at once: {event}")
+    def _connection(self) -> AbstractAsyncContextManager[Line]:
+        listens = (self._topics[Channel.RECEIPTS], self._topics[Channel.CONFIG])
+        return connected(self._settings, topics=listens, last_words=(self._topics[Channel.STATUS], OFFLINE))
 
     # -- sending and confirming ----------------------------------------------------------------------------------------
 
-    async def _serve(self, client: mqtt.Client) -> None:
+    async def _serve(self, line: Line) -> None:
+        _log.info("uplink_connected", gateway_id=self._settings.id)
         self._status_due_s = 0.0
         while True:
             now_s = self.alive_s = self._clock.since_boot_s()
-            await self._send_status(client, now_s)
-            await self._send_readings(client, now_s)
-            for event in await self._next_events():
+            await self._send_status(line, now_s)
+            await self._send_readings(line, now_s)
+            for event in await line.next_events(self._pause_s()):
                 match event:
-                    case _Down(why=why):
+                    case Down(why=why, is_cut=is_cut):
+                        await self._note_loss(is_cut=is_cut)
                         raise UnavailableError(f"the connection to the broker is gone: {why}")
-                    case _Message(topic=topic, payload=payload):
+                    case Message(topic=topic, payload=payload):
                         await self._take(topic, payload)
+                    case Answered(number=number):
+                        self._caution.answered(number)
 
-    async def _next_events(self) -> list[_Event]:
-        """What has happened; empty when it is time to look again."""
+    def _pause_s(self) -> float:
+        """Until it is time to look again."""
         now_s = self._clock.since_boot_s()
         resend_s = self._flights.next_due_in_s(now_s)
-        pause_s = min(
-            LOOK_AGAIN_S, max(0.0, self._status_due_s - now_s), LOOK_AGAIN_S if resend_s is None else resend_s
-        )
-        try:
-            async with asyncio.timeout(pause_s):
-                events = [await self._events.get()]
-        except TimeoutError:
-            return []
-        while not self._events.empty():
-            events.append(self._events.get_nowait())
-        return events
+        look_s = LOOK_AGAIN_WITH_CAUTION_S if self._caution.is_on else LOOK_AGAIN_S
+        return min(look_s, max(0.0, self._status_due_s - now_s), look_s if resend_s is None else resend_s)
 
-    async def _send_readings(self, client: mqtt.Client, now_s: float) -> None:
+    async def _send_readings(self, line: Line, now_s: float) -> None:
         waiting = await asyncio.to_thread(self._outbox.unconfirmed, WINDOW)
         due = self._flights.due(waiting, now_s)
+        if self._caution.is_on:
+            due = self._caution.next_alone(due, waiting, now_s)
         if not due:
             return
-        parcels, oversize = pack(due, gateway_id=self._settings.id, epoch=self._outbox.epoch)
+        topic = self._topics[Channel.READINGS]
+        parcels, oversize = pack(
+            due, gateway_id=self._settings.id, epoch=self._outbox.epoch, max_bytes=line.max_payload_bytes(topic)
+        )
         for seq in oversize:
-            _log.error("reading_oversize", gateway_id=self._settings.id, seq=seq)
-            await asyncio.to_thread(self._outbox.reject, seq, "oversize")
+            await self._put_aside(seq, "oversize")
         for parcel in parcels:
-            published = client.publish(self._topics[Channel.READINGS], parcel.payload, qos=1)
-            if published.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
-                raise UnavailableError(f"not published: {mqtt.error_string(published.rc)}")
+            if not self._publish(line, topic, parcel.payload, seqs=parcel.seqs):
+                return  # these rows stay due
             self._flights.published(parcel.seqs, now_s)
         _log.debug("readings_sent", gateway_id=self._settings.id, rows=len(due), parcels=len(parcels))
 
-    async def _send_status(self, client: mqtt.Client, now_s: float) -> None:
+    async def _send_status(self, line: Line, now_s: float) -> None:
         if now_s < self._status_due_s:
             return
-        status = {"state": "online"} | await asyncio.to_thread(self._describe)
-        client.publish(self._topics[Channel.STATUS], json.dumps(status).encode(), qos=1, retain=True)
-        self._status_due_s = now_s + STATUS_EVERY_S
+        status = {"state": "online"}
+        if now_s >= self._bare_status_until_s:
+            status |= await asyncio.to_thread(self._describe)
+        if self._publish(line, self._topics[Channel.STATUS], json.dumps(status).encode(), seqs=(STATUS,), retain=True):
+            self._status_due_s = now_s + STATUS_EVERY_S
+
+    def _publish(self, line: Line, topic: str, payload: bytes, *, seqs: Iterable[int], retain: bool = False) -> bool:
+        number = line.publish(topic, payload, retain=retain)
+        if number is not None:
+            self._caution.published(number, seqs, self._clock.since_boot_s())
+        return number is not None
+
+    async def _note_loss(self, *, is_cut: bool) -> None:
+        was_on = self._caution.is_on
+        culprit = self._caution.lost(is_cut=is_cut)
+        if self._caution.is_on and not was_on:
+            _log.warning("uplink_cautious", gateway_id=self._settings.id, advice="the broker cuts the connection")
+        if culprit == STATUS:
+            self._bare_status_until_s = self._clock.since_boot_s() + BARE_STATUS_S
+            _log.error("status_cuts_connection", gateway_id=self._settings.id, advice="check the broker's size limits")
+        elif culprit is not None:
+            await self._put_aside(culprit, "cuts_connection")
+
+    async def _put_aside(self, seq: int, reason: str) -> None:
+        advice = "check the broker's size limits; it is tried again when the gateway starts"
+        _log.error("reading_unsendable", gateway_id=self._settings.id, seq=seq, reason=reason, advice=advice)
+        await asyncio.to_thread(self._outbox.reject, seq, reason)
+
+    # -- what comes ----------------------------------------------------------------------------------------------------
 
     async def _take(self, topic: str, payload: bytes) -> None:
         if topic == self._topics[Channel.RECEIPTS]:
@@ -245,6 +205,8 @@ class Uplink:
             _log.warning("receipt_malformed", gateway_id=self._settings.id, reason=e.reason)
             return
         changed = await asyncio.to_thread(self._outbox.apply, receipt, now=self._clock.now())
+        if changed:
+            self._caution.progressed()
         for rejection in receipt.rejected:
             _log.warning("reading_rejected", gateway_id=self._settings.id, seq=rejection.seq, reason=rejection.reason)
         _log.info("receipt_applied", gateway_id=self._settings.id, upto=receipt.upto, changed=changed)
@@ -259,42 +221,3 @@ class Uplink:
             self._status_due_s = 0.0  # let the clinic see at once what has become of it
         except (MalformedError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
             _log.warning("config_ignored", gateway_id=self._settings.id, why=str(e)[:200])
-
-
-def _pass_on(client: mqtt.Client, events: "asyncio.Queue[_Event]", loop: asyncio.AbstractEventLoop) -> None:
-    """Hand what paho's thread learns to the event loop; nothing else happens in that thread."""
-
-    def put(event: _Event) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(events.put_nowait, event)
-
-    def connected(_: mqtt.Client, __: Any, ___: mqtt.ConnectFlags, reason: ReasonCode, ____: Properties | None) -> None:
-        put(_Up(reason))
-
-    def disconnected(
-        _: mqtt.Client, __: Any, ___: mqtt.DisconnectFlags, reason: ReasonCode, ____: Properties | None
-    ) -> None:
-        put(_Down(str(reason)))
-
-    def came(_: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
-        put(_Message(message.topic, bytes(message.payload)))
-
-    def puback(_: mqtt.Client, __: Any, ___: int, reason: ReasonCode, ____: Properties) -> None:
-        if reason.is_failure:  # a hint only; the row stays on its way until a receipt or a resend
-            _log.warning(
-                "publish_refused", reason=str(reason), advice="check the broker's access list for this gateway"
-            )
-
-    client.on_connect = connected
-    client.on_connect_fail = lambda _, __: put(_Down("no connection"))
-    client.on_disconnect = disconnected
-    client.on_message = came
-    client.on_publish = puback
-
-
-def _tls(settings: Settings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.mqtt_ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.mqtt_cert_file is not None and settings.mqtt_key_file is not None:
-        context.load_cert_chain(settings.mqtt_cert_file, settings.mqtt_key_file)
-    return context

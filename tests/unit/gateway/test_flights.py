@@ -68,10 +68,11 @@ def test_a_row_that_fits_no_message_is_named_and_the_others_travel() -> None:
     assert [parcel.seqs for parcel in parcels] == [(1, 3)]
 
 
-@given(st.lists(st.integers(2, 20_000), max_size=WINDOW * 3))
-def test_no_message_is_longer_than_allowed_and_no_row_is_forgotten(lengths: list[int]) -> None:
+@given(st.lists(st.integers(2, 20_000), max_size=WINDOW * 3), st.integers(4096, MAX_BYTES_SENT))
+def test_no_message_is_longer_than_allowed_and_no_row_is_forgotten(lengths: list[int], max_bytes: int) -> None:
     rows = [Row(2**53 - n, b'"' + b"x" * (length - 2) + b'"') for n, length in enumerate(lengths)]
-    parcels, oversize = pack(rows, gateway_id="g" * 64, epoch="0" * 32)
-    assert all(len(parcel.payload) <= MAX_BYTES_SENT for parcel in parcels)
+    parcels, oversize = pack(rows, gateway_id="g" * 64, epoch="0" * 32, max_bytes=max_bytes)
+    assert all(len(parcel.payload) <= max_bytes for parcel in parcels)
     assert all(len(parcel.seqs) <= MAX_READINGS for parcel in parcels)
     assert sorted([*oversize, *(seq for parcel in parcels for seq in parcel.seqs)]) == sorted(row.seq for row in rows)
+    assert all(len(row.body) > max_bytes - 512 for row in rows if row.seq in oversize)
