@@ -231,7 +231,7 @@ def _push(name: str, settings: Settings, pool: "Pool", stop: threading.Event) ->
     from server.push.webhook import WebhookChannel
     from server.store.postgres import Bell
 
-    channel = Inbox() if name == "inbox" else WebhookChannel()
+    channel = Inbox() if name == "inbox" else WebhookChannel(allow_private=settings.webhook_allow_private)
     bell = Bell(settings.database_url.get_secret_value(), "push")
     try:
         Dispatcher(pool, channel).run(stop, bell)

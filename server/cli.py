@@ -127,14 +127,14 @@ def add_webhook(url: Annotated[str, typer.Argument(help="https://… of the syst
     import secrets
 
     from server.errors import MalformedError, UnavailableError
-    from server.push.webhook import checked_url
+    from server.push.addresses import checked_url
     from server.store import pushes
     from server.store.postgres import in_transaction, open_pool
 
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     settings = load_settings()
     try:
-        checked_url(url)
+        checked_url(url, allow_private=settings.webhook_allow_private)
         with open_pool(settings.database_url.get_secret_value()) as pool:
             webhook_id = in_transaction(pool, lambda conn: pushes.add_webhook(conn, url=url, secret=secret))
     except (MalformedError, UnavailableError) as e:

@@ -46,6 +46,23 @@ class Settings(BaseSettings):
     clinic_phone: Annotated[
         str, Field(pattern=r"^[0-9+() -]{0,32}$", description="what the call button of a patient's page dials")
     ] = ""
+    webhook_allow_private: Annotated[
+        bool, Field(strict=False, description="webhooks may be http and may be in the house's own network")
+    ] = False
+    watchdog_id: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$", description="the gateway that the watchdog plays"),
+    ] = "homevigil-watchdog"
+    watchdog_mqtt_username: Annotated[
+        str | None, Field(description="where the broker does not name us by our certificate")
+    ] = None
+    watchdog_mqtt_password: Annotated[
+        SecretStr | None, Field(strict=False, description="of watchdog_mqtt_username")
+    ] = None
+    watchdog_cert_file: Annotated[
+        str | None, Field(description="the watchdog's certificate: its common name is watchdog_id")
+    ] = None
+    watchdog_key_file: Annotated[str | None, Field(description="the key of watchdog_cert_file")] = None
     pool_size: Annotated[int, Field(strict=False, ge=2, le=100, description="database connections, at most")] = 12
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="least severe line logged")

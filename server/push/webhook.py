@@ -4,23 +4,28 @@ What it says is an alert's number and a patient's number, the rule and the prior
 server module that imports httpx2 and standardwebhooks.
 """
 
-import ipaddress
 import json
+import queue
+import ssl
+import threading
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx2
 from standardwebhooks.webhooks import Webhook as Signer
 
-from server.push.channels import Failed, Gone, Outcome, Sent
+from server.push.addresses import Resolve, Target, look_up, system_resolve
+from server.push.channels import Failed, Gone, Outcome, Sent, Unreachable
 from server.push.texts import Step
 from server.store.pushes import Leased
-from vitals.errors import MalformedError
+from vitals.errors import MalformedError, UnavailableError
 
 TIMEOUT_S: Final = 5.0
-"""For connecting, and for the answer's head; three times both is still less than a lease."""
+"""For connecting, and for each part of the answer's head."""
+
+DEADLINE_S: Final = 15.0
+"""For everything together, the looking up of the name included: half a lease, whatever the other side does."""
 
 _KINDS: Final = {
     "opening": "alert.repeated",
@@ -35,44 +40,79 @@ RETRY_AFTER_S_MAX: Final = 3600.0
 
 
 class WebhookChannel:
-    """One HTTP client for all calls. Never follows a redirect, never reads an answer's body."""
+    """Calls one address at a time. Never follows a redirect, never reads an answer's body.
+
+    `allow_private`: addresses of the house's own network may be called, and http. `resolve` and `tls` (which authorities
+    are believed) are the system's own unless given.
+    """
 
     name = "webhook"
     at_once = 1
 
-    def __init__(self) -> None:
-        self._client = httpx2.Client(
+    def __init__(
+        self,
+        *,
+        allow_private: bool = False,
+        resolve: Resolve = system_resolve,
+        tls: ssl.SSLContext | None = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self._allow_private = allow_private
+        self._resolve = resolve
+        self._tls = httpx2.create_ssl_context(trust_env=False) if tls is None else tls
+        self._deadline_s = deadline_s
+
+    def send(self, message: Leased) -> Outcome:
+        """Call in a thread of its own, which is left to itself when the deadline has passed: no name server and no receiver
+        that drips its answer byte by byte can outlast the lease."""
+        answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        with self._client() as client:
+            threading.Thread(target=lambda: answers.put(self._call(client, message)), daemon=True).start()
+            try:
+                return answers.get(timeout=self._deadline_s)
+            except queue.Empty:
+                return Failed(error="no answer in time")
+
+    def _client(self) -> httpx2.Client:
+        return httpx2.Client(
             timeout=httpx2.Timeout(TIMEOUT_S),
+            verify=self._tls,
             follow_redirects=False,
             trust_env=False,
             headers={"user-agent": "homevigil"},
         )
 
-    def close(self) -> None:
-        self._client.close()
-
-    def send(self, message: Leased) -> Outcome:
+    def _call(self, client: httpx2.Client, message: Leased) -> Outcome:
         if message.url is None or message.secret is None:
-            return Gone(error="the webhook is switched off")
+            return Unreachable(error="the webhook is switched off")
         try:
-            url = checked_url(message.url)
-            body = body_of(message)
-            with self._client.stream("POST", url, content=body, headers=_headers(message, body)) as answer:
-                return _outcome(answer, message.now)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as e:
-            return Failed(error=f"{type(e).__name__}")
+            target = look_up(message.url, allow_private=self._allow_private, resolve=self._resolve)
+            return self._call_first(client, target, message)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as e:
+            return Failed(error=type(e).__name__)
+        except RuntimeError as e:  # the client was closed because the deadline has passed; nobody listens any more
+            return Failed(error=str(e) if isinstance(e, UnavailableError) else type(e).__name__)
         except MalformedError as e:
-            return Gone(error=str(e)[:200])
+            return Unreachable(error=str(e)[:200])
 
+    def _call_first(self, client: httpx2.Client, target: Target, message: Leased) -> Outcome:
+        """Call the first of the addresses that answers; the certificate is checked against the name."""
+        body = body_of(message)
+        headers = {"host": target.host_header, **_headers(message, body)}
+        *others, last = target.addresses
+        for address in others:
+            try:
+                return self._post(client, target, address, body, headers, message.now)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                continue
+        return self._post(client, target, last, body, headers, message.now)
 
-def checked_url(url: str) -> str:
-    """`url` if it may be called: https to anywhere, http to this machine alone. Raises `MalformedError` (`webhook_url`)."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname and not parts.username:
-        return url
-    if parts.scheme == "http" and not parts.username and _is_loopback(parts.hostname or ""):
-        return url
-    raise MalformedError("webhook_url", "give an https:// address (http:// only on this machine), without a user name")
+    def _post(
+        self, client: httpx2.Client, target: Target, address: str, body: str, headers: dict[str, str], now: datetime
+    ) -> Outcome:
+        name = {"sni_hostname": target.host}
+        with client.stream("POST", target.by(address), content=body, headers=headers, extensions=name) as answer:
+            return _outcome(answer, now)
 
 
 def body_of(message: Leased) -> str:
@@ -118,10 +158,3 @@ def _retry_after_s(word: str | None, now: datetime) -> float | None:
         return None
     wait_s = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp()
     return min(max(wait_s, 0.0), RETRY_AFTER_S_MAX)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
