@@ -41,6 +41,7 @@ TOOLS = (
     ("tshark: the codecs against an independent decoder", ("tshark",), "tshark"),
     ("faults: real processes with a wrong clock", ("/usr/lib/*/faketime/libfaketime.so.1",), "faketime"),
     ("faults: networks that are cut by the kernel", ("ip", "/usr/sbin/ip"), "iproute2"),
+    ("faults: networks that are cut by the kernel", ("nft", "/usr/sbin/nft"), "nftables"),
     ("timescale: the store on the WASM build of TimescaleDB", ("node",), "nodejs"),
     ("timescale: the store on the WASM build of TimescaleDB", ("npm",), "npm"),
 )
