@@ -25,6 +25,8 @@ class AlarmKind(StrEnum):
 
     GATEWAY_UNHEARD = "gateway_unheard"
     """A gateway has said nothing for 15 minutes."""
+    NOBODY_HEARD = "nobody_heard"
+    """No gateway at all is heard, though some were within a day: the fault is in the house, not in any home."""
     METER_SILENT = "meter_silent"
     """A bound meter has brought nothing for days, though its gateway is heard and the patient's other meters bring readings."""
     PATIENT_SILENT = "patient_silent"
