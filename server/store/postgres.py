@@ -26,6 +26,16 @@ POOL_WAIT_S: Final = 5.0
 RECONNECT_S: Final = 3.0
 """How long the pool tries to replace a connection with growing pauses; short, because whoever asks next makes it try afresh."""
 
+PATIENCE: Final[Mapping[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}
+"""A database host that has vanished without a word (no reset, no error) is noticed within 20 s; left to itself, TCP waits for a
+quarter of an hour, and so would intake. libpq's names; seconds, and milliseconds for the last one."""
+
 ATTEMPTS: Final = 8
 """Deadlocks and serialization failures are tried again this often; two writers of sorted batches meet at most a few times."""
 
@@ -57,7 +67,7 @@ def open_pool(database_url: str, *, min_size: int = 1, max_size: int = 8) -> Poo
         reconnect_timeout=RECONNECT_S,
         configure=_configure,
         check=ConnectionPool.check_connection,
-        kwargs={"connect_timeout": 5, "prepare_threshold": None, "application_name": "homevigil"},
+        kwargs={**PATIENCE, "prepare_threshold": None, "application_name": "homevigil"},
         name="homevigil",
     )
 
@@ -104,7 +114,7 @@ class Bell:
         """True when it rang within `timeout_s`, False when not. Raises `UnavailableError` if nothing can be heard."""
         try:
             if self._conn is None:
-                self._conn = psycopg.connect(self._database_url, autocommit=True, connect_timeout=5)
+                self._conn = psycopg.connect(self._database_url, autocommit=True, **PATIENCE)
                 self._conn.execute(f"listen {self._channel}".encode())
                 return True  # what was committed before we listened is looked for once
             return any(True for _ in self._conn.notifies(timeout=timeout_s, stop_after=1))
