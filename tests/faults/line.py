@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 import psycopg
 from households import Household
 
-from faults.meters import Meters, enrol, pressures
+from faults.meters import POISON_MMHG, Meters, enrol, pressures
 from faults.trial import Tally
 from faults.world import TrialFailedError, World
 from gateway.outbox import read_counts
@@ -55,10 +55,15 @@ class Line:
     how_many: int
     per_s: float = 150.0
     oversize: dict[int, int] = field(default_factory=dict)
+    """Raw bytes of readings that no message can carry, by their number."""
+    poison: set[int] = field(default_factory=set)
+    """Readings that only the database refuses."""
     gateway_port: int | None = None
     intake_port: int | None = None
     outbox: Path | None = None
     gateway_prefix: Sequence[str] = ()
+    is_set_back: bool = False
+    """The database will be: then what was confirmed once need not be stored, and comes again when the server asks."""
     meters: Meters = field(init=False)
     readings: list[Reading] = field(default_factory=list, init=False)
     faults: int = 0
@@ -68,7 +73,8 @@ class Line:
         world = self.world
         with psycopg.connect(world.database_url) as conn:
             home = enrol(conn)
-        self.readings = pressures(home, self.how_many)
+            conn.execute(f"alter table reading add check (systolic_mmhg <> {POISON_MMHG})".encode())
+        self.readings = pressures(home, self.how_many, poison=self.poison)
         self.outbox = self.outbox or world.trial.folder / "outbox.sqlite"
         path = world.trial.folder / "meters.socket"
         self.meters = Meters(path, self.readings, per_s=self.per_s, oversize=self.oversize)
@@ -125,7 +131,7 @@ class Line:
     def settle(self) -> None:
         """Wait until every reading is kept and the server has said what became of it."""
         self.world.until(
-            lambda: self.meters.are_done and self._waiting() == 0,
+            lambda: self.meters.are_done and self._waiting() == 0 and (not self.is_set_back or self._is_all_stored()),
             within_s=QUIET_S if self.world.trial.bad is None else QUIET_BAD_S,
             what="the meters are rid of every reading, and the server has answered for each",
         )
@@ -134,6 +140,11 @@ class Line:
         counts = self.meters.counts
         return None if counts is None or counts["kept"] < self.how_many else int(counts["unconfirmed"])
 
+    def _is_all_stored(self) -> bool:
+        with psycopg.connect(self.world.database_url) as conn:
+            stored = conn.execute("select count(*) from reading").fetchone()
+        return stored is not None and stored[0] >= len(self.readings) - len({*self.oversize, *self.poison})
+
     # -- the reckoning -------------------------------------------------------------------------------------------------
 
     def reckon(self) -> Tally:
@@ -141,21 +152,22 @@ class Line:
         stuck = self._stuck()
         for name in ("gateway", "intake"):
             self.world.stop(name)
-        rows, quarantined, unbalanced, repeats = self._stored()
-        wanted = {self._key(each): each for at, each in enumerate(self.readings) if at not in self.oversize}
+        rows, quarantined, poisoned, unbalanced, repeats = self._stored()
+        unfit = {*self.oversize, *self.poison}
+        wanted = {self._key(each): each for at, each in enumerate(self.readings) if at not in unfit}
         kept = {self._key(self.readings[at]) for at in self.meters.answered} & set(wanted)
         found = Counter(row["key"] for row in rows)
         lost = len(kept - set(found))
         doubled = sum(count - 1 for count in found.values())
         failures = [
-            *stuck,
             *([f"lost {lost} of {len(kept)} readings that the gateway had kept"] if lost else []),
             *([f"{doubled} readings are stored twice"] if doubled else []),
             *(f"a row that nobody measured: {row['key']}" for row in rows if row["key"] not in wanted),
             *_first("a reading is stored otherwise than it was measured: ", self._altered(rows, wanted)),
             *_first("in quarantine without a cause: ", quarantined),
+            *self._not_poisoned(poisoned, kept),
             *(f"the account does not balance: {each}" for each in unbalanced),
-            *([] if stuck else self._wrong_counts()),
+            *(stuck or self._wrong_counts()),
         ]
         return Tally(
             trials=1,
@@ -180,21 +192,26 @@ class Line:
         """What makes a measurement one and the same, whatever id it goes by."""
         return str(reading.meter_time), reading.raw.hex()
 
-    def _stored(self) -> tuple[list[dict[str, Any]], list[str], list[str], int]:
+    def _stored(self) -> tuple[list[dict[str, Any]], list[str], list[int], list[str], int]:
         with psycopg.connect(self.world.database_url) as conn:
             rows = []
             for reading_id, measured_at, systolic, diastolic, raw, sent in conn.execute(STORED).fetchall():
                 reading = decode_stored_reading(sent.encode())
                 columns = (reading_id, measured_at, systolic, diastolic, raw)
                 rows.append({"key": self._key(reading), "reading": reading, "columns": columns})
-            quarantined = [
-                f"{reason} ({detail})"
-                for reason, detail in conn.execute("select reason, detail from quarantine").fetchall()
-            ]
+            detained = conn.execute("select reason, detail, seq from quarantine").fetchall()
             unbalanced = [str(each) for each in check_accounts(conn)]
             repeats = conn.execute("select coalesce(sum(repeated), 0) from gateway_account").fetchone()
             assert repeats is not None
-        return rows, quarantined, unbalanced, int(repeats[0])
+        quarantined = [f"{reason} ({detail})" for reason, detail, _ in detained if reason != "poison"]
+        poisoned = [seq for reason, _, seq in detained if reason == "poison"]
+        return rows, quarantined, poisoned, unbalanced, int(repeats[0])
+
+    def _not_poisoned(self, poisoned: Sequence[int], kept: set[tuple[str, str]]) -> Iterator[str]:
+        """Only what the database refuses lies in quarantine as poison, once each; a neighbour in it is not stored."""
+        wanted = len(self.poison & self.meters.answered)
+        if len(poisoned) != wanted:
+            yield f"{len(poisoned)} readings in quarantine as poison, {wanted} were; {len(kept)} others were kept"
 
     def _altered(self, rows: Sequence[dict[str, Any]], wanted: dict[tuple[str, str], Reading]) -> Iterator[str]:
         """Rows whose document or columns are not what the meter gave."""
@@ -217,7 +234,7 @@ class Line:
         """The outbox's own counts, from its file, against what happened."""
         assert self.outbox is not None
         counts = read_counts(self.outbox)
-        rejected = len(self.oversize)
+        rejected = len(self.oversize) + len(self.poison)
         wanted = {"kept": self.how_many, "unconfirmed": 0, "confirmed": self.how_many - rejected, "rejected": rejected}
         found = {name: getattr(counts, name) for name in wanted}
         return [] if found == wanted else [f"the outbox counts {found} where {wanted} is right"]

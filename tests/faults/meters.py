@@ -7,7 +7,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from vitals.reading import Reading
 
 ENROLLED_ON: Final = date(2026, 1, 1)
 FIRST_AT: Final = datetime(2026, 1, 10, tzinfo=UTC)
+POISON_MMHG: Final = 166
 TURN_S: Final = 0.01
 ASK_EVERY_S: Final = 0.1
 
@@ -49,10 +50,14 @@ def enrol(conn: Connection) -> Household:
     return home
 
 
-def pressures(home: Household, how_many: int) -> list[Reading]:
-    """Readings that all differ, a minute apart."""
+def pressures(home: Household, how_many: int, *, poison: Collection[int] = ()) -> list[Reading]:
+    """Readings that all differ, a minute apart; those of `poison` are what a trial's database is told to refuse."""
     return [
-        home.pressure(FIRST_AT + timedelta(minutes=at), systolic=120 + at % 37, diastolic=70 + at % 17)
+        home.pressure(
+            FIRST_AT + timedelta(minutes=at),
+            systolic=POISON_MMHG if at in poison else 120 + at % 37,
+            diastolic=70 + at % 17,
+        )
         for at in range(how_many)
     ]
 

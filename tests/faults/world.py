@@ -100,6 +100,10 @@ class World:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def on_exit(self, do: Callable[[], object]) -> None:
+        """Do this when the world is torn down, before its own parts."""
+        self._stack.callback(do)
+
     @property
     def database_url(self) -> str:
         return self.cluster.url(self.database)
@@ -218,6 +222,26 @@ class World:
     def _drop_database(self) -> None:
         if is_up(self.cluster):
             self.cluster.drop_database(self.database)
+
+
+class PersistentBroker(EmbeddedBroker):
+    """A mosquitto that keeps its state on disk and writes it at every change, as comfort: nothing of it is needed."""
+
+    def __init__(self, *, folder: Path, port: int, state: Path | None = None) -> None:
+        super().__init__(folder=folder, port=port)
+        self.state = state or folder / "state"
+
+    def forget(self) -> None:
+        """Wipe the state; the broker is down."""
+        (self.state / "mosquitto.db").unlink(missing_ok=True)
+
+    def _command(self) -> list[str | Path]:
+        command = super()._command()
+        self.state.mkdir(exist_ok=True)
+        config = self.folder / "mosquitto.conf"
+        ours = f"persistence true\npersistence_location {self.state}/\nautosave_on_changes true\nautosave_interval 1"
+        config.write_text(config.read_text().replace("persistence false", ours))
+        return command
 
 
 def plain_environment() -> dict[str, str]:
