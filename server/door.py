@@ -7,14 +7,15 @@ Nothing is decided here about a reading (`ledger`), and nothing is judged.
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from time import monotonic
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 
 import structlog
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -22,6 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from server.config import Settings
 from server.intake import Intake
+from server.pace import Pace
 from vitals.envelope import Receipt, encode_receipt
 from vitals.errors import MalformedError, UnavailableError
 from vitals.topics import Channel, Topic
@@ -43,8 +45,13 @@ BACKOFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits while the database is away; the last one repeats. What was read stays in memory, at most `WINDOW` messages."""
 
 STALL_S: Final = 10.0
-"""mosquitto 2.0.11 may stop delivering in a long drain, with a window's worth outstanding (eclipse-mosquitto 2362). So, after
-at least a window on this connection and then silence, the connection is made again once, with the same session."""
+SUSPECT_FROM: Final = WINDOW // 2
+"""mosquitto 2.0.11 may stop delivering in a long drain, with about a window's worth outstanding (eclipse-mosquitto 2362). So
+silence after so many messages is met with a new connection of the same session, again and again, until a new one brings
+nothing that was waiting: then the silence is real."""
+
+EXCESS_EVERY_S: Final = 1.0
+"""How often what was turned away is written down, if anything was."""
 
 ACCOUNTS_EVERY_S: Final = 60.0
 ROWS_EVERY: Final = 60
@@ -57,10 +64,27 @@ class _Delivery:
 
     mid: int
     qos: int
-    topic: str
+    topic: Topic | None
     payload: bytes
     is_retained: bool
     connection: int
+
+
+_C = TypeVar("_C", bound=Callable[..., None])
+
+
+def _never_raises(callback: _C) -> _C:
+    """A callback of paho's that reports an exception to the door instead of ending paho's thread with it, in silence."""
+
+    @wraps(callback)
+    def guarded(door: "Door", *arguments: Any) -> None:
+        try:
+            callback(door, *arguments)
+        except Exception:
+            log.exception("mqtt_callback_broken", callback=callback.__name__)
+            door._is_broken.set()
+
+    return cast(_C, guarded)
 
 
 class Door:
@@ -75,28 +99,52 @@ class Door:
         self._waiting: queue.SimpleQueue[_Delivery] = queue.SimpleQueue()
         self._turn = threading.Lock()  # a connection's end and an acknowledgement, one at a time
         self._connection = 0
-        self._taken = 0  # on this connection
+        self._pace = Pace()
+        self._pacing = threading.Lock()
+        self._heard_at_s = monotonic()
+        self._taken = 0  # out of the broker's queue, since it was last known to be empty
+        self._taken_before = 0  # of them, when the connection was last made again because of silence
+        self._is_broken = (
+            threading.Event()
+        )  # a callback was cut short: what it left is delivered again on a new connection
         self._client = self._new_client()
 
     def run(self) -> None:
         """Take in until `stop` is set. Neither broker nor database need be there yet, or all the time."""
         self._connect()
-        checked_at, round_, heard_at = -ACCOUNTS_EVERY_S, 0, monotonic()
+        checked_at, noted_at, round_ = -ACCOUNTS_EVERY_S, monotonic(), 0
         try:
             while not self._stop.is_set():
                 if batch := self._next_batch():
                     self._take(batch)
-                    heard_at = monotonic()
-                elif self._has_stalled(heard_at):
-                    log.warning("mqtt_stalled", silent_s=STALL_S, taken=self._taken)
-                    self._disconnect()
-                    self._client = self._new_client()  # paho leaks its sockets when one client is started twice
-                    self._connect()
+                    self._heard_at_s = monotonic()
+                else:
+                    self._look_after_the_line()
+                if monotonic() - noted_at >= EXCESS_EVERY_S:
+                    noted_at = monotonic()
+                    self._note_excess()
                 if monotonic() - checked_at >= ACCOUNTS_EVERY_S:
                     checked_at, round_ = monotonic(), round_ + 1
                     self._check_accounts(count_rows=round_ % ROWS_EVERY == 1)
         finally:
             self._disconnect()
+            self._note_excess()
+
+    def _look_after_the_line(self) -> None:
+        """Connect anew where nothing would come any more: a stalled queue, a broken callback, a dead network thread."""
+        if self._client.loop_start() is MQTTErrorCode.MQTT_ERR_SUCCESS:  # refused while its thread lives
+            log.error("mqtt_thread_died")
+            self._is_broken.set()
+        if self._has_stalled():
+            log.warning("mqtt_stalled", silent_s=STALL_S, taken=self._taken)
+            self._taken_before = self._taken
+        elif not self._is_broken.is_set():
+            return
+        self._disconnect()
+        self._is_broken.clear()
+        self._client = self._new_client()  # paho leaks its sockets when one client is started twice
+        self._connect()
+        self._heard_at_s = monotonic()
 
     def _new_client(self) -> Client:
         settings = self._settings
@@ -128,11 +176,13 @@ class Door:
         self._client.disconnect()
         self._client.loop_stop()
 
-    # Called by paho's thread. None of these may raise, and none takes a lock that is held while publishing.
+    # Called by paho's thread, which an exception would end. None takes a lock that is held while publishing.
 
+    @_never_raises
     def _on_pre_connect(self, client: Client, userdata: object) -> None:
         self._end_connection()
 
+    @_never_raises
     def _on_disconnect(
         self, client: Client, userdata: object, flags: object, reason: ReasonCode, properties: Properties | None
     ) -> None:
@@ -144,9 +194,11 @@ class Door:
             self._connection += 1
         self.listening.clear()
 
+    @_never_raises
     def _on_connect_fail(self, client: Client, userdata: object) -> None:
         log.warning("mqtt_unreachable", host=self._settings.mqtt_host, port=self._settings.mqtt_port)
 
+    @_never_raises
     def _on_connect(
         self, client: Client, userdata: object, flags: object, reason: ReasonCode, properties: Properties | None
     ) -> None:
@@ -155,8 +207,8 @@ class Door:
             return
         wanted = (Channel.READINGS.for_every_gateway, Channel.STATUS.for_every_gateway)
         client.subscribe([(each, SubscribeOptions(qos=1)) for each in wanted])
-        self._taken = 0
 
+    @_never_raises
     def _on_subscribe(
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
@@ -167,19 +219,33 @@ class Door:
         self.listening.set()
         log.info("mqtt_listening")
 
+    @_never_raises
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
-        if message.qos == 0 and self._waiting.qsize() >= 10 * WINDOW:
-            return  # nobody promised it anything; our gateways send at QoS 1, which the window bounds
-        self._waiting.put(
-            _Delivery(
-                mid=message.mid,
-                qos=message.qos,
-                topic=message.topic,
-                payload=bytes(message.payload),
-                is_retained=message.retain,
-                connection=self._connection,
-            )
+        delivery = _Delivery(
+            mid=message.mid,
+            qos=message.qos,
+            topic=_topic(message),
+            payload=bytes(message.payload),
+            is_retained=message.retain,
+            connection=self._connection,
         )
+        if delivery.qos > 0:
+            self._heard_at_s = monotonic()
+        elif self._waiting.qsize() >= 10 * WINDOW:
+            return  # nobody promised it anything; our gateways send at QoS 1, which the window bounds
+        if self._admits(delivery):
+            self._waiting.put(delivery)
+        else:
+            self._acknowledge(delivery)  # at once: the window belongs to everybody
+
+    def _admits(self, delivery: _Delivery) -> bool:
+        topic = delivery.topic
+        if topic is None or delivery.is_retained:
+            return True
+        with self._pacing:
+            if topic.channel is Channel.READINGS:
+                return self._pace.admits(topic.gateway_id, delivery.payload, monotonic())
+            return self._pace.admits_status(topic.gateway_id, monotonic())
 
     # Called by our own thread.
 
@@ -214,22 +280,32 @@ class Door:
                     return
 
     def _take_once(self, batch: Sequence[_Delivery]) -> None:
-        readings: list[tuple[Topic, _Delivery]] = []
+        readings: list[tuple[str, bytes]] = []
+        statuses: dict[str, _Delivery] = {}  # the last word of each gateway
         for delivery in batch:
-            topic = _topic(delivery)
-            if topic is not None and topic.channel is Channel.READINGS:
-                readings.append((topic, delivery))
-            elif topic is not None:
-                self._intake.note_status(delivery.payload, topic_gateway=topic.gateway_id, is_old=delivery.is_retained)
-        for (topic, _), receipt in zip(readings, self._take_readings(readings), strict=True):
-            if receipt is not None:
-                self._send(topic.gateway_id, receipt)
+            if delivery.topic is not None and delivery.topic.channel is Channel.READINGS:
+                readings.append((delivery.topic.gateway_id, delivery.payload))
+            elif delivery.topic is not None:
+                statuses[delivery.topic.gateway_id] = delivery
+        # What a status asks for is sent before the receipts of what came with it: so nothing is asked for that they confirm.
+        for gateway_id, status in statuses.items():
+            self._send(gateway_id, self._note_status(gateway_id, status))
+        for (gateway_id, _), receipt in zip(readings, self._take_readings(readings), strict=True):
+            self._send(gateway_id, receipt)
         for delivery in batch:
             self._acknowledge(delivery)
 
-    def _take_readings(self, readings: Sequence[tuple[Topic, _Delivery]]) -> Sequence[Receipt | None]:
+    def _note_status(self, gateway_id: str, status: _Delivery) -> Receipt | None:
+        try:
+            return self._intake.note_status(status.payload, topic_gateway=gateway_id, is_old=status.is_retained)
+        except UnavailableError:
+            raise
+        except Exception:
+            log.exception("status_broke_intake", gateway_id=gateway_id)
+        return None
+
+    def _take_readings(self, messages: Sequence[tuple[str, bytes]]) -> Sequence[Receipt | None]:
         """All in one transaction; if that breaks us, one by one, and the message that breaks us is put away unopened."""
-        messages = [(topic.gateway_id, delivery.payload) for topic, delivery in readings]
         try:
             return self._intake.take_all(messages)
         except UnavailableError:
@@ -245,22 +321,47 @@ class Door:
             raise
         except Exception:
             log.exception("message_broke_intake", gateway_id=gateway_id)
-        self._intake.refuse_unseen(payload, topic_gateway=gateway_id)
+        try:
+            self._intake.refuse_unseen(payload, topic_gateway=gateway_id)
+        except UnavailableError:
+            raise
+        except Exception:  # without a receipt its gateway keeps it; we must not fall over it again and again
+            log.exception("message_not_even_refused", gateway_id=gateway_id)
         return None
 
-    def _send(self, gateway_id: str, receipt: Receipt) -> None:
+    def _send(self, gateway_id: str, receipt: Receipt | None) -> None:
+        if receipt is None:
+            return
         topic = Topic(gateway_id=gateway_id, channel=Channel.RECEIPTS)
         self._client.publish(str(topic), encode_receipt(receipt), qos=1)
 
     def _acknowledge(self, delivery: _Delivery) -> None:
         """Let the broker forget, unless the connection is another one by now: there `mid` may name an unread message."""
         with self._turn:
-            self._taken += 1
+            self._taken += delivery.qos > 0 and not delivery.is_retained
             if delivery.connection == self._connection:
                 self._client.ack(delivery.mid, delivery.qos)
 
-    def _has_stalled(self, heard_at: float) -> bool:
-        return self.listening.is_set() and self._taken >= WINDOW and monotonic() - heard_at >= STALL_S
+    def _has_stalled(self) -> bool:
+        if not self.listening.is_set() or self._taken < SUSPECT_FROM or monotonic() - self._heard_at_s < STALL_S:
+            return False
+        if self._taken == self._taken_before:  # a new connection has brought nothing: the queue is empty
+            self._taken = self._taken_before = 0
+            return False
+        return True
+
+    def _note_excess(self) -> None:
+        with self._pacing:
+            excess = self._pace.excess()
+        if not excess:
+            return
+        try:
+            self._intake.note_excess(excess)
+        except UnavailableError as e:
+            log.warning("excess_not_noted", reason=str(e))  # it is still counted, and noted later
+            return
+        with self._pacing:
+            self._pace.settle(excess)
 
     def _check_accounts(self, *, count_rows: bool) -> None:
         try:
@@ -269,9 +370,9 @@ class Door:
             log.warning("accounts_not_checked", reason=str(e))
 
 
-def _topic(delivery: _Delivery) -> Topic | None:
+def _topic(message: MQTTMessage) -> Topic | None:
     try:
-        return Topic.parse(delivery.topic)
-    except MalformedError:
-        log.warning("topic_not_ours", topic=delivery.topic[:100])
+        return Topic.parse(message.topic)
+    except (MalformedError, UnicodeDecodeError) as e:
+        log.warning("topic_not_ours", reason=str(e)[:200])
         return None

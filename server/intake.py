@@ -3,7 +3,7 @@
 No broker and no loop here (`server.door`); nothing is decided about a reading (`ledger`), and nothing is judged.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +11,8 @@ import structlog
 
 from server.arrivals import Arrival, Refused, hash_of, open_message
 from server.ledger import commit_arrivals
+from server.pace import Excess
+from server.rewind import ask_again, said_in
 from server.store import intake as store
 from server.store.alarms import AlarmKind, raise_alarm, state_alarms
 from server.store.postgres import Connection, Pool, in_transaction
@@ -47,20 +49,35 @@ class Intake:
         arrival = Arrival(gateway_id=topic_gateway, epoch=None, rows=(row,), message_hash=hash_of(payload))
         in_transaction(self._pool, lambda conn: commit_arrivals(conn, [arrival], quiet=True))
 
-    def note_status(self, payload: bytes, *, topic_gateway: str, is_old: bool) -> None:
-        """Keep what a gateway says of itself; `is_old`: the broker had it from before, so it is no sign of life."""
-        try:
-            status = msgspec.json.decode(payload, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            status = None
-        if status is None or len(payload) > STATUS_BYTES_MAX:
+    def note_status(self, payload: bytes, *, topic_gateway: str, is_old: bool) -> Receipt | None:
+        """Keep what a gateway says of itself; `is_old`: the broker had it from before, so it is no sign of life.
+
+        Returns a receipt where the status shows that readings were lost here after they were confirmed: it asks for them.
+        """
+        if (status := _read_status(payload)) is None:
             log.warning("status_not_read", gateway_id=topic_gateway)
-            return
-        is_alive = not is_old and status.get("state") != "offline"
-        in_transaction(
-            self._pool,
-            lambda conn: store.note_status(conn, topic_gateway, payload.decode(), is_alive=is_alive),
-        )
+            return None
+        text, state = status
+        is_alive = not is_old and state != "offline"
+        said = said_in(payload) if is_alive else None
+
+        def work(conn: Connection) -> Receipt | None:
+            store.note_status(conn, topic_gateway, text, is_alive=is_alive)
+            is_active = store.gateway_states(conn, [topic_gateway]).get(topic_gateway) == "active"
+            return ask_again(conn, topic_gateway, said) if said is not None and is_active else None
+
+        return in_transaction(self._pool, work)
+
+    def note_excess(self, excess: Mapping[str, Excess]) -> None:
+        """Count what was turned away at the door, and alarm where it is a flood."""
+
+        def work(conn: Connection) -> None:
+            store.count_turned_away(conn, {gateway_id: each.messages for gateway_id, each in excess.items()})
+            for gateway_id in sorted(gateway_id for gateway_id, each in excess.items() if each.is_flood):
+                detail = "sends far more than a home can measure; what is too much is neither taken nor answered"
+                raise_alarm(conn, AlarmKind.FLOOD, subject=gateway_id, detail=detail)
+
+        in_transaction(self._pool, work)
 
     def check_accounts(self, *, count_rows: bool) -> None:
         """Alarm where received = stored + repeated + quarantined does not hold; the alarm ends when rows and sums agree again.
@@ -77,6 +94,16 @@ class Intake:
                 raise_alarm(conn, AlarmKind.ACCOUNT_UNBALANCED, subject=gateway_id, detail=detail)
 
         in_transaction(self._pool, work)
+
+
+def _read_status(payload: bytes) -> tuple[str, object] | None:
+    """A status as text, and the state that it says; None for what is none."""
+    if len(payload) > STATUS_BYTES_MAX:
+        return None
+    try:
+        return payload.decode(), msgspec.json.decode(payload, type=dict[str, Any]).get("state")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _in_words(account: store.Account) -> str:

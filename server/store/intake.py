@@ -259,6 +259,11 @@ def count(conn: Connection, accounts: Sequence[tuple[str, int, int, int, int]]) 
     conn.execute(SQL["account"], dict(zip(names, map(list, zip(*accounts, strict=True)), strict=True)))
 
 
+def count_turned_away(conn: Connection, messages: Mapping[str, int]) -> None:
+    """Add messages that were neither taken nor answered, by gateway: no part of `received`."""
+    conn.execute(SQL["turned_away"], {"gateway_id": list(messages), "messages": list(messages.values())})
+
+
 def advance(conn: Connection, committed: Mapping[tuple[str, str], Collection[int]]) -> dict[tuple[str, str], int]:
     """Note the seqs committed of each `(gateway_id, epoch)`; returns up to which all of it are."""
     if not committed:

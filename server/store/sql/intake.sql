@@ -78,6 +78,12 @@ on conflict (gateway_id) do update
 set received = a.received + excluded.received, stored = a.stored + excluded.stored,
     repeated = a.repeated + excluded.repeated, quarantined = a.quarantined + excluded.quarantined;
 
+-- name: turned_away
+insert into gateway_account as a (gateway_id, turned_away)
+select gateway_id, messages from unnest(%(gateway_id)s::text[], %(messages)s::bigint[]) as t (gateway_id, messages)
+order by gateway_id
+on conflict (gateway_id) do update set turned_away = a.turned_away + excluded.turned_away;
+
 -- name: progress
 -- Adds what was committed of one epoch; answers with the last seq before the first hole (0: the first is missing), and with
 -- whether the epoch is new here. Without a hole the seqs are one range from 1 to the highest.
