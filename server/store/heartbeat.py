@@ -35,6 +35,14 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A beat that is ours to make. `was_under_way`: nobody saw the end of the one before."""
+
+    started_at: datetime
+    was_under_way: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Watchdog:
     """Who the watchdog is among gateways, meters and patients."""
 
@@ -46,14 +54,18 @@ class Watchdog:
 def last_beat(conn: Connection) -> Beat | None:
     """What is known of the last beat; None if none was ever begun."""
     with conn.cursor(row_factory=class_row(Beat)) as cursor:
-        found = cursor.execute(SQL["last_beat"]).fetchone()
-    return None if found is None or found.started_at is None else found
+        return cursor.execute(SQL["last_beat"]).fetchone()
 
 
-def claim_beat(conn: Connection, *, every_s: float) -> datetime | None:
-    """Begin a beat if one is due: its instant; None if it is too early or another process has begun it."""
-    row = conn.execute(SQL["claim"], {"every_s": every_s}).fetchone()
-    return None if row is None else row[0]
+def claim_beat(conn: Connection, *, every_s: float) -> Claim | None:
+    """Begin a beat if one is due; None if it is too early or another process has begun it."""
+    with conn.cursor(row_factory=class_row(Claim)) as cursor:
+        return cursor.execute(SQL["claim"], {"every_s": every_s}).fetchone()
+
+
+def give_back(conn: Connection, started_at: datetime) -> None:
+    """We are told to end before it is known what becomes of this beat: whoever is next may begin one at once."""
+    conn.execute(SQL["give_back"], {"started_at": started_at})
 
 
 def note_through(conn: Connection, started_at: datetime, *, took_s: float) -> None:
@@ -101,10 +113,6 @@ def forget_beats(conn: Connection, watchdog: Watchdog, *, now: datetime) -> int:
     conn.execute(SQL["forget_progress"], gateway)
     conn.execute(SQL["settle_account"], {**gateway, "stored": len(gone), "quarantined": quarantined})
     return len(gone)
-
-
-def is_stored(conn: Connection, reading_id: UUID) -> bool:
-    return _is(conn, "is_stored", reading_id=reading_id)
 
 
 def is_judged(conn: Connection, watchdog: Watchdog, reading_id: UUID) -> bool:

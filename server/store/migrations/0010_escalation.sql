@@ -23,12 +23,14 @@ create function push_is_wanted(kind text, state text, resolution text) returns b
     end
 $$;
 
--- One row: the watchdog's last beat. A beat is claimed here by its beginning, so that one process beats, however many watch.
+-- One row: the watchdog's last beats. A beat is claimed here, so that one process beats, however many watch.
 create table heartbeat (
-    only_one      boolean primary key default true check (only_one),
-    started_at    timestamptz not null default '-infinity', -- of the last beat that was begun
-    came_through_at timestamptz,                            -- when the last one that succeeded did
-    took_s        double precision,                         -- how long that one took, from publishing to the message sent
-    late_part     text                                      -- what did not answer in the last beat; null: it came through
+    only_one        boolean primary key default true check (only_one),
+    next_at         timestamptz not null default '-infinity', -- when a beat may be begun again
+    started_at      timestamptz,                              -- of the last beat that was begun
+    is_under_way    boolean     not null default false,       -- begun, and its end is not known yet
+    came_through_at timestamptz,                              -- when the last one that came through did
+    took_s          double precision,                         -- how long that one took, from its beginning to the message sent
+    late_part       text                                      -- what did not answer in the last beat; null: it came through
 );
 insert into heartbeat default values;

@@ -25,10 +25,11 @@ order by gateway_id;
 update gateway set state = %(state)s where gateway_id = %(gateway_id)s returning gateway_id;
 
 -- name: list_patients
--- The zone is that of the newest move.
+-- The zone is that of the newest move. The watchdog is nobody.
 select p.patient_id, p.name, p.language, p.enrolled_on, p.conditions, u.login as doctor,
        (select zone from patient_zone z where z.patient_id = p.patient_id order by valid_from desc limit 1) as zone
 from patient p left join app_user u on u.user_id = p.doctor_id
+where not p.is_watchdog
 order by p.patient_id;
 
 -- name: has_patient

@@ -1,19 +1,25 @@
 -- The watchdog's own rows: who it is, one beat, and the taking away of the beats before.
 
 -- name: last_beat
-select nullif(started_at, '-infinity') as started_at, came_through_at, took_s, late_part from heartbeat;
+select started_at, came_through_at, took_s, late_part from heartbeat where started_at is not null;
 
 -- name: claim
--- By the database's clock and by one row: of two processes one gets it.
-update heartbeat set started_at = now()
-where started_at <= now() - make_interval(secs => %(every_s)s)
-returning started_at;
+-- By the database's clock and by one row, locked: of two processes one gets it. Whether the beat before was seen to its end goes with it.
+with before as (select is_under_way from heartbeat where next_at <= now() for update)
+update heartbeat set next_at = now() + make_interval(secs => %(every_s)s), started_at = now(), is_under_way = true
+from before
+returning heartbeat.started_at, before.is_under_way as was_under_way;
+
+-- name: give_back
+-- The process is told to end: another may begin at once.
+update heartbeat set next_at = '-infinity', is_under_way = false where started_at = %(started_at)s;
 
 -- name: came_through
-update heartbeat set came_through_at = now(), took_s = %(took_s)s, late_part = null where started_at = %(started_at)s;
+update heartbeat set came_through_at = now(), took_s = %(took_s)s, late_part = null, is_under_way = false
+where started_at = %(started_at)s;
 
 -- name: came_late
-update heartbeat set late_part = %(part)s where started_at = %(started_at)s;
+update heartbeat set late_part = %(part)s, is_under_way = false where started_at = %(started_at)s;
 
 -- name: find_watchdog
 select patient_id from patient where is_watchdog;
@@ -64,9 +70,6 @@ update gateway_account
 set received = received - %(stored)s - %(quarantined)s - repeated, stored = stored - %(stored)s,
     quarantined = quarantined - %(quarantined)s, repeated = 0
 where gateway_id = %(gateway_id)s;
-
--- name: is_stored
-select exists (select from reading_seen where reading_id = %(reading_id)s);
 
 -- name: is_judged
 select exists (select from episode where patient_id = %(patient_id)s and verdict->'reading_ids' ? %(reading_id)s);
