@@ -16,6 +16,8 @@ Fields = dict[str, str]
 
 Dissect = Callable[[Sequence[tuple[str, bytes]]], list[Fields]]
 
+NO_TSHARK = "tshark is not installed; to run this suite: sudo apt-get install tshark"
+
 _HANDLES = {"2a35": 3, "2a36": 5, "2a18": 7, "2a34": 9, "2a52": 11, "2a2b": 13, "2a49": 15, "2a51": 17, "2a08": 19}
 """Where the meter in the capture keeps each characteristic's value."""
 
@@ -26,23 +28,22 @@ _READ_BY_TYPE_REQUEST, _READ_BY_TYPE_RESPONSE, _NOTIFICATION = 0x08, 0x09, 0x1B
 @pytest.fixture
 def tshark(tmp_path: Path) -> Dissect:
     """Dissects (characteristic, frame) pairs, in order."""
-    program = shutil.which("tshark")
-    if program is None:
-        why = "tshark is not installed; to run this suite: sudo apt-get install tshark"
+    if shutil.which("tshark") is None:
         if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
+            pytest.fail(NO_TSHARK)
+        pytest.skip(NO_TSHARK)
+    return lambda frames: dissect(frames, folder=tmp_path)
 
-    def dissect(frames: Sequence[tuple[str, bytes]]) -> list[Fields]:
-        capture = tmp_path / "capture.pcap"
-        capture.write_bytes(_pcap(frames))
-        command = [program, "-r", str(capture), "-Y", f"btatt.opcode == {_NOTIFICATION}", "-T", "json", "-J", "btatt"]
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
-        dissected = [_flat(packet["_source"]["layers"]["btatt"]) for packet in told]
-        assert len(dissected) == len(frames)
-        return dissected
 
-    return dissect
+def dissect(frames: Sequence[tuple[str, bytes]], *, folder: Path) -> list[Fields]:
+    """What tshark reads in these (characteristic, frame) pairs, in order. Uses files in `folder`."""
+    capture = folder / "capture.pcap"
+    capture.write_bytes(_pcap(frames))
+    command = ["tshark", "-r", str(capture), "-Y", f"btatt.opcode == {_NOTIFICATION}", "-T", "json", "-J", "btatt"]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+    dissected = [_flat(packet["_source"]["layers"]["btatt"]) for packet in told]
+    assert len(dissected) == len(frames)
+    return dissected
 
 
 def _pcap(frames: Sequence[tuple[str, bytes]]) -> bytes:

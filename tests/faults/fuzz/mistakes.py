@@ -32,6 +32,23 @@ def biased_exponent() -> None:
     Sfloat.__bytes__ = to_bytes  # type: ignore[method-assign]
 
 
+def swaps_type_and_location() -> None:
+    from vitals.gatt import glucose
+    from vitals.gatt.frame import member
+
+    right = glucose.GlucoseMeasurement.from_bytes
+
+    def from_bytes(cls: type[glucose.GlucoseMeasurement], data: bytes) -> glucose.GlucoseMeasurement:
+        read: glucose.GlucoseMeasurement = right(data)
+        return replace(
+            read,
+            sample_type=member(glucose.SampleType, read.sample_location or 0),
+            sample_location=member(glucose.SampleLocation, read.sample_type or 0),
+        )
+
+    glucose.GlucoseMeasurement.from_bytes = classmethod(from_bytes)  # type: ignore[assignment,method-assign]
+
+
 def drops_a_bad_row() -> None:
     from server import arrivals
 
