@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -150,13 +151,16 @@ async def connected(settings: Settings, *, topics: Iterable[str], last_words: tu
     """
     where = f"{settings.mqtt_host}:{settings.mqtt_port}"
     events: asyncio.Queue[_Up | Event] = asyncio.Queue()
-    client = _client(settings, events, last_words)
+    tls = None if settings.mqtt_ca_file is None else _tls(settings, settings.mqtt_ca_file)
+    client = _client(settings, tls, events, last_words)
     line = Line(client, events)
     try:
         await asyncio.to_thread(
             client.connect, settings.mqtt_host, settings.mqtt_port, keepalive=KEEPALIVE_S, clean_start=True
         )
     except OSError as e:
+        if tls is not None:
+            tls.close()
         raise UnavailableError(f"no broker at {where} ({e}): is it running, are address and certificates right?") from e
     is_up = False
     client.loop_start()
@@ -173,7 +177,9 @@ async def connected(settings: Settings, *, topics: Iterable[str], last_words: tu
         await asyncio.to_thread(client.loop_stop)
 
 
-def _client(settings: Settings, events: "asyncio.Queue[_Up | Event]", last_words: tuple[str, bytes]) -> mqtt.Client:
+def _client(
+    settings: Settings, tls: "_Tls | None", events: "asyncio.Queue[_Up | Event]", last_words: tuple[str, bytes]
+) -> mqtt.Client:
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2, client_id=settings.id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
     )
@@ -181,8 +187,8 @@ def _client(settings: Settings, events: "asyncio.Queue[_Up | Event]", last_words
     if settings.mqtt_username is not None:
         password = settings.mqtt_password
         client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
-    if settings.mqtt_ca_file is not None:
-        client.tls_set_context(_tls(settings))
+    if tls is not None:
+        client.tls_set_context(tls)
     client.will_set(*last_words, qos=1, retain=True)
     client.connect_timeout = CONNECT_S
     loop = asyncio.get_running_loop()
@@ -224,9 +230,25 @@ def _is_ours(reason: ReasonCode) -> bool:
     return reason.getName() in ("Normal disconnection", "Success", "Keep alive timeout")
 
 
-def _tls(settings: Settings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.mqtt_ca_file)
+class _Tls(ssl.SSLContext):
+    """Remembers its one socket: paho does not close it when the other end's certificate is not right."""
+
+    _socket: ssl.SSLSocket | None = None
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        self._socket = super().wrap_socket(*args, **kwargs)
+        return self._socket
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+
+def _tls(settings: Settings, authority: Path) -> _Tls:
+    context = _Tls(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and name of the other end
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags = ssl.create_default_context(cafile=authority).verify_flags  # as strict as this Python is
+    context.load_verify_locations(authority)
     if settings.mqtt_cert_file is not None and settings.mqtt_key_file is not None:
         context.load_cert_chain(settings.mqtt_cert_file, settings.mqtt_key_file)
     return context

@@ -1,46 +1,35 @@
 """The clinic's broker configuration, as shipped, on a real mosquitto with real certificates: who may say and hear what."""
 
-import os
 import queue
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
+from clinic_broker import ClinicBroker, clinic_broker
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from homevigil.embedded import child
 from vitals.envelope import MAX_BYTES_SENT
 
-SHIPPED = Path(__file__).parents[2] / "deploy" / "mosquitto"
 WITHIN_S = 10
 CONNACK = b"\x20"
 MQTT_5_CONNECT = b"\x10\x11\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x04test"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broker:
-    port: int
-    certificates: Path
-
-
 class Account:
     """A paho client of one account; what it hears and what the broker answers to it lie in queues."""
 
-    def __init__(self, broker: Broker, name: str) -> None:
+    def __init__(self, broker: ClinicBroker, name: str) -> None:
         self.heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.connected: queue.Queue[ReasonCode] = queue.Queue()
         self.answered: queue.Queue[ReasonCode] = queue.Queue()
         self.subscribed: queue.Queue[list[ReasonCode]] = queue.Queue()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"test-{name}", protocol=mqtt.MQTTv5)
-        folder = broker.certificates
+        folder = broker.folder
         self.client.tls_set(str(folder / "ca.crt"), str(folder / f"{name}.crt"), str(folder / f"{name}.key"))
         self.client.on_connect = lambda _c, _u, _f, reason, _p: self.connected.put(reason)
         self.client.on_publish = lambda _c, _u, _m, reason, _p: self.answered.put(reason)
@@ -67,29 +56,13 @@ class Account:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    if mosquitto is None or shutil.which("openssl") is None:
-        why = "mosquitto or openssl is missing; to run this suite: sudo apt-get install mosquitto openssl"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
-    make_certificates(tmp_path)
-    port = child.free_port()
-    configuration = tmp_path / "homevigil.conf"
-    configuration.write_text(shipped_configuration(tmp_path, port))
-    log = tmp_path / "log"
-    with log.open("wb") as sink:
-        process = child.start([mosquitto, "-c", configuration], log=sink)
-    try:
-        child.wait_until(lambda: child.accepts(port), process=process, within_s=WITHIN_S, what="mosquitto", log=log)
-        yield Broker(port=port, certificates=tmp_path)
-    finally:
-        child.stop(process)
+def broker(tmp_path: Path) -> Iterator[ClinicBroker]:
+    with clinic_broker(tmp_path) as broker:
+        yield broker
 
 
 @pytest.fixture
-def account(broker: Broker) -> Iterator[Callable[[str], Account]]:
+def account(broker: ClinicBroker) -> Iterator[Callable[[str], Account]]:
     made: list[Account] = []
 
     def make(name: str) -> Account:
@@ -100,45 +73,6 @@ def account(broker: Broker) -> Iterator[Callable[[str], Account]]:
     yield make
     for each in made:
         each.leaves()
-
-
-def shipped_configuration(folder: Path, port: int) -> str:
-    """The shipped file with this test's port and folders, and nothing else changed."""
-    text = (SHIPPED / "homevigil.conf").read_text()
-    moved = {
-        "listener 8883": f"listener {port} 127.0.0.1",
-        "/etc/mosquitto/certs": str(folder),
-        "/etc/mosquitto/homevigil.acl": str(SHIPPED / "homevigil.acl"),
-        "/var/lib/mosquitto/": f"{folder}/",
-    }
-    for shipped, here in moved.items():
-        assert shipped in text, shipped
-        text = text.replace(shipped, here)
-    return f"{text}\nuser {'root' if os.geteuid() == 0 else os.environ.get('USER', 'nobody')}\n"
-
-
-def make_certificates(folder: Path) -> None:
-    """An authority, the broker's certificate, one for intake and each gateway, one that is revoked, one that signed itself."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    signs = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]  # Python 3.13 takes no authority that does not say so
-    openssl(*new, *signs, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority")
-    signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"]
-    named = ["-addext", "subjectAltName=DNS:localhost"]
-    openssl(*new, *signed, *named, "-keyout", "server.key", "-out", "server.crt", "-subj", "/CN=localhost")
-    for name in ("intake", "gw-a", "gw-b", "gw-revoked"):
-        openssl(*new, *signed, "-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", f"/CN={name}")
-    openssl(*new, "-keyout", "stranger.key", "-out", "stranger.crt", "-subj", "/CN=gw-a")
-    (folder / "index.txt").touch()
-    (folder / "ca.conf").write_text(
-        "[ca]\ndefault_ca=a\n[a]\ndatabase=index.txt\ndefault_md=sha256\ndefault_crl_days=2\n"
-    )
-    authority = ["ca", "-config", "ca.conf", "-keyfile", "ca.key", "-cert", "ca.crt"]
-    openssl(*authority, "-revoke", "gw-revoked.crt")
-    openssl(*authority, "-gencrl", "-out", "crl.pem")
 
 
 def test_a_gateway_reaches_the_intake_and_gets_its_receipt(account: Callable[[str], Account]) -> None:
@@ -199,22 +133,36 @@ def test_a_status_is_retained_for_an_intake_that_comes_later(account: Callable[[
 
 
 @pytest.mark.parametrize("name", ["stranger", "gw-revoked", None])
-def test_who_shows_no_certificate_of_ours_does_not_get_in(broker: Broker, name: str | None) -> None:
+def test_who_shows_no_certificate_of_ours_does_not_get_in(broker: ClinicBroker, name: str | None) -> None:
     assert greet(broker, certificate=name)[:1] != CONNACK
 
 
-def test_who_shows_a_certificate_of_ours_gets_in(broker: Broker) -> None:
+def test_who_shows_a_certificate_of_ours_gets_in(broker: ClinicBroker) -> None:
     assert greet(broker, certificate="gw-a")[:1] == CONNACK
 
 
-def test_without_tls_nobody_gets_in(broker: Broker) -> None:
+def test_who_is_put_on_the_list_of_the_revoked_does_not_get_in_after_a_sighup(broker: ClinicBroker) -> None:
+    assert greet(broker, certificate="gw-b")[:1] == CONNACK
+    broker.revoke("gw-b")
+    assert greet(broker, certificate="gw-b")[:1] != CONNACK
+    assert greet(broker, certificate="gw-a")[:1] == CONNACK
+
+
+def test_a_list_of_the_revoked_that_is_out_of_date_lets_nobody_in(broker: ClinicBroker) -> None:
+    broker.publish_revoked(("-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", "20260201000000Z"))
+    assert greet(broker, certificate="gw-a")[:1] != CONNACK
+    broker.publish_revoked()
+    assert greet(broker, certificate="gw-a")[:1] == CONNACK
+
+
+def test_without_tls_nobody_gets_in(broker: ClinicBroker) -> None:
     with socket.create_connection(("localhost", broker.port), timeout=WITHIN_S) as plain:
         assert answer(plain)[:1] != CONNACK
 
 
-def greet(broker: Broker, *, certificate: str | None) -> bytes:
+def greet(broker: ClinicBroker, *, certificate: str | None) -> bytes:
     """What the broker answers to an MQTT 5 CONNECT over TLS; nothing if it ends the connection."""
-    folder = broker.certificates
+    folder = broker.folder
     context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     if certificate is not None:
         context.load_cert_chain(folder / f"{certificate}.crt", folder / f"{certificate}.key")

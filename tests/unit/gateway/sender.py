@@ -43,11 +43,19 @@ class Sender:
 async def sending(
     path: Path, broker: EmbeddedBroker, *, reconnect: Backoff = RECONNECT, **more: Any
 ) -> AsyncIterator[Sender]:
+    """Over an open line to `broker`; `more` are settings."""
     settings = Settings(
         id=GATEWAY, zone="Asia/Shanghai", outbox=path, **({"mqtt_host": broker.host, "mqtt_port": broker.port} | more)
     )
+    async with sending_by(settings, reconnect=reconnect) as sender:
+        yield sender
+
+
+@asynccontextmanager
+async def sending_by(settings: Settings, *, reconnect: Backoff = RECONNECT) -> AsyncIterator[Sender]:
+    """As the settings say."""
     configs: list[RemoteConfig] = []
-    with Outbox(path, now=NOW) as outbox:
+    with Outbox(settings.outbox, now=NOW) as outbox:
         uplink = Uplink(
             settings=settings,
             outbox=outbox,
