@@ -70,8 +70,9 @@ class Placed(Struct, frozen=True, kw_only=True):
 
 def place(evidence: Evidence, zone: ZoneInfo) -> Placed:
     """Where on the time line `evidence` puts its record, for a home in `zone`."""
-    if not evidence.is_stamped:
-        return Placed(measured_at=evidence.received_at, time_quality=TimeQuality.RECEIVED)
+    if not evidence.is_stamped:  # a record that the meter had stored may be weeks old: its time is a guess then
+        quality = TimeQuality.RECEIVED if evidence.is_live else TimeQuality.SUSPECT
+        return Placed(measured_at=evidence.received_at, time_quality=quality)
     if evidence.meter_wall is None:
         return _without_time(evidence)
     if evidence.clock_meter is not None and evidence.clock_at is not None:

@@ -72,7 +72,7 @@ def test_a_clock_that_was_never_set_but_runs_tells_records_apart() -> None:
 
 
 def test_a_held_reading_without_a_time_stamp_gets_the_true_time_of_receipt() -> None:
-    held = _held(evidence(received_at=WRONG, is_stamped=False), stamped=False)
+    held = _held(evidence(received_at=WRONG, is_stamped=False, is_live=True), stamped=False)
     reading = settled(held, now=NOW, since_boot_s=170.0, boot_id="boot-1")
     assert reading.received_at == reading.measured_at == NOW - timedelta(seconds=120)
     assert reading.time_quality is TimeQuality.RECEIVED

@@ -22,7 +22,11 @@ def _placed(**known: object) -> tuple[datetime, TimeQuality]:
 
 
 def test_no_time_stamp_takes_the_time_of_receipt() -> None:
-    assert _placed(is_stamped=False) == (NOW, TimeQuality.RECEIVED)
+    assert _placed(is_stamped=False, is_live=True) == (NOW, TimeQuality.RECEIVED)
+
+
+def test_a_stored_record_without_a_time_stamp_is_suspect_for_it_may_be_weeks_old() -> None:
+    assert _placed(is_stamped=False) == (NOW, TimeQuality.SUSPECT)
 
 
 def test_a_readable_clock_that_is_wrong_is_corrected_exactly() -> None:
