@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, cast
 
 import structlog
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -107,6 +107,7 @@ class Door:
         self._is_broken = (
             threading.Event()
         )  # a callback was cut short: what it left is delivered again on a new connection
+        self._network: threading.Thread | None = None  # paho's
         self._client = self._new_client()
 
     def run(self) -> None:
@@ -132,8 +133,9 @@ class Door:
 
     def _look_after_the_line(self) -> None:
         """Connect anew where nothing would come any more: a stalled queue, a broken callback, a dead network thread."""
-        if self._client.loop_start() is MQTTErrorCode.MQTT_ERR_SUCCESS:  # refused while its thread lives
+        if self._network is not None and not self._network.is_alive():
             log.error("mqtt_thread_died")
+            self._network = None
             self._is_broken.set()
         if self._has_stalled():
             log.warning("mqtt_stalled", silent_s=STALL_S, taken=self._taken)
@@ -175,11 +177,13 @@ class Door:
     def _disconnect(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._network = None
 
     # Called by paho's thread, which an exception would end. None takes a lock that is held while publishing.
 
     @_never_raises
     def _on_pre_connect(self, client: Client, userdata: object) -> None:
+        self._network = threading.current_thread()
         self._end_connection()
 
     @_never_raises
