@@ -62,6 +62,7 @@ class Line:
     intake_port: int | None = None
     outbox: Path | None = None
     gateway_prefix: Sequence[str] = ()
+    quiet_s: float = QUIET_S
     is_set_back: bool = False
     """The database will be: then what was confirmed once need not be stored, and comes again when the server asks."""
     meters: Meters = field(init=False)
@@ -132,7 +133,7 @@ class Line:
         """Wait until every reading is kept and the server has said what became of it."""
         self.world.until(
             lambda: self.meters.are_done and self._waiting() == 0 and (not self.is_set_back or self._is_all_stored()),
-            within_s=QUIET_S if self.world.trial.bad is None else QUIET_BAD_S,
+            within_s=self.quiet_s if self.world.trial.bad is None else QUIET_BAD_S,
             what="the meters are rid of every reading, and the server has answered for each",
         )
 

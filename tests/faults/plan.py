@@ -112,7 +112,7 @@ def _bad_builds(wish: Wish, loaded: dict[str, Ring | str]) -> list[BadBuild]:
     known = [each for module in modules for each in rings.bad_builds(module)]
     names = [each.name for each in known]
     assert len(set(names)) == len(names), f"two bad builds share a name: {sorted(names)}"
-    if wish.bad is not None and wish.bad not in names:
+    if wish.bad is not None and wish.bad not in [*names, *(each.name for m in modules for each in rings.forgiven(m))]:
         raise UnknownNameError(f"no bad build {wish.bad} in these rings; there are {', '.join(sorted(names))}")
     how_many = wish.bad_builds or ("all" if wish.size is Size.FULL else "some")
     if how_many == "none" or wish.bad is not None:

@@ -35,11 +35,16 @@ def bad_builds(module: str) -> tuple[BadBuild, ...]:
     return tuple(load(module).BAD)
 
 
+def forgiven(module: str) -> tuple[BadBuild, ...]:
+    """Mistakes that break nothing, of those rings that have some to show."""
+    return tuple(getattr(load(module), "FORGIVEN", ()))
+
+
 def bad_build(name: str) -> BadBuild:
     """The bad build of this name, whichever ring has it; the modules that mention it are looked into first."""
     mentioning = sorted(modules(), key=lambda module: name not in (_FOLDER / f"{module}.py").read_text("utf-8"))
     for module in mentioning:
-        for each in bad_builds(module):
+        for each in (*bad_builds(module), *forgiven(module)):
             if each.name == name:
                 return each
     raise LookupError(f"no ring has a bad build {name!r}")

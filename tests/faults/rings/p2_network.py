@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
+from faults import bad_line
 from faults.line import Deed, Line
 from faults.rings.p1_kills import kills
 from faults.tcp_proxy import Direction, TcpProxy
@@ -85,4 +86,12 @@ RING: Final = Ring(
     run=run,
     at_once=4,
 )
-BAD: Final[tuple[BadBuild, ...]] = ()
+BAD: Final = (
+    BadBuild(
+        name="answered-once",
+        breaks="what was answered before is not answered again: a lost receipt is lost for ever",
+        ring="P2",
+        trials=10,
+        switch_on=bad_line.answered_once,
+    ),
+)

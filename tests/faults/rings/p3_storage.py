@@ -10,8 +10,9 @@ from typing import Final
 
 import psycopg
 
+from faults import bad_line
 from faults.disks import SmallDisk, small_disk, why_not
-from faults.line import Deed, Line
+from faults.line import QUIET_S, Deed, Line
 from faults.rings.p1_kills import kills
 from faults.trial import BadBuild, Ring, Size, Tally, Trial
 from faults.world import PersistentBroker, World, is_up, new_cluster, quiet_port
@@ -117,6 +118,11 @@ def database_set_back(trial: Trial, rng: random.Random) -> Iterator[tuple[Line, 
             world.cluster.drop_database(world.database)
             world.cluster.create_database(world.database, template=copy)
             world.start_again("intake")
+            world.until(
+                lambda: "mqtt_listening" in world.log_of("intake").splitlines()[-1],
+                within_s=30,
+                what="intake listens again",
+            )
 
         def say_status() -> None:  # the gateway's next word of itself; else it comes within a minute
             world.kill("gateway")
@@ -129,7 +135,7 @@ def database_set_back(trial: Trial, rng: random.Random) -> Iterator[tuple[Line, 
             Deed(at_s=set_back_s, what="restore", do=set_back),
             Deed(at_s=set_back_s + 0.5, what="a new status", do=say_status),
         ]
-        line.is_set_back = True
+        line.is_set_back, line.quiet_s = True, QUIET_S + 60.0
         yield line, deeds, lambda: _no_alarm(world, AlarmKind.SERVER_LOST)
 
 
@@ -200,6 +206,9 @@ def outbox_disk_full(trial: Trial, rng: random.Random) -> Iterator[tuple[Line, l
             Deed(at_s=0.0, what="little room", do=lambda: None),
             Deed(at_s=room_at_s, what="there is room again", do=disk.empty),
         ]
+        if rng.random() < 0.5:  # and nothing can be sent meanwhile
+            deeds.append(Deed(at_s=0.1, what="kill broker", do=lambda: world.kill("broker")))
+            deeds.append(Deed(at_s=room_at_s + 0.2, what="start broker", do=lambda: world.start_again("broker")))
 
         def unsaid() -> list[str]:
             if line.meters.refused == 0:
@@ -229,6 +238,7 @@ SCENES: Final[tuple[Scene, ...]] = (
     database_crash,
     outbox_disk_full,
     broker_forgets,
+    database_set_back,
     database_disk_full,
     broker_disk_full,
 )
@@ -238,10 +248,25 @@ RING: Final = Ring(
     title="crashed, forgetful and full storage",
     makes="PostgreSQL stopped in mid-flight, set back to an earlier copy, its disk full; the broker's state wiped, its disk full;"
     " the outbox's disk full; 3 of 10 trials with kills too",
-    small=5,
+    small=6,
     full=300,
     run=run,
     at_once=3,
     why_not=why_not,
 )
-BAD: Final[tuple[BadBuild, ...]] = ()
+BAD: Final = (
+    BadBuild(
+        name="receipt-in-an-outage",
+        breaks="while the database is away, everything is answered as stored",
+        ring="P3",
+        trials=10,
+        switch_on=bad_line.receipt_in_an_outage,
+    ),
+    BadBuild(
+        name="overwrite-when-full",
+        breaks="a full outbox drops its oldest reading to keep the newest",
+        ring="P3",
+        trials=10,
+        switch_on=bad_line.overwrite_when_full,
+    ),
+)
