@@ -5,7 +5,7 @@ reason and raw bytes. No broker, no loop and no clock but the database's.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -42,12 +42,27 @@ class _Ledger:
 
 def commit_arrivals(conn: Connection, arrivals: Sequence[Arrival], *, quiet: bool) -> tuple[Receipt | None, ...]:
     """Write everything that follows from these messages; a receipt for each, or None where there is nothing to say."""
+    ledger, known = _commit(conn, arrivals, quiet)
+    store.note_heard(conn, known)
+    return _receipts(conn, ledger, known)
+
+
+def commit_again(conn: Connection, arrivals: Sequence[Arrival]) -> Counter[str]:
+    """Write what follows from messages that a gateway sent long ago and has been answered: it is not heard, and told nothing.
+
+    Returns how many rows were `stored`, `repeated`, or refused, by reason. They count as received anew.
+    """
+    ledger, known = _commit(conn, arrivals, quiet=False)
+    _receipts(conn, ledger, known)  # their numbers have come, whatever the receipt would say
+    fates = Counter(row.reason for _, row in ledger.refused)
+    return fates + Counter(stored=len(ledger.stored), repeated=len(ledger.repeated))
+
+
+def _commit(conn: Connection, arrivals: Sequence[Arrival], quiet: bool) -> tuple[_Ledger, set[str]]:
     states = store.gateway_states(conn, {arrival.gateway_id for arrival in arrivals})
     ledger = _attribute_all(conn, [_checked(arrival, states) for arrival in arrivals])
     _write(conn, ledger, quiet)
-    known = {gateway_id for gateway_id, state in states.items() if state == "active"}
-    store.note_heard(conn, known)
-    return _receipts(conn, ledger, known)
+    return ledger, {gateway_id for gateway_id, state in states.items() if state == "active"}
 
 
 def _checked(arrival: Arrival, states: Mapping[str, str]) -> Arrival:

@@ -96,6 +96,15 @@ class Held:
     raw: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A message of a newer wire version, whole."""
+
+    quarantine_id: int
+    gateway_id: str
+    raw: bytes
+
+
 def detain(conn: Connection, rows: Sequence[Detained]) -> Detention:
     """Put rows (no fingerprint twice) into quarantine, each once for all time, and of each gateway so many a day.
 
@@ -174,6 +183,17 @@ def take_held(conn: Connection, *, meter_id: str, user_slot: int | None) -> Sequ
     wanted = {"meter_id": meter_id, "user_slot": user_slot, "reasons": list(WANTING_AN_OWNER)}
     with conn.cursor(row_factory=class_row(Held)) as cursor:
         return cursor.execute(SQL["take_held"], wanted).fetchall()
+
+
+def take_newer(conn: Connection, *, after: int, limit: int) -> Sequence[Unread]:
+    """Lock and return the next messages that no build could read when they came, whole."""
+    with conn.cursor(row_factory=class_row(Unread)) as cursor:
+        return cursor.execute(SQL["take_newer"], {"after": after, "limit": limit}).fetchall()
+
+
+def mark_replayed(conn: Connection, quarantine_ids: Sequence[int], *, by: str) -> None:
+    """These messages have been opened again; each of their rows has a fate of its own by now."""
+    conn.execute(SQL["mark_replayed"], {"quarantine_id": list(quarantine_ids), "by": by})
 
 
 def mark_released(conn: Connection, fates: Mapping[int, Fate], *, by: str) -> None:

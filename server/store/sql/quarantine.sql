@@ -72,6 +72,20 @@ where meter_id = %(meter_id)s and reason = any(%(reasons)s) and resolved_at is n
 order by quarantine_id
 for update;
 
+-- name: take_newer
+-- Whole messages that no build could read yet, of gateways that are listened to, locked, in the order in which they came.
+select q.quarantine_id, q.gateway_id, q.raw
+from quarantine q join gateway g using (gateway_id)
+where q.reason = 'schema_newer' and q.resolved_at is null and q.seq is null and g.state = 'active'
+  and q.quarantine_id > %(after)s
+order by q.quarantine_id
+limit %(limit)s
+for update of q;
+
+-- name: mark_replayed
+update quarantine set resolved_at = now(), resolved_by = %(by)s, released_as = 'replayed'
+where quarantine_id = any(%(quarantine_id)s) and resolved_at is null;
+
 -- name: mark_released
 update quarantine q set resolved_at = now(), resolved_by = %(by)s, released_as = t.released_as
 from unnest(%(quarantine_id)s::bigint[], %(released_as)s::text[]) as t (quarantine_id, released_as)
