@@ -102,6 +102,14 @@ def never_sent_again() -> None:
     Flights.next_due_in_s = lambda flights, now_s: None  # type: ignore[method-assign]
 
 
+def sent_is_sent() -> None:
+    """What was handed to the broker once is done with for the life of the process, whatever became of its connection."""
+    from gateway.flights import Flights
+
+    never_sent_again()
+    Flights.connection_lost = lambda flights: None  # type: ignore[method-assign]
+
+
 def purge_by_the_clock() -> None:
     """The upkeep deletes what was kept more than 30 days ago by the clock, whatever the server has said."""
     from datetime import timedelta
@@ -205,24 +213,6 @@ def receipt_in_an_outage() -> None:
     module.Intake.take_all = take_or_answer  # type: ignore[method-assign]
 
 
-def answered_once() -> None:
-    """What was answered before is not answered again: a receipt that got lost is lost for ever."""
-    import server.intake as module
-
-    take_all = module.Intake.take_all
-    answered: set[bytes] = set()
-
-    def take_and_answer_once(intake: Any, messages: Iterable[tuple[str, bytes]], *, quiet: bool = False) -> Any:
-        said = list(messages)
-        receipts = take_all(intake, said, quiet=quiet)
-        known = [_rows(payload) <= answered for _, payload in said]
-        for _, payload in said:
-            answered.update(_rows(payload))
-        return tuple(None if is_known else each for each, is_known in zip(receipts, known, strict=True))
-
-    module.Intake.take_all = take_and_answer_once  # type: ignore[method-assign]
-
-
 def upto_is_the_highest() -> None:
     """The receipt says `upto` the highest number that has come, whether or not those before it have."""
     from server.store import intake as store
@@ -299,12 +289,13 @@ def broker_forgets_when_told() -> None:
 
 def clean_start() -> None:
     """Intake's session at the broker begins anew with each connection: what waited for it there is dropped."""
-    from paho.mqtt.client import Client
+    import server.door as module
 
-    connect = Client.connect_async
-    Client.connect_async = lambda client, *args, **more: connect(  # type: ignore[method-assign]
-        client, *args, **(more | {"clean_start": True})
-    )
+    class ForgetfulClient(module.Client):  # type: ignore[misc,name-defined]
+        def connect_async(self, *args: Any, **more: Any) -> None:
+            super().connect_async(*args, **(more | {"clean_start": True}))
+
+    module.Client = ForgetfulClient  # type: ignore[misc]
 
 
 def session_ends_at_once() -> None:
@@ -351,12 +342,6 @@ def _all_is_well(payload: bytes) -> Any:
     except MalformedError:
         return None
     return Receipt(epoch=envelope.epoch, upto=0, extra=tuple(row.seq for row in envelope.readings))
-
-
-def _rows(payload: bytes) -> set[bytes]:
-    from vitals.envelope import decode_envelope
-
-    return {bytes(row.reading) for row in decode_envelope(payload).readings}
 
 
 def _after(owner: type, name: str, then: Callable[..., object]) -> None:

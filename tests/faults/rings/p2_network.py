@@ -88,10 +88,10 @@ RING: Final = Ring(
 )
 BAD: Final = (
     BadBuild(
-        name="answered-once",
-        breaks="what was answered before is not answered again: a lost receipt is lost for ever",
+        name="sent-is-sent",
+        breaks="what was handed to the broker once is not sent again, not even on a new connection",
         ring="P2",
         trials=10,
-        switch_on=bad_line.answered_once,
+        switch_on=bad_line.sent_is_sent,
     ),
 )
