@@ -63,6 +63,26 @@ class Clock:
         """Whether the wall clock can be believed now; see the function of this name."""
         return is_believable(self.now(), floor, synchronised=self.is_synchronised())
 
+    def timeline(self, *, is_believed: bool) -> "Timeline":
+        """The instants of a session that begins now."""
+        return Timeline(clock=self, began_at=self.now(), began_s=self.since_boot_s(), is_believed=is_believed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """The instants of one session with a meter. If the wall clock is set in the middle of it (the network has told the time),
+    they go on as they began: what was read together is compared together, and `is_believed` is the judgement of all of it."""
+
+    clock: Clock
+    began_at: datetime
+    began_s: float
+    is_believed: bool
+
+    def now(self) -> datetime:
+        """The wall clock, or where it would be by now had it not been set."""
+        wall, steady = self.clock.now(), self.began_at + timedelta(seconds=self.clock.since_boot_s() - self.began_s)
+        return wall if abs(wall - steady) <= _STEP else steady
+
 
 def is_believable(now: datetime, floor: datetime | None, *, synchronised: bool) -> bool:
     """Whether `now` can be the time. `floor` is the newest instant that the outbox knows.

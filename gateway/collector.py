@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from gateway.backoff import Backoff
-from gateway.clock import Clock
+from gateway.clock import Clock, Timeline
 from gateway.errors import OutboxFullError
 from gateway.outbox import Outbox
 from gateway.outbox_rows import MeterMemory, Unbelieved
@@ -176,18 +176,19 @@ class Collector:
         self._changed.set()
 
     async def _hold_session(self, advertisement: Advertisement, meter_id: str, tally: Tally) -> None:
-        memory = await asyncio.to_thread(self._outbox.recall, meter_id)
         findings = Findings()
-        hands = _Hands(meter_id, self, tally)
+        timeline = self._clock.timeline(is_believed=await asyncio.to_thread(self.is_clock_believable))
+        hands = _Hands(meter_id, self, tally, timeline)
         link: Link | None = None
         try:
             async with asyncio.timeout(SESSION_S), self._radio.connect(advertisement) as link:
+                memory = await asyncio.to_thread(self._outbox.recall, meter_id)
                 known = Known(
                     characteristics=link.characteristics,
                     zone=self._zone(),
                     highest_sequence=memory.highest_sequence,
                     about=memory.about,
-                    is_clock_believable=await asyncio.to_thread(self.is_clock_believable),
+                    is_clock_believable=timeline.is_believed,
                 )
                 await drive(converse(known, findings), partial(hands.do, link))
         finally:
@@ -205,7 +206,7 @@ class Collector:
             if not isinstance(event, Notified):
                 return
             if event.characteristic == uuids.BLOOD_PRESSURE_MEASUREMENT:
-                at = self._clock.now()
+                at = hands.timeline.now()
                 script = blood_pressure.take(event.value, received_at=at, clock=findings.clock, is_live=False)
                 await drive(script, partial(hands.do, link))
 
@@ -231,9 +232,9 @@ class Collector:
     def is_clock_believable(self) -> bool:
         return self._clock.is_believable(self._outbox.newest_instant())
 
-    async def keep(self, meter_id: str, record: MeterRecord, tally: Tally) -> bool:
+    async def keep(self, meter_id: str, record: MeterRecord, timeline: Timeline, tally: Tally) -> bool:
         """Make the record durable; whether it is new. Raises `OutboxFullError`."""
-        is_new = await asyncio.to_thread(self._keep, meter_id, record)
+        is_new = await asyncio.to_thread(self._keep, meter_id, record, timeline)
         if is_new:
             tally.new += 1
             self._on_kept()
@@ -241,11 +242,11 @@ class Collector:
             tally.repeated += 1
         return is_new
 
-    def _keep(self, meter_id: str, record: MeterRecord) -> bool:
+    def _keep(self, meter_id: str, record: MeterRecord, timeline: Timeline) -> bool:
         reading = to_reading(
             record, meter_id=meter_id, gateway_id=self._gateway_id, zone=self._zone(), decoder=self._decoder
         )
-        unbelieved = None if self.is_clock_believable() else self._unbelieved(record)
+        unbelieved = None if timeline.is_believed else self._unbelieved(record, timeline)
         log = _log.bind(reading_id=str(reading.reading_id), meter_id=meter_id, gateway_id=self._gateway_id)
         try:
             seq = self._outbox.keep(reading, unbelieved=unbelieved)
@@ -259,8 +260,8 @@ class Collector:
             log.info("reading_kept", seq=seq, kind=kind, time_quality=time_quality, held=unbelieved is not None)
         return seq is not None
 
-    def _unbelieved(self, record: MeterRecord) -> Unbelieved:
-        ago_s = (self._clock.now() - record.evidence.received_at).total_seconds()
+    def _unbelieved(self, record: MeterRecord, timeline: Timeline) -> Unbelieved:
+        ago_s = (timeline.now() - record.evidence.received_at).total_seconds()
         return Unbelieved(
             boot_id=self._clock.boot_id(),
             since_boot_s=self._clock.since_boot_s() - ago_s,
@@ -309,6 +310,7 @@ class _Hands:
     meter_id: str
     collector: Collector
     tally: Tally
+    timeline: Timeline
 
     async def do(self, link: Link, command: Command) -> Reply:
         match command:
@@ -323,7 +325,7 @@ class _Hands:
                 event = await link.event(timeout_s)
                 return Heard(event=event, at=self._now())
             case Keep(record=record):
-                return Kept(is_new=await self.collector.keep(self.meter_id, record, self.tally))
+                return Kept(is_new=await self.collector.keep(self.meter_id, record, self.timeline, self.tally))
             case SetAside():
                 await self.collector.set_aside(self.meter_id, command, self.tally)
             case Look():
@@ -331,4 +333,4 @@ class _Hands:
         return Done(at=self._now())
 
     def _now(self) -> datetime:
-        return self.collector.clock.now()
+        return self.timeline.now()

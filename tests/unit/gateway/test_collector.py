@@ -7,6 +7,7 @@ import pytest
 from unit.gateway.homes import CUFF, GLUCOMETER, at_home
 from unit.gateway.samples import GATEWAY, NOW, TestClock
 
+from firmware_sims.air import AirLink
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.glucometer import Glucometer
 from gateway.readings import settled
@@ -111,6 +112,26 @@ async def test_readings_of_an_unbelievable_clock_are_held_and_settled_exactly(pa
     assert abs(reading.measured_at - NOW) < timedelta(seconds=2)
     assert reading.time_quality is TimeQuality.CORRECTED
     assert reading.reading_id == held.reading.reading_id
+
+
+async def test_a_clock_that_is_set_in_the_middle_of_a_session_does_not_tear_apart_what_was_read_together(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = TestClock(wall=NOW - timedelta(days=20_000))
+    subscribe = AirLink.subscribe
+
+    async def learn_the_time_and_subscribe(link: AirLink, characteristic: str) -> None:
+        clock.wall = NOW  # the meter's clock has been read, its records have not
+        await subscribe(link, characteristic)
+
+    monkeypatch.setattr(AirLink, "subscribe", learn_the_time_and_subscribe)
+    async with at_home(path, CUFF, clock=clock) as home:
+        home.inflate()
+        await home.until(lambda: home.outbox.counts().kept == 1)
+        (held,) = home.outbox.held(10)
+        reading = settled(held, now=NOW, since_boot_s=home.clock.boot_s, boot_id="boot-1")
+    assert abs(reading.measured_at - NOW) < timedelta(minutes=1)
+    assert reading.time_quality is TimeQuality.CORRECTED
 
 
 async def test_our_unbelievable_time_is_not_written_into_the_meter(path: Path) -> None:
