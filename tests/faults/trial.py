@@ -53,6 +53,7 @@ class Tally:
     repeated_pushes: int = 0
     states: int = 0
     inputs: int = 0
+    steps: int = 0
     failures: tuple[str, ...] = field(default=())
 
     def __add__(self, other: "Tally") -> Self:
