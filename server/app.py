@@ -121,8 +121,13 @@ async def _serve(settings: Settings, pool: "Pool", ending: asyncio.Event) -> Non
             """Signals are heard by the process as a whole (`_run`)."""
             yield
 
+    token = settings.metrics_token
     app = create_app(
-        pool, now=clock.now, secure_cookies=settings.has_secure_cookies, clinic_phone=settings.clinic_phone
+        pool,
+        now=clock.now,
+        secure_cookies=settings.has_secure_cookies,
+        clinic_phone=settings.clinic_phone,
+        metrics_token=token.get_secret_value() if token else None,
     )
     server = Server(
         uvicorn.Config(

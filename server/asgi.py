@@ -16,14 +16,14 @@ from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from server.api import alerts, health, login, patients, problems
+from server.api import alerts, fleet, health, login, metrics, patients, problems
 from server.api.shield import Shield, protect
 from server.people.door import Clinic, clinic_of
 from server.people.errors import PeopleError
 from server.people.rule_texts import texts_of
 from server.rules.load import load_catalog
 from server.store.postgres import Pool
-from server.web import own_page, record_pages, rendering, signing, worklist_page
+from server.web import fleet_page, own_page, record_pages, rendering, signing, worklist_page
 from vitals.errors import MalformedError, UnavailableError
 
 log = structlog.get_logger()
@@ -34,8 +34,11 @@ ROUTERS: Final = (
     login.router,
     alerts.router,
     patients.router,
+    fleet.router,
+    metrics.router,
     signing.router,
     worklist_page.router,
+    fleet_page.router,
     record_pages.router,
     own_page.router,
 )
@@ -50,8 +53,16 @@ class Api(FastAPI):
         return self.openapi_schema
 
 
-def create_app(pool: Pool, *, now: Callable[[], datetime], secure_cookies: bool, clinic_phone: str = "") -> FastAPI:
-    """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials."""
+def create_app(
+    pool: Pool,
+    *,
+    now: Callable[[], datetime],
+    secure_cookies: bool,
+    clinic_phone: str = "",
+    metrics_token: str | None = None,
+) -> FastAPI:
+    """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials;
+    without a `metrics_token` there are no metrics."""
     app = Api(
         title="HomeVigil",
         summary="Alerts of people who measure at home, and the decisions about them.",
@@ -67,6 +78,7 @@ def create_app(pool: Pool, *, now: Callable[[], datetime], secure_cookies: bool,
         secure_cookies=secure_cookies,
         clinic_phone=clinic_phone,
     )
+    app.state.metrics_token = metrics_token
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC))
@@ -91,5 +103,6 @@ def _answer_our_mistake(request: Request, error: Exception) -> Response:
 
 
 def _kind(request: Request) -> str:
-    is_api = request.url.path.startswith("/api/") or request.url.path in ("/healthz", "/readyz", "/openapi.json")
+    path = request.url.path
+    is_api = path.startswith("/api/") or path in ("/healthz", "/readyz", "/metrics", "/openapi.json")
     return "api" if is_api else "page"

@@ -63,6 +63,10 @@ class Settings(BaseSettings):
         str | None, Field(description="the watchdog's certificate: its common name is watchdog_id")
     ] = None
     watchdog_key_file: Annotated[str | None, Field(description="the key of watchdog_cert_file")] = None
+    metrics_token: Annotated[
+        SecretStr | None,
+        Field(strict=False, min_length=16, description="what Prometheus shows at /metrics; none: no such page"),
+    ] = None
     pool_size: Annotated[int, Field(strict=False, ge=2, le=100, description="database connections, at most")] = 12
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="least severe line logged")

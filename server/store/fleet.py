@@ -198,6 +198,11 @@ def patients_of_pushes(conn: Connection, push_ids: Collection[str]) -> Mapping[s
     return dict(conn.execute(SQL["pushes_of"], {"push_ids": sorted(push_ids)}).fetchall()) if push_ids else {}
 
 
+def count_pushes(conn: Connection) -> Sequence[tuple[str, str, int]]:
+    """How many messages to people there are, by channel and state."""
+    return conn.execute(SQL["count_pushes"]).fetchall()
+
+
 def see_alarm(conn: Connection, alarm_id: int, *, times: int, login: str) -> bool:
     """Close an alarm that a person has looked at; False if it is closed, or has happened again since."""
     values = {"alarm_id": alarm_id, "times": times, "login": login}

@@ -85,7 +85,7 @@ def say_house(facts: Facts, gateways: Sequence[GatewaySaid], *, now: datetime, l
         _hearing(house, now, limits),
         *(_judging(house, now, limits) or [HouseSaid(part=Part.JUDGING, state=HouseState.JUDGES)]),
         *(_sending(house, alarms, now, limits) or [HouseSaid(part=Part.SENDING, state=HouseState.SENDS)]),
-        _watchdog(house, now, limits),
+        _watchdog(house, alarms, now, limits),
         *_recompute(house, alarms, now),
         _accounts(gateways),
     )
@@ -127,16 +127,15 @@ def _sending(house: HouseFacts, alarms: Sequence[Alarm], now: datetime, limits: 
     return late
 
 
-def _watchdog(house: HouseFacts, now: datetime, limits: Limits) -> HouseSaid:
+def _watchdog(house: HouseFacts, alarms: Sequence[Alarm], now: datetime, limits: Limits) -> HouseSaid:
     beat = house.beat
     if beat is None:
         return HouseSaid(part=Part.WATCHDOG, state=HouseState.WATCHDOG_NEVER)
     if now - beat.started_at >= limits.watchdog_stopped:
         return HouseSaid(part=Part.WATCHDOG, state=HouseState.WATCHDOG_STOPPED, since=beat.started_at)
-    if beat.late_part is not None:
-        return HouseSaid(
-            part=Part.WATCHDOG, state=HouseState.WATCHDOG_LATE, since=beat.came_through_at, subject=beat.late_part
-        )
+    if beat.late_part is not None or _of_kind(alarms, AlarmKind.WATCHDOG_LATE):
+        what = (beat.late_part or "").partition(":")[0]
+        return HouseSaid(part=Part.WATCHDOG, state=HouseState.WATCHDOG_LATE, since=beat.came_through_at, subject=what)
     return HouseSaid(part=Part.WATCHDOG, state=HouseState.WATCHDOG_THROUGH, since=beat.came_through_at)
 
 

@@ -138,3 +138,10 @@ select push_id::text, patient_id from push where push_id::text = any(%(push_ids)
 update alarm set cleared_at = clock_timestamp(), cleared_by = %(login)s
 where alarm_id = %(alarm_id)s and times = %(times)s and cleared_at is null
 returning alarm_id;
+
+-- name: count_pushes
+-- Of people: the watchdog's come and go.
+select s.channel, s.state, count(*) as pushes
+from push s join patient p using (patient_id)
+where not p.is_watchdog
+group by s.channel, s.state order by s.channel, s.state;

@@ -53,7 +53,7 @@ WRONG: Mapping[HouseState, tuple[Part, Callable[[Facts], Facts]]] = {
     H.JUDGING_BROKEN: (Part.JUDGING, with_house(broken=(PATIENT,))),
     H.PUSH_UNDELIVERED: (Part.SENDING, with_house(waiting=(waiting("webhook", 61),))),
     H.PUSH_DEAD: (Part.SENDING, with_alarm(A.PUSH_DEAD, "push-1")),
-    H.WATCHDOG_LATE: (Part.WATCHDOG, with_house(beat=beat(late_part="judge"))),
+    H.WATCHDOG_LATE: (Part.WATCHDOG, with_house(beat=beat(late_part="judge: the reading is stored and not judged"))),
     H.WATCHDOG_STOPPED: (Part.WATCHDOG, with_house(beat=beat(started_at=NOW - timedelta(minutes=11)))),
     H.WATCHDOG_NEVER: (Part.WATCHDOG, with_house(beat=None)),
     H.RECOMPUTE_DIFFERENT: (Part.RECOMPUTE, with_house(recompute=recompute(differences=2))),
@@ -118,6 +118,13 @@ def test_a_difference_stays_said_while_its_alarm_is_open_and_a_run_is_overdue_af
 
     assert wrong(with_alarm(A.RECOMPUTE_DIFFERENT)(facts())) == {H.RECOMPUTE_DIFFERENT}
     assert wrong(facts(house=old)) == {H.RECOMPUTE_OVERDUE}
+
+
+def test_the_watchdog_is_late_while_its_alarm_is_open_and_names_the_part_that_did_not_answer() -> None:
+    (late,) = [each for each in say_fleet(WRONG[H.WATCHDOG_LATE][1](facts()), now=NOW).house if each.state not in WELL]
+
+    assert wrong(with_alarm(A.WATCHDOG_LATE)(facts())) == {H.WATCHDOG_LATE}
+    assert late.subject == "judge"
 
 
 def test_each_channel_that_is_late_is_said_for_itself() -> None:

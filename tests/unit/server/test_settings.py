@@ -37,7 +37,13 @@ def test_cookies_are_secure_where_people_come_by_https(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MQTT_PORT", "70000"), ("WEB_PORT", "eighty"), ("PUBLIC_URL", "clinic.example/path"), ("LOG_LEVEL", "loud")],
+    [
+        ("MQTT_PORT", "70000"),
+        ("WEB_PORT", "eighty"),
+        ("PUBLIC_URL", "clinic.example/path"),
+        ("LOG_LEVEL", "loud"),
+        ("METRICS_TOKEN", "too short"),
+    ],
 )
 def test_a_wrong_word_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv("HOMEVIGIL_SERVER_DATABASE_URL", "postgresql:///clinic")
