@@ -161,7 +161,7 @@ class ReadingsOut(Shape):
 class MessageOut(Shape):
     """A push in the inbox. `step` 0 opens an alert, 1 and on repeat it, -1 takes it back.
 
-    `is_for_clinic`: the patient has no active doctor, so everybody who sees the patient has it, and one reads it for all.
+    `is_for_clinic`: to the clinic's desk, so everybody who sees the patient has it, and one reads it for all.
     """
 
     push_id: UUID

@@ -137,6 +137,7 @@ class Told:
     title: str
     body: str
     state: str
+    is_lost: bool
 
 
 def _told(push: ShownPush, zone: str, words: Words) -> Told:
@@ -148,6 +149,7 @@ def _told(push: ShownPush, zone: str, words: Words) -> Told:
         title=text.get("title", ""),
         body=text.get("body", ""),
         state=words.among(PUSH_STATES, push.state),
+        is_lost=push.state in ("dead", "undeliverable"),
     )
 
 

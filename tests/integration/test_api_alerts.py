@@ -357,7 +357,7 @@ def test_the_inbox_page_says_that_a_message_is_for_the_clinic(clinic: Clinic) ->
     page = browser.get("/inbox").text
 
     assert f'href="/a/{episode_id}"' in page
-    assert "to the clinic: the patient has no active doctor" in page
+    assert "to the clinic's desk: whoever sees the patient" in page
     assert "1 unread" in page
 
 

@@ -13,12 +13,12 @@ from households import Household, enrol
 from standardwebhooks.webhooks import Webhook
 
 from server.clock import now
-from server.push.channels import Failed, Outcome, Sent
+from server.push.channels import Failed, Outcome, Sent, Unreachable
 from server.push.dispatch import ATTEMPTS_MAX, Dispatcher, backoff_s
 from server.push.inbox import Inbox
 from server.push.webhook import WebhookChannel
-from server.store.postgres import Bell, Pool
-from server.store.pushes import Leased
+from server.store.postgres import Bell, Pool, transaction
+from server.store.pushes import Leased, take
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 NAMES = UUID("00000000-0000-0000-0000-00000000000a")
@@ -320,6 +320,28 @@ def test_what_a_dead_sender_held_is_sent_by_another_when_the_lease_is_over(pool:
     ask(pool, "update push set lease_until = now() - interval '1 s'")
     assert inbox.send_due() == 1
     assert state(pool, push_id) == ("sent", 2, None)
+
+
+@pytest.mark.parametrize("outcome", [Failed(error="HTTP 503", after_s=0), Unreachable(error="inside")])
+def test_who_has_lost_the_lease_to_another_sender_has_nothing_to_say(
+    pool: Pool, episode_id: UUID, outcome: Outcome
+) -> None:
+    push_id = add_push(pool, episode_id)
+
+    class TooSlow:
+        name = "inbox"
+        at_once = 1
+
+        def send(self, message: Leased) -> Outcome:
+            ask(pool, "update push set lease_until = now() - interval '1 s'")
+            with transaction(pool) as conn:
+                assert len(take(conn, channel="inbox", limit=1, lease_s=30)) == 1
+            return outcome
+
+    Dispatcher(pool, TooSlow()).send_due()
+    assert state(pool, push_id) == ("pending", 2, None)
+    assert ask(pool, "select lease_until > now() from push") == [(True,)], "the other is still sending"
+    assert ask(pool, "select * from alarm") == []
 
 
 def test_what_was_sent_was_sent_whatever_was_decided_meanwhile(pool: Pool, episode_id: UUID) -> None:
