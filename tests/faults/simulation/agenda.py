@@ -66,7 +66,7 @@ class Diary:
         chosen = [
             each
             for each in self.entries
-            if each.inflation == inflation and each.home == home or each.inflation is None and each.home == home
+            if (each.inflation == inflation and each.home == home) or (each.inflation is None and each.home == home)
         ]
         return [f"day {each.at_s / 86400:7.4f}: {each.words}" for each in chosen]
 

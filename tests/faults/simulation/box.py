@@ -4,14 +4,20 @@ What `gateway.collector` and `gateway.uplink` do between an await and the next i
 between any two steps.
 """
 
+import json
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from faults.simulation import records
+from faults.simulation.agenda import Agenda
+from faults.simulation.meters import PowerCutError, SessionPlan, SimLink, SimMeter, Watch
+from faults.simulation.people import Person
+from faults.simulation.records import File, Records
 from gateway.clock import Clock
 from gateway.collector import SESSION_S, Collector
 from gateway.flights import WINDOW, Flights, pack
@@ -42,12 +48,6 @@ from vitals.gatt import uuids
 from vitals.gatt.link import LinkError, Notified
 from vitals.reading import Reading
 
-from faults.simulation import records
-from faults.simulation.agenda import Agenda
-from faults.simulation.meters import PowerCutError, SessionPlan, SimLink, SimMeter, Watch
-from faults.simulation.people import Person
-from faults.simulation.records import File, Records
-
 UNSET: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """What a box without a battery-backed clock believes when it boots."""
 
@@ -77,10 +77,12 @@ class Odds:
     power_cut: float = 0.0
     garbled: float = 0.0
     refused_clock: float = 0.0
+    status: float = 0.0
 
 
 class Box:
-    """A gateway and the meters of its home. `publish` hands a message to the network; `on_boot` is told of every boot."""
+    """A gateway and the meters of its home. `publish` and `say` hand readings and a status to the network; `on_boot`
+    is told of every boot."""
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Box:
         rng: random.Random,
         folder: Path,
         publish: Callable[["Box", bytes], None],
+        say: Callable[["Box", bytes], None],
         on_boot: Callable[["Box"], None],
         max_unconfirmed: int = MAX_UNCONFIRMED,
     ) -> None:
@@ -104,10 +107,12 @@ class Box:
         self.is_online = False
         self.clock_error_s = 0.0
         self.is_synchronised = True
+        self._has_leapt = False
         self._agenda, self._records, self._rng, self._folder, self._publish = agenda, records, rng, folder, publish
-        self._on_boot = on_boot
+        self._say, self._on_boot = say, on_boot
         self._max_unconfirmed = max_unconfirmed
         self._watch = Watch()
+        self.plugs_pulled = 0
         self._boots = 0
         self._booted_s = 0.0
         self._place = 0
@@ -116,6 +121,7 @@ class Box:
         self._connection = 0
         self._wakes_at_s: float | None = None
         self._reading: SimMeter | None = None
+        self._given = 0
         self._clock = Clock(
             now=self._wall,
             since_boot_s=lambda: self._watch.at_s - self._booted_s,
@@ -136,6 +142,7 @@ class Box:
         self._watch.at_s = self._booted_s = max(self._watch.at_s, self._agenda.now_s)
         self._boots += 1
         self.is_synchronised = knows_time
+        self._has_leapt = False
         self.clock_error_s = 0.0 if knows_time else (UNSET - self._agenda.instant(self._booted_s)).total_seconds()
         path = self._folder / f"{self.number}-{self._place}" / "outbox.sqlite"
         outbox = WatchedOutbox(path, now=self._wall(), max_unconfirmed=self._max_unconfirmed)
@@ -169,9 +176,10 @@ class Box:
         """The clock leaps by itself, and nothing keeps it any more."""
         if self.is_on and not self._is_busy(lambda: self.put_clock_wrong(error_s)):
             self._turn_clock(error_s, is_synchronised=False)
+            self._has_leapt = True
 
     def _turn_clock(self, error_s: float, *, is_synchronised: bool) -> None:
-        self.clock_error_s, self.is_synchronised = error_s, is_synchronised
+        self.clock_error_s, self.is_synchronised, self._has_leapt = error_s, is_synchronised, False
         self.note(f"clock is off by {error_s:.0f} s, {'synchronised' if is_synchronised else 'by itself'}")
         if self._reading is None:
             self.settle()
@@ -184,6 +192,7 @@ class Box:
         assert self.outbox is not None
         old = self.outbox.path
         self._place += 1
+        self.plugs_pulled += 1
         _copy(old, self._folder / f"{self.number}-{self._place}" / "outbox.sqlite")
         self.outbox.close()
         shutil.rmtree(old.parent)
@@ -237,7 +246,9 @@ class Box:
         for meter in self.meters:
             if self.is_on and meter.in_range and meter.firmware.is_advertising and not meter.is_awaited:
                 meter.is_awaited = True
-                wait_s = self._rng.uniform(1, 8) + min(600.0, 2.0 * 2**meter.failures if meter.failures else 0.0)
+                is_near = self._rng.random() < 0.3
+                heard_s = self._rng.uniform(1, 8) if is_near else self._rng.uniform(60, 900)
+                wait_s = heard_s + (min(600.0, 2.0 * 2**meter.failures) if meter.failures else 0.0)
                 self._agenda.at(max(self._agenda.now_s, self._watch.at_s) + wait_s, lambda m=meter: self._read_soon(m))
 
     def _read_soon(self, meter: SimMeter) -> None:
@@ -269,6 +280,7 @@ class Box:
         memory = self.outbox.recall(meter.meter_id)
         findings = Findings()
         plan = self._draw_session()
+        self._timeline = self._clock.timeline(is_believed=self._collector.is_clock_believable())
         link = SimLink(
             meter,
             self._watch,
@@ -283,7 +295,7 @@ class Box:
             zone=self.person.zone,
             highest_sequence=memory.highest_sequence,
             about=memory.about,
-            is_clock_believable=self._collector.is_clock_believable(),
+            is_clock_believable=self._timeline.is_believed,
         )
         try:
             self._drive(converse(known, findings), link, meter)
@@ -303,7 +315,9 @@ class Box:
         link.drop()
         while isinstance(event := link.event(0), Notified):
             if event.characteristic == uuids.BLOOD_PRESSURE_MEASUREMENT:
-                script = blood_pressure.take(event.value, received_at=self._wall(), clock=findings.clock, is_live=False)
+                script = blood_pressure.take(
+                    event.value, received_at=self._timeline.now(), clock=findings.clock, is_live=False
+                )
                 try:
                     self._drive(script, link, meter)
                 except UnavailableError:
@@ -339,21 +353,22 @@ class Box:
         match command:
             case Read(characteristic=characteristic):
                 value = link.read(characteristic)
-                return Value(value=value, at=self._wall())
+                return Value(value=value, at=self._timeline.now())
             case Write(characteristic=characteristic, value=value):
                 link.write(characteristic, value)
             case Subscribe(characteristic=characteristic):
                 link.subscribe(characteristic)
             case Wait(timeout_s=timeout_s):
                 event = link.event(timeout_s)
-                return Heard(event=event, at=self._wall())
+                return Heard(event=event, at=self._timeline.now())
             case Keep(record=record):
-                return Kept(is_new=self._collector._keep(meter.meter_id, record))
+                self._given = link.given
+                return Kept(is_new=self._collector._keep(meter.meter_id, record, self._timeline))
             case SetAside():
                 self._set_aside(command, link, meter)
             case Look():
                 pass
-        return Done(at=self._wall())
+        return Done(at=self._timeline.now())
 
     def _set_aside(self, frame: SetAside, link: SimLink, meter: SimMeter) -> None:
         assert self.outbox is not None
@@ -379,8 +394,9 @@ class Box:
             home=self.number,
             inflation=inflation.number,
             at_s=self._watch.at_s,
-            clock_error_s=self.clock_error_s,
+            is_deceived=self._has_leapt,
             clock_life=self._reading.clock_life,
+            is_first=self._given == 1,
         )
         self._records.keep(self.file, seq, inflation, kept)
         self.note(
@@ -414,7 +430,15 @@ class Box:
             self.is_online = True
             self._connection += 1
             self.note("online")
+            if self._rng.random() < self.odds.status:
+                self.say()
             self.send()
+
+    def say(self) -> None:
+        """As `Uplink._send_status`: what the server must know to notice what it has lost."""
+        if self.outbox is not None and self.is_online:
+            outbox = {"epoch": self.outbox.epoch, **asdict(self.outbox.counts())}
+            self._say(self, json.dumps({"state": "online", "outbox": outbox}).encode())
 
     def disconnect(self) -> None:
         if self.is_online:

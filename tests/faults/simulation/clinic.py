@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from faults.simulation.agenda import Agenda
+from faults.simulation.database import Database, DiedError
+from faults.simulation.people import Person
+from faults.simulation.records import Records
 from server.intake import Intake
 from server.judge import Judge
 from server.push.dispatch import Dispatcher
@@ -18,11 +22,6 @@ from server.rules.load import load_catalog
 from server.store import enrolment
 from vitals.envelope import decode_envelope, encode_receipt
 from vitals.errors import UnavailableError
-
-from faults.simulation.agenda import Agenda
-from faults.simulation.database import Database, DiedError
-from faults.simulation.people import Person
-from faults.simulation.records import Records
 
 ENROLLED_BEFORE: Final = timedelta(days=10)
 BATCH: Final = 100
@@ -36,6 +35,7 @@ class Odds:
     judge_dies: float = 0.0
     sender_dies: float = 0.0
     split: float = 0.0
+    arrives_meanwhile: float = 0.0
 
 
 class Clinic:
@@ -59,6 +59,7 @@ class Clinic:
         self._database, self._agenda, self._records, self._rng, self._answer = database, agenda, records, rng, answer
         self._queue: list[tuple[str, bytes]] = []
         self._is_woken = False
+        self._is_taking = False
         self._intake = Intake(database)  # type: ignore[arg-type]
         self._judge = Judge(database, load_catalog())  # type: ignore[arg-type]
         self._sender = Dispatcher(database, Inbox())  # type: ignore[arg-type]
@@ -102,7 +103,7 @@ class Clinic:
         if not self.is_up:
             return
         self._queue.append((gateway_id, payload))
-        self._wake_intake(self._rng.uniform(0.05, 0.6))
+        self._wake_intake(self._rng.choice((0.05, 1.0, 8.0)))
 
     def restart_broker(self) -> None:
         """What it had in memory is gone."""
@@ -117,6 +118,13 @@ class Clinic:
         self._is_woken = False
         if not self._queue or not self.is_up:
             return
+        self._is_taking = True
+        try:
+            self._take_some()
+        finally:
+            self._is_taking = False
+
+    def _take_some(self) -> None:
         size = self._rng.randint(1, 5) if self._rng.random() < self.odds.split else BATCH
         batch = self._queue[:size]
         fate = self._rng.random()
@@ -148,6 +156,18 @@ class Clinic:
             assert reading_id in self._records.kept, f"{gateway_id} sent what nobody has kept: {reading_id}"
             self._records.committed.add(reading_id)
 
+    def take_status(self, gateway_id: str, payload: bytes) -> None:
+        """What a gateway says of itself; it may have to send again what a database set back has lost."""
+        if not self.is_up:
+            return
+        try:
+            receipt = self._intake.note_status(payload, topic_gateway=gateway_id, is_old=False)
+        except UnavailableError:
+            return
+        if receipt is not None:
+            self._records.diary.note(self._agenda.now_s, f"{gateway_id} is asked again for {receipt.missing}")
+            self._answer(gateway_id, encode_receipt(receipt))
+
     # -- judging and telling -------------------------------------------------------------------------------------------
 
     def judge(self) -> None:
@@ -171,6 +191,11 @@ class Clinic:
         except (DiedError, UnavailableError) as e:
             self._note_death("sender", e)
         self._database.dies_before_commit = False
+
+    def meanwhile(self) -> None:
+        """A patient's readings have been loaded, and the judging has not ended: something may arrive just now."""
+        if self._queue and not self._is_taking and self._rng.random() < self.odds.arrives_meanwhile:
+            self._take_in()
 
     def _note_death(self, who: str, why: BaseException | None) -> None:
         self.deaths += 1

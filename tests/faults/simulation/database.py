@@ -1,4 +1,4 @@
-"""A real PostgreSQL whose clock is the agenda: one connection, the product's own SQL on simulated time.
+"""A real PostgreSQL whose clock is the agenda: the product's own SQL on simulated time, one statement after the other.
 
 A schema `sim` stands before `pg_catalog` in the search path, with functions of the clock's names that read a setting of the
 session. Defaults of columns are bound to them too, because the schema is made under the same path.
@@ -31,11 +31,12 @@ create function sim.transaction_timestamp() returns timestamptz language sql sta
 create function sim.statement_timestamp() returns timestamptz language sql stable as $$ select sim.clock_timestamp() $$;
 """
 
-LIVE, COPY, TEMPLATE = "clinic", "clinic_copy", "clinic_empty"
+LIVE, COPY = "clinic", "clinic_copy"
+Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class DiedError(BaseException):
-    """The process that had the transaction died before its commit. No product code gets to see it: a dead process does nothing."""
+    """The process that had the transaction died before its commit. No product code sees it: a dead process does nothing."""
 
 
 class Database:
@@ -44,7 +45,7 @@ class Database:
     def __init__(self, folder: Path, now: Callable[[], datetime]) -> None:
         self._server = EmbeddedPostgres(folder=folder, options=FAST)
         self._now = now
-        self._conn: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._idle: list[Connection] = []
         self.is_up = True
         self.dies_before_commit = False
         self.transactions = 0
@@ -64,16 +65,23 @@ class Database:
         self._server.stop()
 
     @contextmanager
-    def connection(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-        """One transaction at the agenda's time, as `ConnectionPool.connection` gives it."""
+    def connection(self) -> Iterator[Connection]:
+        """One transaction at the agenda's time, as `ConnectionPool.connection` gives it. A second one may begin inside it."""
         if not self.is_up:
             raise psycopg.OperationalError("the database is away")
-        assert self._conn is not None
-        conn = self._conn
+        conn = self._idle.pop()
+        try:
+            with self._transaction(conn):
+                yield conn
+        finally:
+            self._idle.append(conn)
+
+    @contextmanager
+    def _transaction(self, conn: Connection) -> Iterator[None]:
         self.transactions += 1
         conn.execute(f"begin; set local sim.now = '{self._now().isoformat()}'".encode())
         try:
-            yield conn
+            yield
             if self.dies_before_commit:
                 self.dies_before_commit = False
                 raise DiedError
@@ -104,10 +112,13 @@ class Database:
         self._connect()
 
     def _connect(self) -> None:
-        self._conn = psycopg.connect(self._server.url(LIVE), autocommit=True, prepare_threshold=2)
-        self._conn.execute("set timezone to 'UTC'")
+        for _ in range(2):
+            conn = psycopg.connect(self._server.url(LIVE), autocommit=True, prepare_threshold=2)
+            conn.execute("set timezone to 'UTC'")
+            conn.execute("set lock_timeout to '50ms'")  # who waits here waits for ever: nothing else moves meanwhile
+            self._idle.append(conn)
 
     def _disconnect(self) -> None:
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+        assert len(self._idle) in (0, 2), "no transaction is open"
+        while self._idle:
+            self._idle.pop().close()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
+from faults.simulation.people import Person, Plan
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.firmware import AttError, Firmware, HangUp, Indicate, Notify, Property
 from firmware_sims.glucometer import Glucometer
@@ -18,8 +19,6 @@ from firmware_sims.happenings import MEASUREMENTS, firmware_of
 from firmware_sims.settings import Meter
 from vitals.gatt import uuids
 from vitals.gatt.link import Disconnected, LinkError, Notified
-
-from faults.simulation.people import Person, Plan
 
 RESET_TO = datetime(2021, 1, 1)  # noqa: DTZ001 # a meter's clock has no zone
 
@@ -36,8 +35,8 @@ class PowerCutError(Exception):
 class Inflation:
     """One measurement as it was made: an inflation of a cuff or a drop of blood.
 
-    `is_told_apart`: the meter's clock ran, so that a repeat of its record can be known as one. `clock_life` counts the settings of
-    the meter's clock. `lost_by` is the cause once no copy is left anywhere; `set_aside` is the frame if it came garbled.
+    `is_told_apart`: the meter's clock ran, so that a repeat of its record can be known as one. `clock_life` counts the settings
+    of the meter's clock. `lost_by` is the cause once no copy is left anywhere; `set_aside` is the frame if it came garbled.
     """
 
     number: int
@@ -171,6 +170,8 @@ class SimLink:
         self._heard: deque[tuple[Notified, bytes]] = deque()
         self.taken: bytes = b""
         """The frame given out last, as the meter sent it."""
+        self.given = 0
+        """How many were given out."""
         self._firmware.on_connected()
 
     @property
@@ -211,6 +212,7 @@ class SimLink:
             self._listen()
         if self._heard:
             notified, self.taken = self._heard.popleft()
+            self.given += 1
             self._pass(0.05)
             return notified
         if not self._is_up:
@@ -241,7 +243,9 @@ class SimLink:
             if isinstance(action, HangUp):
                 self.drop()
                 return
-            self._heard.append((Notified(characteristic=action.characteristic, value=self._garbled(action)), action.value))
+            self._heard.append(
+                (Notified(characteristic=action.characteristic, value=self._garbled(action)), action.value)
+            )
             if isinstance(action, Indicate):
                 if action.then_drops:
                     self.drop()

@@ -1,7 +1,7 @@
-"""What of the product is replaced for a simulation, from outside: nothing but a die, a size and the log."""
+"""What of the product is replaced for a simulation, from outside: nothing but a die, a size, the log, and a place to look in."""
 
 import random
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Final
 from unittest.mock import patch
@@ -9,6 +9,7 @@ from unittest.mock import patch
 import structlog
 
 from gateway import outbox_file, spare_room
+from server.store import judging
 
 SPARE_BYTES: Final = 64 * 1024
 """Hundreds of outboxes lie in memory: 8 MiB of spare room each would be most of it."""
@@ -25,20 +26,36 @@ class SeededSecrets:
 
 
 @contextmanager
-def simulated_product(rng: random.Random) -> Iterator[list[str]]:
-    """The product with seeded epochs, small spare rooms and a log that is only listened to; gives what it logs as an error."""
+def simulated_product(rng: random.Random, *, meanwhile: Callable[[], None]) -> Iterator[list[str]]:
+    """The product with seeded epochs, small spare rooms and a log that is only listened to; gives what it logs as an error.
+
+    `meanwhile` is called in the middle of each judging: there another process may commit something.
+    """
     complaints: list[str] = []
     before = structlog.get_config()
 
     def listen(_: object, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         if method in ("error", "exception", "critical"):
             error = event.get("exc_info")
-            complaints.append(" ".join(f"{key}={value}" for key, value in event.items()) + (f" {error}" if error else ""))
+            complaints.append(
+                " ".join(f"{key}={value}" for key, value in event.items()) + (f" {error}" if error else "")
+            )
         raise structlog.DropEvent
+
+    load = judging.history_of
+
+    def load_and_wait(*given: Any, **more: Any) -> Any:
+        history = load(*given, **more)
+        meanwhile()
+        return history
 
     structlog.configure(processors=[listen], wrapper_class=structlog.make_filtering_bound_logger(40))
     try:
-        with patch.object(outbox_file, "secrets", SeededSecrets(rng)), patch.object(spare_room, "PART_BYTES", SPARE_BYTES):
+        with (
+            patch.object(outbox_file, "secrets", SeededSecrets(rng)),
+            patch.object(spare_room, "PART_BYTES", SPARE_BYTES),
+            patch.object(judging, "history_of", load_and_wait),
+        ):
             yield complaints
     finally:
         structlog.configure(**before)

@@ -1,4 +1,4 @@
-"""What is true when everything has come to rest: stored = sent, nothing altered or doubled, the accounts, alerts = oracle, pushes.
+"""What is true at rest: stored = sent, nothing altered or doubled, the accounts, the alerts, and who was told.
 
 The model is `records`, the judge of the alerts is `server.oracle`; the database is only asked what it holds.
 """
@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import server.rules
+from faults.simulation.clinic import ENROLLED_BEFORE
+from faults.simulation.meters import Inflation
+from faults.simulation.records import Kept
+from faults.simulation.world import Home, World
 from server.oracle.alerts import alerts_of
 from server.oracle.rules import OracleRule, rules_of
 from server.oracle.shapes import OracleAlert, OraclePatient, OracleReading
@@ -20,16 +25,9 @@ from server.store.intake import check_accounts
 from vitals.envelope import decode_stored_reading
 from vitals.reading import BloodPressure, Glucose, Reading, TimeQuality
 
-from faults.simulation.clinic import ENROLLED_BEFORE
-from faults.simulation.meters import Inflation
-from faults.simulation.records import Kept
-from faults.simulation.world import Home, World
-
 CLOSE_ENOUGH: Final = timedelta(minutes=16)
 """How far a time that is called certain may be off: the gateway takes an unreadable clock at its word up to 15 minutes."""
 CERTAIN: Final = frozenset({TimeQuality.SYNCED, TimeQuality.CORRECTED, TimeQuality.TRUSTED, TimeQuality.RECEIVED})
-TOLD_PER_FAILURE: Final = 40
-"""Lines of the diary that a failure quotes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +67,10 @@ def wrongs(world: World) -> list[Wrong]:
     return found
 
 
-def in_words(world: World, wrong: Wrong) -> str:
-    """A sentence, and the way that the reading or the home has gone."""
-    trail = world.diary.trail(wrong.home, wrong.inflation)[-TOLD_PER_FAILURE:] if wrong.home is not None else []
-    return "\n    ".join([f"{wrong.kind}: {wrong.words}", *trail])
+def in_words(world: World, wrong: Wrong, *, lines: int | None = None) -> str:
+    """A sentence, and the way that the reading or the home has gone: all of it, or its last lines."""
+    trail = [] if wrong.home is None else world.diary.trail(wrong.home, wrong.inflation)
+    return "\n    ".join([f"{wrong.kind}: {wrong.words}", *(trail if lines is None else trail[-lines:])])
 
 
 # -- readings ----------------------------------------------------------------------------------------------------------
@@ -146,7 +144,9 @@ def _rows(world: World, stored: dict[str, Stored]) -> Iterator[Wrong]:
             continue
         origin = versions[0]
         if origin.home != row.patient_id - 1:
-            yield Wrong(kind="altered", words=f"reading {row.reading_id} is patient {row.patient_id}'s", home=origin.home)
+            yield Wrong(
+                kind="altered", words=f"reading {row.reading_id} is patient {row.patient_id}'s", home=origin.home
+            )
         inflation = world.records.inflations[origin.inflation]
         is_same = any(row.sent == kept.reading for kept in versions) and row.columns == _columns(row.sent)
         if not is_same or row.raw != inflation.raw:
@@ -166,16 +166,20 @@ def _fate(
     quarantined: dict[str, list[tuple[str, Reading]]],
 ) -> Iterator[Wrong]:
     """What became of one measurement."""
-    number, where = home.person.number, {"home": home.person.number, "inflation": inflation.number}
+    where = {"home": home.person.number, "inflation": inflation.number}
     rows = [stored[each] for each in sorted(inflation.reading_ids) if each in stored]
     aside = [each for each in sorted(inflation.reading_ids) if each in quarantined]
-    if len(rows) + len(aside) > 1 and inflation.is_told_apart:
+    if len({*aside, *(row.reading_id for row in rows)}) > 1 and inflation.is_told_apart:
         yield Wrong(kind="doubled", words=f"{inflation.meter_id}: {[row.reading_id for row in rows]}, {aside}", **where)
     if not rows and not aside and inflation.lost_by is None and not _is_set_aside(home, inflation):
-        yield Wrong(kind="lost", words=f"{inflation.meter_id} measured it at {inflation.true_at}; it is nowhere", **where)
-    for reading in (reading for each in aside for _, reading in quarantined[each]):
-        if abs(reading.measured_at - inflation.true_at) <= CLOSE_ENOUGH:
-            words = f"reading {reading.reading_id} of patient {number + 1} has the right time and lies in quarantine"
+        yield Wrong(
+            kind="lost", words=f"{inflation.meter_id} measured it at {inflation.true_at}; it is nowhere", **where
+        )
+    for reading in (reading for each in aside if not rows for _, reading in quarantined[each]):
+        kept = next(each for each in world.records.kept[str(reading.reading_id)] if each.reading == reading)
+        if reading.time_quality in CERTAIN and not is_beyond_knowing(inflation, kept):
+            off = reading.measured_at - inflation.true_at
+            words = f"reading {reading.reading_id} lies in quarantine, {reading.time_quality.value} and {off} off"
             yield Wrong(kind="misplaced", words=words, **where)
     for row in rows:
         yield from _time(world, inflation, row, where)
@@ -198,8 +202,11 @@ def _time(world: World, inflation: Inflation, row: Stored, where: dict[str, int]
 
 
 def is_beyond_knowing(inflation: Inflation, kept: Kept) -> bool:
-    """The meter's clock was set between measuring and reading, so its own words mean another time; nothing tells."""
-    return kept.clock_life != inflation.clock_life
+    """Whether nothing could have told that its time is wrong: the gateway's clock had leapt, nothing kept it and it looked right;
+    or the meter's clock was set between measuring and reading; or the meter says no time that can be used and the record was
+    the first of its connection, which is taken for live."""
+    was_set = kept.clock_life != inflation.clock_life
+    return kept.is_deceived or was_set or (kept.is_first and kept.reading.time_quality is TimeQuality.RECEIVED)
 
 
 def _accounts(world: World) -> Iterator[Wrong]:
@@ -211,6 +218,7 @@ def _accounts(world: World) -> Iterator[Wrong]:
 # -- alerts ------------------------------------------------------------------------------------------------------------
 
 
+@cache
 def catalog() -> tuple[OracleRule, ...]:
     """The product's rules, by the oracle's own reader."""
     folder = Path(server.rules.__file__).parent / "catalog"
@@ -314,5 +322,7 @@ def _pushes(
     for who in alert.tells:
         state = told.get((episode_id, recipients[who]))
         if state != "sent":
-            words = f"{alert.rule_id} of {alert.first_day} to {alert.last_day}, found {judged_at}: {who} was told {state}"
+            words = (
+                f"{alert.rule_id} of {alert.first_day} to {alert.last_day}, found {judged_at}: {who} was told {state}"
+            )
             yield Wrong(kind="push", words=words, home=home.person.number)

@@ -7,11 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from gateway.sessions.commands import MeterRecord
-from vitals.reading import Reading
-
 from faults.simulation.agenda import Diary
 from faults.simulation.meters import Inflation, SimMeter
+from gateway.sessions.commands import MeterRecord
+from vitals.reading import Reading
 
 
 @dataclass(slots=True)
@@ -27,15 +26,16 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A reading as an outbox kept it at `at_s`. `clock_error_s`: how wrong the gateway's clock was then; `clock_life`: which
-    setting of the meter's clock it was read under."""
+    """A reading as an outbox kept it at `at_s`. `is_deceived`: the gateway's clock had leapt and looked right; `clock_life`:
+    which setting of the meter's clock it was read under. `is_first`: nothing came before it on its connection."""
 
     reading: Reading
     home: int
     inflation: int
     at_s: float
-    clock_error_s: float
+    is_deceived: bool
     clock_life: int
+    is_first: bool
 
 
 class Records:
@@ -74,9 +74,7 @@ class Records:
     def settle(self, reading: Reading, at_s: float) -> None:
         """The outbox keeps another time for it from now on."""
         last = self.kept[str(reading.reading_id)][-1]
-        self.kept[str(reading.reading_id)].append(
-            replace(last, reading=reading, at_s=at_s, clock_error_s=0.0)
-        )
+        self.kept[str(reading.reading_id)].append(replace(last, reading=reading, at_s=at_s, is_deceived=False))
 
     def audit(self, home: int, meters: Iterable[SimMeter], file: File | None, cause: str, at_s: float) -> None:
         """After something was destroyed: what has no copy left anywhere is lost by `cause`, honestly."""

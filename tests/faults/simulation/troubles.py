@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86400.0
+SETTLES_S: Final = 3 * HOUR_S
+"""The network is the last to be mended: what it loses on a standing connection must be sent again on it."""
 
 
 def plan(world: "World") -> None:
@@ -24,7 +26,9 @@ def plan(world: "World") -> None:
     world.network.loss = rng.choice((0.0, 0.02, 0.1))
     world.network.repeat = rng.choice((0.0, 0.02, 0.05))
     world.network.straggle = rng.choice((0.0, 0.02, 0.1))
-    world.clinic.odds = clinic.Odds(intake_dies=0.02, judge_dies=0.02, sender_dies=0.05, split=rng.choice((0.1, 0.5)))
+    world.clinic.odds = clinic.Odds(
+        intake_dies=0.02, judge_dies=0.02, sender_dies=0.05, split=rng.choice((0.1, 0.5)), arrives_meanwhile=0.2
+    )
     _clinic(world, rng)
     for home in world.homes:
         _home(world, home, world.die(f"troubles of {home.person.number}"))
@@ -32,11 +36,11 @@ def plan(world: "World") -> None:
 
 def end(world: "World") -> None:
     """No more faults; what is broken is mended, and stays so."""
-    world.network.loss = world.network.repeat = world.network.straggle = 0.0
+    world.agenda.after(SETTLES_S, lambda: _mend_network(world))
     world.clinic.odds = clinic.Odds()
     world.clinic.is_up = world.clinic.is_judging = world.database.is_up = True
     for home in world.homes:
-        home.box.odds = box.Odds()
+        home.box.odds = box.Odds(status=1.0)
         home.has_network = True
         for meter in home.meters:
             meter.in_range = True
@@ -46,16 +50,20 @@ def end(world: "World") -> None:
         home.box.listen()
 
 
+def _mend_network(world: "World") -> None:
+    world.network.loss = world.network.repeat = world.network.straggle = 0.0
+
+
 # -- the clinic --------------------------------------------------------------------------------------------------------
 
 
 def _clinic(world: "World", rng: random.Random) -> None:
     """The whole clinic away for hours, judges away for hours or days, a broker that restarts, a database that is away."""
-    pace_s = rng.choice((1, 3, 6)) * HOUR_S
+    pace_s = rng.choice((1, 6, 6, 12, 16)) * HOUR_S
     at_s = 0.0
     while (at_s := at_s + rng.expovariate(1 / pace_s)) < world.end_s:
         world.agenda.at(at_s, world.clinic.judge)
-    for start_s, end_s in _spells(rng, world.end_s, between_s=2 * HOUR_S, lasting_s=2.5 * HOUR_S):
+    for start_s, end_s in _spells(rng, world.end_s, between_s=0.6 * HOUR_S, lasting_s=4 * HOUR_S):
         world.agenda.at(start_s, lambda: _clinic_goes(world))
         world.agenda.at(end_s, lambda: _clinic_comes(world))
     for start_s, end_s in _spells(rng, world.end_s, between_s=6 * DAY_S, lasting_s=12 * HOUR_S):
@@ -66,6 +74,10 @@ def _clinic(world: "World", rng: random.Random) -> None:
         world.agenda.at(end_s, lambda: setattr(world.database, "is_up", True))
     for at_s in _times(rng, world.end_s, every_s=2 * DAY_S):
         world.agenda.at(at_s, world.clinic.restart_broker)
+    if rng.random() < 0.5:
+        saved_s = rng.uniform(2, 24) * DAY_S
+        world.agenda.at(saved_s, world.save_database)
+        world.agenda.at(saved_s + rng.uniform(0.2, 5) * DAY_S, _fault(world, world.set_database_back))
 
 
 def _clinic_goes(world: "World") -> None:
@@ -91,6 +103,7 @@ def _home(world: "World", home: "Home", rng: random.Random) -> None:
         power_cut=rng.choice((0.0, 0.005, 0.02)),
         garbled=rng.choice((0.0, 0.01, 0.05)),
         refused_clock=rng.choice((0.0, 0.02)),
+        status=0.05,
     )
     _network(world, home, rng)
     _range(world, home, rng)
@@ -142,7 +155,11 @@ def _boot(world: "World", home: "Home", *, knows_time: bool = True) -> None:
 
 
 def _clocks(world: "World", home: "Home", rng: random.Random) -> None:
-    """The gateway's clock leaps by a day or into 2038 and is mended hours later."""
+    """The gateway's clock leaps by a day or beyond 2038, and is mended hours later."""
+    for start_s, end_s in _spells(rng, world.end_s, between_s=40 * DAY_S, lasting_s=4 * HOUR_S):
+        leap_s = rng.choice((-DAY_S, DAY_S, 12 * 366 * DAY_S))
+        world.agenda.at(start_s, _fault(world, lambda by=leap_s: home.box.put_clock_wrong(by)))
+        world.agenda.at(end_s, home.box.synchronise)
 
 
 def _batteries(world: "World", home: "Home", rng: random.Random) -> None:
@@ -180,9 +197,7 @@ def _fault(world: "World", what: Callable[[], object]) -> Callable[[], None]:
     return befall
 
 
-def _spells(
-    rng: random.Random, until_s: float, *, between_s: float, lasting_s: float
-) -> list[tuple[float, float]]:
+def _spells(rng: random.Random, until_s: float, *, between_s: float, lasting_s: float) -> list[tuple[float, float]]:
     """`(start, end)` of spells that begin at random and last a random while, one after the other."""
     spells: list[tuple[float, float]] = []
     at_s = rng.expovariate(1 / between_s)

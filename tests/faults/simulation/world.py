@@ -71,10 +71,13 @@ class World:
             answer=self._answer,
         )
         self.homes = [self._home(number) for number in range(scale.patients)]
+        self._saved: set[str] = set()
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        self.complaints = self._exit.enter_context(simulated_product(self.die("product")))
+        self.complaints = self._exit.enter_context(
+            simulated_product(self.die("product"), meanwhile=self.clinic.meanwhile)
+        )
         self._exit.enter_context(self.database)
         self.clinic.enrol(home.person for home in self.homes)
         return self
@@ -113,7 +116,20 @@ class World:
         if not can:
             home.box.disconnect()
         elif home.box.is_on and not home.box.is_online:
-            self.agenda.after(self.rng.uniform(0.5, 20), lambda: self._connect(home))
+            self.agenda.after(self.rng.uniform(0.5, 6), lambda: self._connect(home))
+
+    def save_database(self) -> None:
+        self.database.save_copy()
+        self._saved = set(self.records.committed)
+        self.diary.note(self.agenda.now_s, "the database is backed up")
+
+    def set_database_back(self) -> None:
+        """To its backup: what was committed since is gone, and the outboxes have it."""
+        self.database.set_back()
+        self.records.committed = set(self._saved)
+        self.diary.note(self.agenda.now_s, "the database is set back to its backup")
+        for home in self.homes:
+            home.box.audit("the database was set back, and no outbox had it any more")
 
     def _connect(self, home: Home) -> None:
         if home.has_network and self.clinic.is_up:
@@ -127,6 +143,8 @@ class World:
                 self.agenda.after(self.rng.uniform(600, 7200), self._measuring(home, plan, meter))
         for nth in range(1, 37):
             self.agenda.after(nth * 3600.0 - 1, self.clinic.judge)
+            for home in self.homes if nth % 4 == 0 else ():
+                self.agenda.after(nth * 3600.0 + home.person.number, home.box.say)
         self.agenda.run(self.end_s + DRAIN_S)
 
     def _home(self, number: int) -> Home:
@@ -142,6 +160,7 @@ class World:
             rng=self.die(f"box {number}"),
             folder=self.folder,
             publish=self._publish,
+            say=self._say,
             on_boot=lambda box: self.link(self.homes[box.number]),
             max_unconfirmed=die.choice((12, 40)) if die.random() < 0.04 else 50_000,
         )
@@ -160,13 +179,16 @@ class World:
     # -- the network ---------------------------------------------------------------------------------------------------
 
     def _publish(self, box: Box, payload: bytes) -> None:
-        self._carry(lambda: self.clinic.receive(box.gateway_id, payload), f"{box.gateway_id} to clinic")
+        self._carry(lambda: self.clinic.receive(box.gateway_id, payload))
+
+    def _say(self, box: Box, status: bytes) -> None:
+        self._carry(lambda: self.clinic.take_status(box.gateway_id, status))
 
     def _answer(self, gateway_id: str, payload: bytes) -> None:
         box = self.homes[int(gateway_id.removeprefix("gw-"))].box
-        self._carry(lambda: box.take_receipt(payload), f"clinic to {gateway_id}")
+        self._carry(lambda: box.take_receipt(payload))
 
-    def _carry(self, deliver: Callable[[], None], what: str) -> None:
+    def _carry(self, deliver: Callable[[], None]) -> None:
         """Deliver once, twice or never, soon or late."""
         fate = self.rng.random()
         if fate < self.network.loss:
