@@ -14,6 +14,7 @@ from households import EPOCH, Household, enrol
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from plain_gateway import WAIT_S, PlainGateway
+from stalling_line import StallingLine
 
 from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.postgres import EmbeddedPostgres
@@ -334,6 +335,32 @@ def test_silence_is_doubted_until_a_new_connection_brings_nothing(
         assert not door._has_stalled()
         assert door.ends == ends
     assert ask(pool, "select stored, repeated from gateway_account") == [(SUSPECT_FROM + 2, 0)]
+
+
+def test_a_drain_that_stalls_again_and_again_loses_nothing_and_doubles_nothing(
+    settings: Settings,
+    pool: Pool,
+    home: Household,
+    gateway: PlainGateway,
+    mosquitto: EmbeddedBroker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a window, after less than one, after a single message, after none at all."""
+    monkeypatch.setattr(door_module, "STALL_S", 0.5)
+    with open_door(settings, pool):
+        gateway.send(one(home, 1), first_seq=1)  # the broker keeps what comes from now on
+        gateway.receipt()
+    count = 2 * WINDOW
+    for seq in range(2, count + 1):
+        gateway.send(one(home, seq), first_seq=seq)
+    stalls_after = [SUSPECT_FROM + 20, 30, 1, 60]
+    with StallingLine(mosquitto.host, mosquitto.port, stalls_after) as line:
+        stop = threading.Event()
+        door = Watched(settings.model_copy(update={"mqtt_host": line.host, "mqtt_port": line.port}), Intake(pool), stop)
+        with working(door, stop):
+            assert gateway.receipt_upto(count) == Receipt(epoch=EPOCH, upto=count)
+        assert line.connections > len(stalls_after)
+    assert ask(pool, "select received, stored, repeated from gateway_account") == [(count, count, 0)]
 
 
 # A database that is away

@@ -366,7 +366,7 @@ def test_a_critical_value_that_is_old_tells_the_doctor_alone(intake: Intake, hom
     bind(pool, home)
     let_in(pool)
     assert Judge(pool, load_catalog()).judge_due() == 1
-    ((recipient,),) = ask(pool, "select distinct recipient from push")
+    ((recipient,),) = ask(pool, "select distinct recipient from push where kind = 'opening'")
     assert recipient.startswith("user:")
 
 
