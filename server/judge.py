@@ -161,7 +161,7 @@ def _write_state(case: _Case, transition: Transition, episode_id: UUID) -> None:
 def _tell(case: _Case, transition: Transition, episode_id: UUID, sentence: Mapping[str, str]) -> None:
     """Queue what each audience of the change is to hear, and cancel what nobody is to hear any more."""
     match transition.change:
-        case Change.OPEN | Change.REOPEN if transition.tell:
+        case Change.OPEN | Change.REOPEN | Change.UPDATE if transition.tell:
             at = transition.tell_at or case.taken.now
             is_again = transition.change is Change.REOPEN
             case.teller.tell_opening(episode_id, _finding(transition), transition.tell, at=at, is_again=is_again)

@@ -17,7 +17,8 @@ FRESH_DAYS: Final = 7
 
 @dataclass(slots=True, kw_only=True)
 class _Alert:
-    """An alert while days are added to it. `ended_on`: the day from which quiet days count."""
+    """An alert while days are added to it. `ended_on`: the day from which quiet days count. `is_good_again`: a person closed
+    it, and by now the readings would have."""
 
     run: list[date]
     first_day: date
@@ -28,6 +29,7 @@ class _Alert:
     state: State
     ended_on: date | None = None
     resolved_at: datetime | None = None
+    is_good_again: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,8 +98,10 @@ def _add_day(judged: _Judged, position: int, day: date) -> None:
         _go_on(judged, current, position, day)
     elif is_run and is_new:
         judged.alerts.append(_opened(judged, run, "active"))
-    elif current is not None and current.state == "closed" and is_high and not is_new:
-        current.state, current.last_day, current.ended_on, current.resolved_at = "active", day, None, None
+    elif current is not None and current.state == "closed" and not is_new and not current.is_good_again:
+        if is_high:
+            current.state, current.last_day, current.ended_on, current.resolved_at = "active", day, None, None
+        current.is_good_again = is_closed and _is_good_again(judged, current, position)
     elif is_run:
         assert current is not None
         again = _opened(judged, run, "active")
@@ -109,10 +113,14 @@ def _go_on(judged: _Judged, current: _Alert, position: int, day: date) -> None:
     """One more day of an active alert: it lasts, or it is the last of enough good ones."""
     if judged.is_high(judged.value(day)):
         current.last_day = day
-    since = [d for d in judged.counted[: position + 1] if d > current.run[-1]][-judged.rule.good_days :]
-    all_good = len(since) == judged.rule.good_days and all(judged.is_good(judged.value(d)) for d in since)
-    if judged.chart.days.is_closed(day) and all_good:
+    if judged.chart.days.is_closed(day) and _is_good_again(judged, current, position):
         current.state, current.ended_on, current.resolved_at = "resolved", day, judged.chart.days.close(day)
+
+
+def _is_good_again(judged: _Judged, current: _Alert, position: int) -> bool:
+    """Are the last few measured days after the run all good?"""
+    since = [d for d in judged.counted[: position + 1] if d > current.run[-1]][-judged.rule.good_days :]
+    return len(since) == judged.rule.good_days and all(judged.is_good(judged.value(d)) for d in since)
 
 
 def _close_by_person(judged: _Judged, current: _Alert, day: date | None) -> None:
@@ -120,7 +128,8 @@ def _close_by_person(judged: _Judged, current: _Alert, day: date | None) -> None
     for close in list(judged.closes):
         closed_on = judged.chart.days.day(close.closed_at)
         is_theirs = close.first_day <= current.last_day and current.first_day <= close.last_day
-        if current.state != "active" or not is_theirs or (day is not None and day < closed_on):
+        is_yet_to_come = day is not None and (day < closed_on or day <= close.last_day)
+        if current.state != "active" or not is_theirs or is_yet_to_come:
             continue
         judged.closes.remove(close)
         if current.last_day <= close.last_day:

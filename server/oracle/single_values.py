@@ -108,7 +108,8 @@ def _said(judged: _Judged, event: list[Inflation], following: list[Inflation] | 
         assert following is not None
         end = following[0].at
     is_over = end is not None and end <= chart.now
-    has_below = _first_after(judged.below, newest.at) is not None
+    below = _first_after(judged.below, newest.at)
+    has_below = below is not None and not (is_overtaken and end is not None and below > end)
     doctor = tuple(who for who in rule.tell if who == "doctor")
     day = chart.days.day(event[0].at)
     return OracleAlert(

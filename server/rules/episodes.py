@@ -70,7 +70,8 @@ class Judgement:
 class Episode:
     """An episode as it is stored. `closed_by_person`: a clinician closed it; that holds until a new elevated day.
 
-    `numbers` is the stored verdict; without it a change of the numbers alone is not noticed.
+    `is_untold`: it was found too late to be news, and nobody has been told since. `numbers` is the stored verdict; without it a
+    change of the numbers alone is not noticed.
     """
 
     episode_id: UUID
@@ -86,6 +87,7 @@ class Episode:
     resolved_at: datetime | None
     closed_by_person: bool
     doctor_told: bool
+    is_untold: bool = False
     numbers: Mapping[str, Any] | None = None
 
 
@@ -187,6 +189,8 @@ def _reconcile_rule(
         episode = matches.get(index)
         if finding.state == "resolved" and any(e is episode or (not episode and _overlap(e, finding)) for e in settled):
             continue  # an old episode, seen through a view that may have cut it short
+        if episode is not None and _is_closed_since(episode, finding, live):
+            continue
         changes += _begin(retracted, finding, now) if episode is None else _update(episode, finding, now)
     return changes
 
@@ -211,6 +215,8 @@ def _update(episode: Episode, finding: Finding, now: datetime) -> list[Transitio
         return [_tell(Change.REOPEN, episode, finding, now, "true_again")]
     if episode.state != "resolved" and finding.state == "resolved":
         return [Transition(change=Change.RESOLVE, episode_id=episode.episode_id, finding=finding, reason="readings")]
+    if episode.is_untold and episode.state == "active" and _is_fresh(finding, now) and finding.tell:
+        return [_tell(Change.UPDATE, episode, finding, now, "news_after_all")]
     if _says_the_same(episode, finding):
         return []
     return [Transition(change=Change.UPDATE, episode_id=episode.episode_id, finding=finding, reason="readings")]
@@ -227,7 +233,7 @@ def _begin(retracted: list[Episode], finding: Finding, now: datetime) -> list[Tr
 
 
 def _tell(change: Change, episode: Episode | None, finding: Finding, now: datetime, reason: str) -> Transition:
-    is_fresh = finding.state == "active" and (finding.fresh_until is None or now <= finding.fresh_until)
+    is_fresh = _is_fresh(finding, now)
     tell = finding.tell if is_fresh else finding.tell_late
     return Transition(
         change=change,
@@ -237,6 +243,10 @@ def _tell(change: Change, episode: Episode | None, finding: Finding, now: dateti
         tell_at=max(finding.deliver_at, now) if tell else None,
         reason=reason if is_fresh else f"{reason}_late",
     )
+
+
+def _is_fresh(finding: Finding, now: datetime) -> bool:
+    return finding.state == "active" and (finding.fresh_until is None or now <= finding.fresh_until)
 
 
 def _retract(episode: Episode, found: Sequence[Finding]) -> Transition:
@@ -257,6 +267,14 @@ def _overlap(episode: Episode, finding: Finding) -> bool:
 
 def _is_closed_by_person(episode: Episode) -> bool:
     return episode.state == "resolved" and episode.closed_by_person
+
+
+def _is_closed_since(episode: Episode, finding: Finding, live: Iterable[Episode]) -> bool:
+    """Has a person closed it, and later days of the same finding as an episode of their own, and is there nothing newer?"""
+    return _is_closed_by_person(episode) and any(
+        _is_closed_by_person(e) and e.last_day > episode.last_day and _overlap(e, finding) and not _is_newer(e, finding)
+        for e in live
+    )
 
 
 def _is_newer(episode: Episode, finding: Finding) -> bool:

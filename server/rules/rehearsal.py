@@ -42,6 +42,7 @@ class Played:
     episode: Episode
     finding: Finding
     told: list[Told] = field(default_factory=list)
+    is_untold: bool = False
 
 
 class Rehearsal:
@@ -72,7 +73,8 @@ class Rehearsal:
         judgement = judge(history, self._rules, now=now)
         self.judged += 1
         for played in self.played:
-            played.episode = replace(played.episode, doctor_told=_doctor_told(played, now))
+            doctor_told = _doctor_told(played, now)
+            played.episode = replace(played.episode, doctor_told=doctor_told, is_untold=played.is_untold)
         changes = reconcile(
             (played.episode for played in self.played),
             judgement.findings,
@@ -94,6 +96,8 @@ class Rehearsal:
             played = next(p for p in self.played if p.episode.episode_id == transition.episode_id)
             played.episode = _changed(played.episode, transition, now)
             played.finding = transition.finding or played.finding
+        if transition.change in (Change.OPEN, Change.REOPEN) or transition.tell:
+            played.is_untold = not transition.tell and transition.reason.endswith("_late")
         if transition.change is Change.RETRACT:
             played.told = [told for told in played.told if told.at <= now]
         at = transition.tell_at or now

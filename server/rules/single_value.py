@@ -102,6 +102,8 @@ class _Judged:
         features = self.features
         below_at = self._below_at(event[-1])
         resolved_at, is_superseded = self._end(event[-1], below_at, superseded_at)
+        if is_superseded and below_at is not None and resolved_at is not None and below_at > resolved_at:
+            below_at = None  # what is over is not made less urgent by what came weeks later
         is_over = resolved_at is not None and resolved_at <= features.now
         day = date.fromordinal(int(features.pressures.day[event[0]]))
         doctor: tuple[Audience, ...] = tuple(who for who in self.rule.tell if who == "doctor")

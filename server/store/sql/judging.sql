@@ -31,7 +31,8 @@ insert into due (patient_id, due_at, since, reason) values (%(patient_id)s, %(du
 
 -- name: episodes
 -- All of the patient's, locked: a clinician's decision and a judging do not write over each other. The doctor counts as told
--- if a message after the last retraction was sent or is on its way just now.
+-- if a message after the last retraction was sent or is on its way just now. Untold is what was found late when it last began,
+-- and of which no message was queued since.
 select e.episode_id, e.rule_id, e.rule_version, e.threshold_version, e.state, e.priority, e.first_day, e.last_day,
        e.started_at, e.opened_at, e.resolved_at,
        e.state = 'resolved' and e.resolved_by is not null as closed_by_person,
@@ -41,6 +42,12 @@ select e.episode_id, e.rule_id, e.rule_version, e.threshold_version, e.state, e.
                  and s.created_at > coalesce((select max(created_at) from push r
                                               where r.episode_id = e.episode_id and r.kind = 'retraction'), '-infinity'))
            as doctor_told,
+       coalesce((select right(t.reason, 5) = '_late'
+                        and not exists (select from push s
+                                        where s.episode_id = e.episode_id and s.kind <> 'retraction' and s.created_at >= t.at)
+                 from episode_transition t
+                 where t.episode_id = e.episode_id and t.by_user is null and t.to_state = 'active'
+                 order by t.transition_id desc limit 1), false) as is_untold,
        e.verdict as numbers
 from episode e
 where e.patient_id = %(patient_id)s

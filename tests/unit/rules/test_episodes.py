@@ -139,6 +139,15 @@ def test_an_old_finding_is_a_note() -> None:
     assert (opened.change, opened.tell, opened.tell_at, opened.reason) == (Change.OPEN, (), None, "found_late")
 
 
+def test_a_note_that_later_readings_make_news_is_told() -> None:
+    note = stored(finding(), is_untold=True)
+    (told,) = reconcile([note], [finding(1, 11)], now=START + 11 * DAY)
+    assert (told.change, told.episode_id, told.tell) == (Change.UPDATE, note.episode_id, ("patient", "doctor"))
+    assert reconcile([note], [finding(1, 4)], now=START + 12 * DAY)[0].tell == ()
+    assert reconcile([replace(note, is_untold=False)], [finding(1, 11)], now=START + 11 * DAY)[0].tell == ()
+    assert reconcile([replace(note, state="acknowledged")], [finding(1, 11)], now=START + 11 * DAY)[0].tell == ()
+
+
 def test_what_is_over_when_it_is_found_is_told_to_those_who_hear_of_late_ones() -> None:
     over = finding(state="resolved", resolved_at=NOW, tell_late=("doctor",))
     (opened,) = reconcile([], [over], now=NOW)
@@ -157,6 +166,15 @@ def test_what_a_person_closed_opens_again_for_a_later_reading_of_the_same_day() 
     assert reconcile([closed], [finding(1, 1, newest_at=START + timedelta(hours=1))], now=NOW) == ()
     (reopen,) = reconcile([closed], [finding(1, 1, newest_at=START + timedelta(hours=3))], now=NOW)
     assert reopen.change is Change.REOPEN
+
+
+def test_what_a_person_closed_in_two_parts_stays_closed_when_a_longer_view_joins_them() -> None:
+    closed = {"state": "resolved", "closed_by_person": True}
+    first = stored(finding(1, 3), resolved_at=START + 4 * DAY, **closed)
+    second = stored(finding(11, 13), 2, resolved_at=START + 14 * DAY, **closed)
+    assert reconcile([first, second], [finding(1, 13)], now=START + 14 * DAY) == ()
+    (again,) = reconcile([first, second], [finding(1, 15)], now=START + 15 * DAY)
+    assert (again.change, again.episode_id) == (Change.REOPEN, first.episode_id)
 
 
 def test_what_a_person_closed_is_neither_taken_back_nor_resolved_again() -> None:
