@@ -1,4 +1,4 @@
-"""D2: state machines drawn by hypothesis, against plain models: the outbox, the server's watermark, the episodes."""
+"""D2: state machines drawn by hypothesis, against plain models: outbox, watermark, episodes, escalation."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_mach
 from faults.machines import mistakes
 from faults.trial import BadBuild, Ring, Size, Tally, Trial
 from faults.world import TEMPLATE, worker_cluster
+from server.store.postgres import open_pool
 
 STEPS: Final = 50
 
@@ -29,11 +30,24 @@ def _outbox(trial: Trial) -> Iterator[Machine]:
 def _watermark(trial: Trial) -> Iterator[Machine]:
     from faults.machines.watermark import WatermarkMachine
 
-    cluster, database = worker_cluster(), f"watermark_{os.getpid()}_{trial.number}"
+    with _database(trial) as url, psycopg.connect(url, autocommit=True) as connection:
+        yield type("Watermark", (WatermarkMachine,), {"connection": connection})
+
+
+@contextmanager
+def _escalation(trial: Trial) -> Iterator[Machine]:
+    from integration.test_escalation_machine import Escalation
+
+    with _database(trial) as url, open_pool(url) as pool:
+        yield type("Escalation", (Escalation,), {"pool": pool})
+
+
+@contextmanager
+def _database(trial: Trial) -> Iterator[str]:
+    cluster, database = worker_cluster(), f"machine_{os.getpid()}_{trial.number}"
     url = cluster.create_database(database, template=TEMPLATE)
     try:
-        with psycopg.connect(url, autocommit=True) as connection:
-            yield type("Watermark", (WatermarkMachine,), {"connection": connection})
+        yield url
     finally:
         cluster.drop_database(database)
 
@@ -49,6 +63,7 @@ MACHINES: Final[tuple[tuple[Callable[[Trial], AbstractContextManager[Machine]], 
     (_watermark, 12, 250),
     (_outbox, 40, 1_000),
     (_episodes, 40, 400),
+    (_escalation, 8, 200),
 )
 """Each with its number of examples in a trial of the small and of the full size."""
 
@@ -57,6 +72,7 @@ _MACHINE_OF_BAD: Final = {
     "outbox-takes-any-epoch": 1,
     "outbox-forgets-extra": 1,
     "alert-comes-back-as-another": 2,
+    "acknowledgement-leaves-the-next-steps": 3,
 }
 """Which of them a bad build is tried with: the others hold no line of it."""
 
@@ -98,7 +114,7 @@ RING: Final = Ring(
     name="D2",
     title="State machines against plain models",
     makes="keeping, receipts of any kind, restarts, rewinds, purges; messages in any order, repeated, split, of two"
-    " outboxes, in failing transactions; readings late, repeated, out of order",
+    " outboxes, in failing transactions; readings late, repeated, out of order; senders that die, decisions in between",
     small=len(MACHINES),
     full=40 * len(MACHINES),
     run=run,
@@ -132,5 +148,12 @@ BAD: Final = (
         ring="D2",
         trials=3,
         switch_on=mistakes.comes_back_as_another,
+    ),
+    BadBuild(
+        name="acknowledgement-leaves-the-next-steps",
+        breaks="what was acknowledged is still told to the next in line",
+        ring="D2",
+        trials=2,
+        switch_on=mistakes.leaves_the_next_steps,
     ),
 )
