@@ -120,6 +120,14 @@ def quarantine(context: typer.Context) -> None:
     waiting(args=context.args, prog_name="server quarantine")
 
 
+@_group
+def recompute(context: typer.Context) -> None:
+    """Compute every alert of the last days anew, by other means, and compare with what is stored."""
+    from server.recompute_commands import app as again
+
+    again(args=context.args, prog_name="server recompute")
+
+
 @webhook.command(name="add")
 def add_webhook(url: Annotated[str, typer.Argument(help="https://… of the system to call.")]) -> None:
     """Call this address when an alert opens; prints the secret that the receiver checks signatures with, once."""

@@ -24,6 +24,10 @@ SQL = load_sql("recompute")
 DIFFERENCES_KEPT: Final = 1_000
 """Rows kept of one run, of however many differences: a house where more is wrong is not mended row by row."""
 
+DAYS: Final = 35
+"""Days that a night's run looks at: a meter's memory may bring readings 30 days late, and some to spare. A run by hand over
+fewer says what it finds, but does not stand for the night's."""
+
 OVERDUE_AFTER: Final = timedelta(hours=26)
 """A night's run and two hours to spare."""
 
@@ -53,6 +57,8 @@ class DifferenceKind(StrEnum):
     """Somebody should have been told, and no message was ever queued."""
     NOT_JUDGED = "not_judged"
     """Something of the patient is due, and nobody judges it."""
+    NOT_COMPUTED = "not_computed"
+    """The oracle broke on this patient; why is in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +139,9 @@ class Found:
 
 
 def last_run(conn: Connection) -> Run | None:
-    """The newest run that came to its end; None if there was none yet."""
+    """The newest run over `DAYS` or more that came to its end; None if there was none yet."""
     with conn.cursor(row_factory=class_row(Run)) as cursor:
-        return cursor.execute(SQL["last_run"]).fetchone()
+        return cursor.execute(SQL["last_run"], {"days": DAYS}).fetchone()
 
 
 def database_now(conn: Connection) -> datetime:
@@ -154,7 +160,7 @@ def clinic_zone(conn: Connection) -> str:
 
 def keep_overdue_alarm(conn: Connection) -> bool:
     """Open the alarm if no run has ended for `OVERDUE_AFTER`, close it otherwise; whether it is open."""
-    row = conn.execute(SQL["is_overdue"], {"after": OVERDUE_AFTER}).fetchone()
+    row = conn.execute(SQL["is_overdue"], {"after": OVERDUE_AFTER, "days": DAYS}).fetchone()
     is_overdue = row is not None and bool(row[0])
     if is_overdue:
         run = last_run(conn)
@@ -181,8 +187,8 @@ def give_up_run(conn: Connection, run_id: int) -> None:
     conn.execute(SQL["give_up"], {"run_id": run_id})
 
 
-def end_run(conn: Connection, run_id: int, found: Found) -> None:
-    """Write what the run found, and raise or clear the alarm, in one transaction."""
+def end_run(conn: Connection, run_id: int, found: Found, *, days: int) -> None:
+    """Write what the run over `days` found, and raise or clear the alarm, in one transaction."""
     differences = found.differences
     for each in differences[:DIFFERENCES_KEPT]:
         row = asdict(each) | {"computed": _json(each.computed), "stored": _json(each.stored)}
@@ -193,7 +199,7 @@ def end_run(conn: Connection, run_id: int, found: Found) -> None:
         whose = len({each.patient_id for each in differences})
         detail = f"{len(differences)} differences of {whose} patients in run {run_id}"
         raise_alarm(conn, AlarmKind.RECOMPUTE_DIFFERENT, detail=detail)
-    else:
+    elif days >= DAYS:
         clear_alarm(conn, AlarmKind.RECOMPUTE_DIFFERENT)
 
 
@@ -222,28 +228,32 @@ def load_cases(conn: Connection, patient_ids: Sequence[int], *, days: int, look_
     episodes = _episodes(conn, whom)
     judged_from = {each: _judged_from(episodes.get(each, ()), since, look_back) for each in enrolled}
     readings = _readings(conn, {patient_id: start - MARKS for patient_id, start in judged_from.items()})
-    return [
-        Case(
+    cases = []
+    for patient_id in sorted(enrolled):
+        theirs = tuple(episodes.get(patient_id, ()))
+        own = {
+            rule_id: OracleThreshold(version=version, parameters=parameters)
+            for rule_id, version, parameters, _ in thresholds.get(patient_id, ())
+        }
+        patient = OraclePatient(
+            readings=tuple(readings.get(patient_id, ())),
+            zones=tuple((valid_from, zone) for valid_from, zone in zones[patient_id]),
+            enrolled_on=enrolled[patient_id],
+            thresholds=own,
+            closes=tuple(_closes(theirs, own)),
+            judged_from=judged_from[patient_id],
+        )
+        case = Case(
             patient_id=patient_id,
             at=at,
             since=since,
             due=frozenset(due_id for (due_id,) in due.get(patient_id, ())),
-            patient=OraclePatient(
-                readings=tuple(readings.get(patient_id, ())),
-                zones=tuple(zones[patient_id]),
-                enrolled_on=enrolled[patient_id],
-                thresholds={
-                    rule_id: OracleThreshold(version=version, parameters=parameters)
-                    for rule_id, version, parameters, _ in thresholds.get(patient_id, ())
-                },
-                closes=tuple(_closes(episodes.get(patient_id, ()))),
-                judged_from=judged_from[patient_id],
-            ),
-            episodes=tuple(episodes.get(patient_id, ())),
+            patient=patient,
+            episodes=theirs,
             set_at={rule_id: set_at for rule_id, _, _, set_at in thresholds.get(patient_id, ())},
         )
-        for patient_id in sorted(enrolled)
-    ]
+        cases.append(case)
+    return cases
 
 
 def _judged_from(episodes: Iterable[StoredEpisode], since: datetime, look_back: timedelta) -> datetime:
@@ -256,9 +266,12 @@ def _judged_from(episodes: Iterable[StoredEpisode], since: datetime, look_back: 
     return start - look_back
 
 
-def _closes(episodes: Iterable[StoredEpisode]) -> Iterable[OracleClose]:
+def _closes(episodes: Iterable[StoredEpisode], thresholds: Mapping[str, OracleThreshold]) -> Iterable[OracleClose]:
+    """What persons have closed, as far as it was judged by the thresholds in force: new ones judge afresh."""
     for each in episodes:
-        if each.closed_by_person and each.resolved_at is not None:
+        own = thresholds.get(each.rule_id)
+        is_in_force = each.threshold_version == (0 if own is None else own.version)
+        if each.closed_by_person and is_in_force and each.resolved_at is not None:
             yield OracleClose(
                 rule_id=each.rule_id, first_day=each.first_day, last_day=each.last_day, closed_at=each.resolved_at
             )

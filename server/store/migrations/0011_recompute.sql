@@ -20,7 +20,8 @@ create table recompute_difference (
     patient_id    bigint      not null references patient,
     rule_id       text        not null, -- empty where it is about no rule: the patient is not judged at all
     kind          text        not null check (kind in ('missing', 'extra', 'other_state', 'other_days', 'other_instants',
-                                                       'other_grounds', 'other_thresholds', 'not_pushed', 'not_judged')),
+                                                       'other_grounds', 'other_thresholds', 'not_pushed', 'not_judged',
+                                                       'not_computed')),
     episode_id    uuid,                 -- of the stored side; no reference: a difference outlives what it is about
     at            timestamptz not null, -- the instant at which both sides were seen
     computed      jsonb,                -- as the oracle has it; null where it has none

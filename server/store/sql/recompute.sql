@@ -35,12 +35,13 @@ values (%(run_id)s, %(patient_id)s, %(rule_id)s, %(kind)s, %(episode_id)s, %(at)
 
 -- name: last_run
 select run_id, started_at, ended_at, days, patients, waiting, alerts, differences
-from recompute_run where ended_at is not null
+from recompute_run where ended_at is not null and days >= %(days)s
 order by ended_at desc limit 1;
 
 -- name: is_overdue
 -- A house that has never been recomputed is overdue when its first patient has been here for as long.
-select coalesce((select max(ended_at) from recompute_run), (select min(created_at) from patient where not is_watchdog))
+select coalesce((select max(ended_at) from recompute_run where days >= %(days)s),
+                (select min(created_at) from patient where not is_watchdog))
        < now() - %(after)s::interval;
 
 -- name: now
@@ -53,7 +54,7 @@ where not is_watchdog and patient_id > %(after)s and (%(only)s::bigint is null o
 order by patient_id limit %(limit)s;
 
 -- name: enrolments
-select patient_id, enrolled_on from patient where patient_id = any(%(patient_ids)s::bigint[]);
+select patient_id, enrolled_on from patient where patient_id = any(%(patient_ids)s::bigint[]) and not is_watchdog;
 
 -- name: moment
 -- After the snapshot was taken, so that whatever time had brought about by then is due in it.
@@ -81,9 +82,9 @@ select e.patient_id, e.episode_id, e.rule_id, e.rule_version, e.threshold_versio
        coalesce(t.at, e.judged_at) as found_at, coalesce(t.to_state, e.state) as found_state,
        coalesce(t.reason = 'seeded', false) as found_quietly,
        (select max(created_at) from push s
-        where s.episode_id = e.episode_id and s.kind <> 'retraction' and s.recipient = 'patient') as patient_told_at,
+        where s.episode_id = e.episode_id and s.kind in ('opening', 'reminder') and s.recipient = 'patient') as patient_told_at,
        (select max(created_at) from push s
-        where s.episode_id = e.episode_id and s.kind <> 'retraction' and s.recipient <> 'patient') as clinic_told_at
+        where s.episode_id = e.episode_id and s.kind in ('opening', 'reminder') and s.recipient <> 'patient') as clinic_told_at
 from episode e
 left join lateral (
     select at, to_state, reason from episode_transition
