@@ -97,6 +97,7 @@ class Demo:
             self._say_addresses(home, residents)
             if self._wishes.until_alert:
                 return self._until_alert(home, residents, follower)
+            self._line.start_watch()
             self._live(residents, follower)
         return 0
 

@@ -183,7 +183,7 @@ def test_a_taken_port_is_left_alone_and_the_pages_answer(demo: Callable[..., Sta
 def test_a_part_that_dies_ends_the_demo_with_its_name(demo: Callable[..., Started]) -> None:
     started = demo("--radio", "air", "--every", "0.5")
     started.until("Live:")
-    (server,) = [pid for pid, command in started.family.items() if "-m server run" in command]
+    (server,) = [pid for pid, command in started.family.items() if "-m server run --role intake" in command]
     os.kill(server, signal.SIGKILL)
     assert started.rest() == 1
     assert any("server ended" in line or "was not stored" in line for line in started.said), "".join(started.said)

@@ -4,11 +4,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from clinic_broker import clinic_broker
 from doors import open_door, settings_for
 from households import enrol
+from pydantic import SecretStr
 
 from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.child import free_port
@@ -138,6 +141,30 @@ def test_a_certificate_that_is_not_there_is_said_and_ends_no_role(settings: Sett
     wrong = settings.model_copy(update={"mqtt_ca_file": "/nowhere/ca.crt"})
     assert beat(wrong, pool, SOON_S) is False
     assert alarms(pool) == [("watchdog_late", "settings: the watchdog's certificate cannot be used: FileNotFoundError")]
+
+
+def test_at_the_clinics_own_broker_the_watchdog_is_a_gateway_with_a_certificate(
+    tmp_path: Path, database_url: str, pool: Pool
+) -> None:
+    with clinic_broker(tmp_path / "broker") as broker:
+        plain = Settings(
+            database_url=SecretStr(database_url),
+            mqtt_host="localhost",
+            mqtt_port=broker.port,
+            mqtt_ca_file=str(broker.folder / "ca.crt"),
+            mqtt_cert_file=str(broker.folder / "intake.crt"),
+            mqtt_key_file=str(broker.folder / "intake.key"),
+        )
+        named = broker.issue(plain.watchdog_id)
+        files = {f"watchdog_{end}_file": str(broker.folder / f"{named}.{suffix}") for end, suffix in _FILES}
+        with line(plain, pool, "intake", "judge", "push"):
+            assert beat(plain, pool, SOON_S) is False
+            assert alarms(pool) == [("watchdog_late", "broker: it cannot be reached (the watchdog has no certificate)")]
+            assert beat(plain.model_copy(update=files), pool) is True
+        assert alarms(pool) == []
+
+
+_FILES = (("cert", "crt"), ("key", "key"))
 
 
 def test_a_gateway_that_was_shut_out_gets_no_receipt_and_leaves_no_heap(settings: Settings, pool: Pool) -> None:
