@@ -203,9 +203,9 @@ def end_run(conn: Connection, run_id: int, found: Found, *, days: int) -> None:
         clear_alarm(conn, AlarmKind.RECOMPUTE_DIFFERENT)
 
 
-def next_patients(conn: Connection, *, after: int, only: int | None, limit: int) -> list[int]:
-    """The ids after `after`, in order; `only` that one if it is given."""
-    rows = conn.execute(SQL["patients"], {"after": after, "only": only, "limit": limit})
+def next_patients(conn: Connection, *, after: int, limit: int) -> list[int]:
+    """The ids after `after`, in order."""
+    rows = conn.execute(SQL["patients"], {"after": after, "limit": limit})
     return [row[0] for row in rows]
 
 

@@ -116,10 +116,7 @@ def _everybody(pool: Pool, stop: threading.Event, going: _Going, run_id: int, sh
     after, said = 0, 0
     while not stop.is_set():
         began = time.monotonic()
-        batch = in_transaction(
-            pool,
-            lambda conn, after=after: store.next_patients(conn, after=after, only=None, limit=PATIENTS_AT_ONCE),
-        )
+        batch = _next_patients(pool, after)
         if not batch:
             return True
         _compare(pool, going, batch, at_first=True)
@@ -130,6 +127,10 @@ def _everybody(pool: Pool, stop: threading.Event, going: _Going, run_id: int, sh
             log.info("recompute_goes_on", run_id=run_id, patients=said, differences=len(going.found))
         stop.wait((time.monotonic() - began) * (1 / share - 1))
     return False
+
+
+def _next_patients(pool: Pool, after: int) -> list[int]:
+    return in_transaction(pool, lambda conn: store.next_patients(conn, after=after, limit=PATIENTS_AT_ONCE))
 
 
 def _who_was_busy(pool: Pool, stop: threading.Event, going: _Going, run_id: int | None, patience_s: float) -> bool:
