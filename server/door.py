@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
 from time import monotonic
 from typing import Any, Final, TypeVar, cast
 
@@ -374,9 +374,12 @@ class Door:
             log.warning("accounts_not_checked", reason=str(e))
 
 
+_parsed = lru_cache(maxsize=10_000)(Topic.parse)  # a flood names one topic, a clinic a few hundred
+
+
 def _topic(message: MQTTMessage) -> Topic | None:
     try:
-        return Topic.parse(message.topic)
+        return _parsed(message.topic)
     except (MalformedError, UnicodeDecodeError) as e:
         log.warning("topic_not_ours", reason=str(e)[:200])
         return None

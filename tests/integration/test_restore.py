@@ -160,6 +160,11 @@ def enrol_again(clinic: Clinic, home: Household) -> None:
         )
 
 
+def missing_for_long(clinic: Clinic) -> dict[str, str]:
+    with transaction(clinic.pool) as conn:
+        return holes(conn, older_than=timedelta(seconds=-1))
+
+
 def everything_is_there(clinic: Clinic, box: Box) -> None:
     assert clinic.stored() == sorted(reading.reading_id for reading in box.kept)
     counts = box.outbox.counts()
@@ -183,8 +188,7 @@ def test_what_a_restored_database_has_lost_comes_back_once_and_a_person_is_told(
     ((subject, detail),) = clinic.alarms()
     assert subject == box.home.gateway_id
     assert detail == f"epoch {box.outbox.epoch}: 40 readings were confirmed and are not here; asked for again"
-    with transaction(clinic.pool) as conn:
-        assert holes(conn, older_than=timedelta(seconds=-1)) == {}
+    assert missing_for_long(clinic) == {}
 
 
 def test_readings_behind_the_restored_ones_do_not_hide_what_is_lost(clinic: Clinic, box: Box) -> None:
@@ -231,6 +235,7 @@ def test_what_the_gateway_has_forgotten_is_asked_for_a_few_times_and_then_said_t
     assert clinic.stored() == sorted(reading.reading_id for reading in box.kept[20:])
     ((_, detail),) = clinic.alarms()
     assert "20 readings were confirmed and are not here; the gateway has not kept them so long" in detail
+    assert missing_for_long(clinic) == {}, "nobody waits for what cannot come"
     with transaction(clinic.pool) as conn:
         assert clear_alarm(conn, AlarmKind.SERVER_LOST, subject=box.home.gateway_id, cleared_by="nurse")
     box.measure(5)

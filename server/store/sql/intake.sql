@@ -102,14 +102,15 @@ returning gateway_id, epoch, coalesce((select upper(r) - 1 from unnest(seen) r w
 
 -- name: holes
 -- What is missing below the highest number of an outbox, for those that have lacked it for long. Nobody waits for a gateway
--- that a person has shut out for good, nor for an outbox that was replaced and has been silent for 30 days.
+-- that a person has shut out for good, nor for an outbox that was replaced and has been silent for 30 days, nor for numbers
+-- that were lost here and that the gateway has not kept (which is an alarm of its own).
 select p.gateway_id, p.epoch, p.hole_since, h.n, h.spans
 from gateway_progress p
 join gateway g using (gateway_id),
 lateral (select sum(upper(r) - lower(r))::bigint as n,
                 (array_agg(array[lower(r), upper(r) - 1] order by r))[:%(spans)s] as spans
          from unnest(int8multirange(int8range(1, upper(p.seen))) - p.seen) r) h
-where p.hole_since < now() - %(older_than)s::interval and g.state <> 'revoked'
+where p.hole_since < now() - %(older_than)s::interval and g.state <> 'revoked' and h.n > p.given_up
   and not (p.last_at < now() - interval '30 days'
            and exists (select from gateway_progress o where o.gateway_id = p.gateway_id and o.first_at > p.first_at))
 order by p.gateway_id, p.epoch;
