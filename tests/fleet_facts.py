@@ -54,6 +54,7 @@ def meter(meter_id: str = CUFF, **changes: Any) -> MeterFacts:
         patient_ids=(PATIENT,),
         bound_since=LONG_AGO,
         last_measured_at=NOW - timedelta(hours=3),
+        searched_since=NOW - timedelta(days=30),
     )
     return replace(facts, **changes)
 

@@ -68,7 +68,7 @@ class GatewayFacts:
 class MeterFacts:
     """One meter in the home of one gateway. `patient_ids` is empty for one that nobody is bound to; no `bound_since` then.
 
-    `last_measured_at`: of its newest reading, None if there was none in the time looked at.
+    `last_measured_at`: of its newest reading, None if there was none since `searched_since`.
     """
 
     meter_id: str
@@ -76,6 +76,7 @@ class MeterFacts:
     patient_ids: Sequence[int]
     bound_since: datetime | None
     last_measured_at: datetime | None
+    searched_since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

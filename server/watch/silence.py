@@ -71,7 +71,8 @@ class PatientState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterSaid:
-    """What is said of one meter. `because`: the gateway's state that it cannot be known for. `days`: whole days without."""
+    """What is said of one meter. `because`: the gateway's state that it cannot be known for. `days`: whole days without,
+    at least: further back than `searched_since` nobody has looked."""
 
     facts: MeterFacts
     state: MeterState
@@ -139,7 +140,8 @@ def say_meter(
     owners = [patients[patient_id] for patient_id in facts.patient_ids if patient_id in patients]
     zone = owners[0].zone if owners else "UTC"
     gateway = gateways.get(facts.gateway_id)
-    days = days_without(_latest(facts.bound_since, facts.last_measured_at), now, zone) if facts.bound_since else 0
+    newest = facts.last_measured_at or facts.searched_since
+    days = days_without(_latest(newest, facts.bound_since), now, zone) if facts.bound_since else 0
     battery = ((gateway.report.batteries or {}) if gateway else {}).get(facts.meter_id)
     why = _blindness(gateways, facts.gateway_id, is_quiet=days >= limits.meter_silent_days)
 
@@ -176,9 +178,14 @@ def unbound_meters(meters: Iterable[MeterFacts], held: Iterable[HeldFacts]) -> t
     }
     return tuple(
         MeterFacts(
-            meter_id=str(meter_id), gateway_id=gateway_id, patient_ids=(), bound_since=None, last_measured_at=None
+            meter_id=str(meter_id),
+            gateway_id=gateway_id,
+            patient_ids=(),
+            bound_since=None,
+            last_measured_at=None,
+            searched_since=each.first_at,
         )
-        for gateway_id, meter_id in sorted(found, key=str)
+        for (gateway_id, meter_id), each in sorted(found.items(), key=lambda item: str(item[0]))
         if (gateway_id, meter_id) not in bound
     )
 

@@ -6,7 +6,7 @@ function, so they are true also where nobody plays the role `watch`; only the al
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +15,7 @@ import structlog
 
 from server.store import fleet as store
 from server.store.alarms import AlarmKind, state_alarms
-from server.store.fleet import Facts, Scope, Spans
+from server.store.fleet import Facts, HeldFacts, Scope, Spans
 from server.store.intake import transaction_time
 from server.store.postgres import Connection, Pool, in_transaction
 from server.watch.gateways import GatewaySaid, GatewayState, is_nobody_heard, say_gateway
@@ -64,6 +64,7 @@ def say_fleet(facts: Facts, *, now: datetime, limits: Limits = LIMITS) -> Fleet:
         for each in facts.gateways
     }
     patients = {each.patient_id: each for each in facts.patients}
+    held = _Held(facts.held)
     meters = (*facts.meters, *unbound_meters(facts.meters, facts.held))
     said_gateways = tuple(gateways.values())
     return Fleet(
@@ -71,9 +72,34 @@ def say_fleet(facts: Facts, *, now: datetime, limits: Limits = LIMITS) -> Fleet:
         facts=facts,
         house=say_house(facts, said_gateways, now=now, limits=limits),
         gateways=said_gateways,
-        meters=tuple(say_meter(each, gateways, patients, facts.held, now=now, limits=limits) for each in meters),
-        patients=tuple(say_patient(each, gateways, facts.held, now=now, limits=limits) for each in facts.patients),
+        meters=tuple(
+            say_meter(each, gateways, patients, held.of((), (each.meter_id,)), now=now, limits=limits)
+            for each in meters
+        ),
+        patients=tuple(
+            say_patient(each, gateways, held.of(each.gateway_ids, each.meter_ids), now=now, limits=limits)
+            for each in facts.patients
+        ),
     )
+
+
+class _Held:
+    """What lies in quarantine, found by gateway and by meter: a clinic may have much of it, and every patient is asked for."""
+
+    def __init__(self, held: Sequence[HeldFacts]) -> None:
+        self._by_gateway: dict[str, list[HeldFacts]] = {}
+        self._by_meter: dict[str, list[HeldFacts]] = {}
+        for each in held:
+            self._by_gateway.setdefault(each.gateway_id, []).append(each)
+            if each.meter_id is not None:
+                self._by_meter.setdefault(each.meter_id, []).append(each)
+
+    def of(self, gateway_ids: Sequence[str], meter_ids: Sequence[str]) -> Sequence[HeldFacts]:
+        """What was read at these gateways or with these meters; a row may come twice."""
+        return [
+            *(row for gateway_id in gateway_ids for row in self._by_gateway.get(gateway_id, ())),
+            *(row for meter_id in meter_ids for row in self._by_meter.get(meter_id, ())),
+        ]
 
 
 def look(conn: Connection, *, now: datetime, scope: Scope | None = None, limits: Limits = LIMITS) -> Fleet:

@@ -165,7 +165,7 @@ def test_an_open_page_announces_a_change_and_moves_nothing(
     page.goto(f"{clinic.url}/fleet?lang=en")
     unheard(clinic, home, 20)
 
-    expect(page.locator("a.news")).to_have_text("Something has changed – show", timeout=40_000)
+    expect(page.locator("a.news")).to_have_text("Something has changed – show", timeout=90_000)
     expect(page.locator("main")).not_to_contain_text("Not heard")
     page.locator("a.news").click()
     expect(page.locator("main")).to_contain_text("Not heard")

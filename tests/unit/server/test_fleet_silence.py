@@ -247,6 +247,14 @@ def test_a_meter_is_silent_only_if_its_patient_measures_with_another() -> None:
     assert meter_said(unheard).state is M.UNKNOWABLE
 
 
+def test_a_meter_of_which_no_reading_was_found_has_been_silent_for_as_long_as_was_searched() -> None:
+    long_silent = facts(meters=(meter(last_measured_at=None), meter(GLUCOMETER)))
+    bound_lately = facts(meters=(meter(last_measured_at=None, bound_since=NOW - timedelta(days=9)), meter(GLUCOMETER)))
+
+    assert (meter_said(long_silent).state, meter_said(long_silent).days) == (M.SILENT, 29)
+    assert (meter_said(bound_lately).state, meter_said(bound_lately).days) == (M.SILENT, 8)
+
+
 def test_a_meter_bound_today_has_brought_nothing_yet() -> None:
     new = meter(bound_since=NOW - timedelta(hours=1), last_measured_at=None)
 
