@@ -107,6 +107,20 @@ def test_a_gateway_that_is_not_heard_is_an_alarm_until_it_is_heard_again(pool: P
     assert ask(pool, "select times, cleared_by from alarm where kind = 'gateway_unheard'") == [(1, None)]
 
 
+def test_a_lost_connection_is_no_alarm_and_takes_nothing_away_of_what_the_gateway_said(
+    pool: Pool, intake: Intake, home: Household
+) -> None:
+    hear(pool, home, outbox={"unconfirmed": 4})
+    intake.note_status(b'{"state":"offline"}', topic_gateway=home.gateway_id, is_old=False)
+    (gateway,) = fleet(pool).gateways
+
+    assert gateway.states == (GatewayState.LINK_LOST,)
+    assert (gateway.report.version, gateway.report.waiting) == ("0.1.0", 4)
+    assert ("gateway_unheard", home.gateway_id) not in open_after_a_round(pool)
+    hear(pool, home)
+    assert (fleet(pool).gateways[0].states, fleet(pool).gateways[0].report.waiting) == ((GatewayState.HEARD,), None)
+
+
 def test_an_alarm_that_holds_is_news_once(pool: Pool, home: Household) -> None:
     ask(pool, "update gateway set last_heard_at = now() - interval '1 hour'")
     for _ in range(3):
