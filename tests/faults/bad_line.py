@@ -213,6 +213,13 @@ def receipt_in_an_outage() -> None:
     module.Intake.take_all = take_or_answer  # type: ignore[method-assign]
 
 
+def nothing_asked_again() -> None:
+    """What a gateway says of its outbox is not compared with what is here."""
+    import server.intake as module
+
+    module.ask_again = lambda conn, gateway_id, said: None
+
+
 def upto_is_the_highest() -> None:
     """The receipt says `upto` the highest number that has come, whether or not those before it have."""
     from server.store import intake as store

@@ -110,7 +110,7 @@ def _run_ring(wish: Wish, report: RingReport, folder: Path, audience: Audience) 
     audience.ring_began(report)
     trials = [_trial(wish, plan, number, plan.bad, folder) for number in plan.numbers]
     try:
-        for trial, tally in _side_by_side(plan.module, trials, lanes(plan.ring.at_once)):
+        for trial, tally in _side_by_side(plan.module, trials, _workers(plan)):
             failure = _failure(wish, trial, tally) if is_bad_news(tally) else None
             report.tally += tally
             report.seconds = time.monotonic() - started
@@ -127,6 +127,11 @@ def _run_ring(wish: Wish, report: RingReport, folder: Path, audience: Audience) 
 def lanes(at_once: int) -> int:
     """As many trials at a time as a ring allows on two cores, scaled to this machine."""
     return max(1, at_once * (os.cpu_count() or 2) // 2)
+
+
+def _workers(plan: RingPlan) -> int:
+    """So few that each has two trials to do: a worker's own start (a cluster, imports) is dear."""
+    return max(1, min(lanes(plan.ring.at_once), (len(plan.numbers) + 1) // 2))
 
 
 def _trial(wish: Wish, plan: RingPlan, number: int, bad: str | None, folder: Path) -> Trial:

@@ -26,7 +26,7 @@ from vitals.reading import Reading
 START_S: Final = 20.0
 QUIET_S: Final = 60.0
 """From the last fault until every receipt has come: several resends with their backoff, on a busy machine."""
-QUIET_BAD_S: Final = 20.0
+QUIET_BAD_S: Final = 12.0
 """A bad build is not waited for as long: what it holds up for so long, it holds up."""
 
 STORED: Final = """

@@ -61,7 +61,7 @@ RING: Final = Ring(
     small=12,
     full=1200,
     run=run,
-    at_once=4,
+    at_once=6,
 )
 BAD: Final = (
     BadBuild(

@@ -84,14 +84,14 @@ RING: Final = Ring(
     small=8,
     full=300,
     run=run,
-    at_once=4,
+    at_once=6,
 )
 BAD: Final = (
     BadBuild(
         name="sent-is-sent",
         breaks="what was handed to the broker once is not sent again, not even on a new connection",
         ring="P2",
-        trials=10,
+        trials=20,
         switch_on=bad_line.sent_is_sent,
     ),
 )

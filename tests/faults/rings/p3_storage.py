@@ -39,7 +39,7 @@ def run(trial: Trial) -> Tally:
     scene = SCENES[trial.number % len(SCENES)]
     with scene(trial, rng) as (line, deeds, unsaid):
         line.faults = len(deeds) // 2
-        if rng.random() < KILLS_TOO:
+        if rng.random() < KILLS_TOO and not line.is_set_back:
             victims = ("gateway", "intake")
             deeds = deeds + kills(line.world, rng, during_s=line.how_many / PER_S, victims=victims)
         line.begin()
@@ -104,39 +104,49 @@ def _whatever_comes() -> Iterator[None]:
 @contextmanager
 def database_set_back(trial: Trial, rng: random.Random) -> Iterator[tuple[Line, list[Deed], Callable[[], list[str]]]]:
     """The database is copied, and later replaced by that copy: a restore from yesterday's backup."""
-    with World(trial=trial) as world, _line(world) as line:
+    slow = {"how_many": READINGS[trial.size], "per_s": READINGS[trial.size] / 4.0}
+    with World(trial=trial) as world, Line(world=world, **slow) as line:
         copy = f"{world.database}_copy"
         world.on_exit(lambda: world.cluster.drop_database(copy))
+        first = round(line.how_many * rng.uniform(0.1, 0.4))
+
+        def wait_for(confirmed: int) -> None:
+            claim = f"{confirmed} readings are confirmed"
+            world.until(lambda: (line.meters.counts or {}).get("confirmed", 0) >= confirmed, within_s=30, what=claim)
 
         def back_up() -> None:
+            wait_for(first)
             world.stop("intake")
             world.cluster.create_database(copy, template=world.database)
             world.start_again("intake")
 
-        def set_back() -> None:
+        def set_back() -> None:  # when something has been confirmed that the copy lacks
+            wait_for(_count(world.cluster.url(copy)) + round(line.how_many * rng.uniform(0.1, 0.3)))
             world.stop("intake")
             world.cluster.drop_database(world.database)
             world.cluster.create_database(world.database, template=copy)
             world.start_again("intake")
-            world.until(
-                lambda: "mqtt_listening" in world.log_of("intake").splitlines()[-1],
-                within_s=30,
-                what="intake listens again",
-            )
+            said = "mqtt_listening"
+            world.until(lambda: said in world.log_of("intake")[-200:], within_s=30, what="intake listens again")
 
         def say_status() -> None:  # the gateway's next word of itself; else it comes within a minute
             world.kill("gateway")
             world.start_again("gateway")
 
-        half_s = line.how_many / PER_S / 2
-        set_back_s = half_s + rng.uniform(0.6, 2.0)
         deeds = [
-            Deed(at_s=rng.uniform(0.05, half_s), what="backup", do=back_up),
-            Deed(at_s=set_back_s, what="restore", do=set_back),
-            Deed(at_s=set_back_s + 0.5, what="a new status", do=say_status),
+            Deed(at_s=0.0, what="backup", do=back_up),
+            Deed(at_s=0.1, what="restore", do=set_back),
+            Deed(at_s=0.2, what="a new status", do=say_status),
         ]
         line.is_set_back, line.quiet_s = True, QUIET_S + 60.0
         yield line, deeds, lambda: _no_alarm(world, AlarmKind.SERVER_LOST)
+
+
+def _count(database_url: str) -> int:
+    with psycopg.connect(database_url) as conn:
+        found = conn.execute("select count(*) from reading").fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 # -- the broker --------------------------------------------------------------------------------------------------------
@@ -185,7 +195,12 @@ def broker_disk_full(trial: Trial, rng: random.Random) -> Iterator[tuple[Line, l
             Deed(at_s=killed_s + rng.uniform(0.0, 0.5), what="the broker starts", do=start_somehow),
             Deed(at_s=killed_s + 1.0, what="there is room again", do=disk.empty),
         ]
-        yield line, deeds, list
+
+        def unsaid() -> list[str]:
+            said = "No space left" in world.log_of("broker")
+            return [] if said else [f"the broker never said that its disk is full:\n{world.quote_logs()}"]
+
+        yield line, deeds, unsaid
 
 
 # -- the outbox --------------------------------------------------------------------------------------------------------
@@ -251,10 +266,17 @@ RING: Final = Ring(
     small=6,
     full=300,
     run=run,
-    at_once=3,
+    at_once=6,
     why_not=why_not,
 )
 BAD: Final = (
+    BadBuild(
+        name="nothing-asked-again",
+        breaks="a database that was set back asks no gateway for what it lost",
+        ring="P3",
+        trials=10,
+        switch_on=bad_line.nothing_asked_again,
+    ),
     BadBuild(
         name="receipt-in-an-outage",
         breaks="while the database is away, everything is answered as stored",
