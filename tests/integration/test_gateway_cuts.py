@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -14,6 +16,8 @@ from unit.gateway.samples import GATEWAY, reading
 from unit.gateway.sender import sending
 
 from gateway.backoff import Backoff
+from gateway.carrier import MAX_QUEUED, Answered, connected
+from gateway.config import Settings
 from homevigil.embedded import broker as embedded
 from homevigil.embedded.broker import EmbeddedBroker
 from vitals.topics import Channel
@@ -132,6 +136,27 @@ async def test_a_broker_that_is_killed_again_and_again_puts_nothing_aside(
             far.answers = True
             await sender.until_confirmed(60)
             assert sender.outbox.counts().rejected == 0
+
+
+async def test_a_broker_that_answers_nothing_is_given_a_bounded_number_of_messages(
+    mosquitto: EmbeddedBroker, path: Path
+) -> None:
+    settings = Settings(
+        id=GATEWAY, zone="Asia/Shanghai", outbox=path, mqtt_host=mosquitto.host, mqtt_port=mosquitto.port
+    )
+    async with connected(settings, topics=(), last_words=("last", b"words")) as line:
+        os.kill(mosquitto.pid, signal.SIGSTOP)
+        try:
+            numbers = [line.publish("anything", b"x") for _ in range(MAX_QUEUED + 10)]
+        finally:
+            os.kill(mosquitto.pid, signal.SIGCONT)
+        assert [number is None for number in numbers] == [False] * MAX_QUEUED + [True] * 10
+        answered: set[int] = set()
+        async with asyncio.timeout(15):
+            while len(answered) < MAX_QUEUED:
+                answered |= {event.number for event in await line.next_events(1.0) if isinstance(event, Answered)}
+        assert answered == set(numbers[:MAX_QUEUED])
+        assert line.publish("anything", b"x") is not None
 
 
 class Cable:
