@@ -142,7 +142,7 @@ def test_every_role_ends_in_time_though_database_and_broker_are_away(
         database_url, HOMEVIGIL_SERVER_MQTT_PORT=str(free_port()), HOMEVIGIL_SERVER_WEB_PORT=str(free_port())
     )
     assert command("migrate", env=env).returncode == 0
-    with running("intake,judge,push,web", env) as server:
+    with running("intake,judge,push,web,watch", env) as server:
         server.wait_for("started")
         server.wait_for("mqtt_unreachable")
         own_postgres.crash()
@@ -220,7 +220,7 @@ def test_a_wrong_setting_is_refused_by_its_name(settings: dict[str, str], named:
 
 def test_a_role_that_there_is_not_is_refused() -> None:
     refused = command("run", "--role", "intake,cook", env=environment("postgresql:///nowhere"))
-    assert (refused.returncode, refused.stderr) == (2, "no role cook; there are intake, judge, push, web\n")
+    assert (refused.returncode, refused.stderr) == (2, "no role cook; there are intake, judge, push, web, watch\n")
 
 
 def test_help_is_there_without_the_heavy_libraries() -> None:
