@@ -45,7 +45,7 @@ a new reading for their sake would lose it."""
 KEPT_AFTER_RECEIPT: Final = timedelta(days=30)
 """How far back a restored server can be filled again from here."""
 MAX_QUARANTINED: Final = 10_000
-"""Different undecodable frames; beyond it only their number grows (docs/reference/limits)."""
+"""Different undecodable frames; beyond it only their number grows."""
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
