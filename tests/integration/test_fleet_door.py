@@ -93,6 +93,7 @@ def test_a_patient_outside_the_panel_is_nowhere_by_name_or_number(
     assert str(foreign.patient_id) not in words_of(page).split()
     assert f"/p/{foreign.patient_id}" not in page
     assert f'"patient_id":{foreign.patient_id}' not in page
+    assert asked(doctor)["alarms"] == []
 
 
 @pytest.mark.parametrize("path", BOTH)
