@@ -11,7 +11,7 @@ from server.watch.house import HouseSaid, HouseState, Part
 from server.watch.sight import SeenAlarm, Sight
 from server.watch.silence import MeterSaid, PatientSaid, PatientState
 from server.watch.states import METERS_SEARCHED
-from server.web import fleet_words
+from server.web import alarm_words, fleet_words
 from server.web.fleet_words import GRAVITIES, Gravity, Wording
 from server.web.words import Words, mark
 
@@ -206,7 +206,7 @@ _LAST_TIME: Final = frozenset(
 
 
 def _alarm_row(alarm: SeenAlarm, sight: Sight, words: Words) -> AlarmRow:
-    wording = fleet_words.ALARMS.get(alarm.kind)
+    wording = alarm_words.ALARMS.get(alarm.kind)
     if wording is None:  # newer than this page
         told = Told(gravity="high", name=alarm.kind, meaning="", advice="", detail=alarm.detail)
     else:

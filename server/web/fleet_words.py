@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from server.store.alarms import AlarmKind
 from server.watch.gateways import GatewayState
 from server.watch.house import HouseState, Part
 from server.watch.silence import MeterState, PatientState
@@ -340,82 +339,6 @@ PATIENTS: Final[Mapping[PatientState, Wording]] = {
     ),
     PatientState.MEASURING: Wording(
         gravity="information", name=mark("Measures"), meaning=mark("The patient measures.")
-    ),
-}
-
-ALARMS: Final[Mapping[str, Wording]] = {
-    AlarmKind.GATEWAY_UNHEARD: Wording(
-        gravity="medium", name=mark("Gateway not heard"), meaning=mark("See the gateway, below.")
-    ),
-    AlarmKind.NOBODY_HEARD: Wording(
-        gravity="high", name=mark("Nobody is heard"), meaning=mark("See Hearing the gateways, at the top.")
-    ),
-    AlarmKind.METER_SILENT: Wording(gravity="medium", name=mark("Meter silent"), meaning=mark("See the meter, below.")),
-    AlarmKind.PATIENT_SILENT: Wording(
-        gravity="medium", name=mark("Patient silent"), meaning=mark("See the patient, below.")
-    ),
-    AlarmKind.JUDGE_LAG: Wording(
-        gravity="high", name=mark("Not judged in time"), meaning=mark("See Judging readings, at the top.")
-    ),
-    AlarmKind.PUSH_UNDELIVERED: Wording(
-        gravity="high", name=mark("Messages not delivered"), meaning=mark("See Sending messages, at the top.")
-    ),
-    AlarmKind.HOLE: Wording(gravity="high", name=mark("Readings missing"), meaning=mark("See the gateway, below.")),
-    AlarmKind.ACCOUNT_UNBALANCED: Wording(
-        gravity="high", name=mark("Account does not balance"), meaning=mark("See the gateway, below.")
-    ),
-    AlarmKind.WATCHDOG_LATE: Wording(
-        gravity="high", name=mark("Watchdog did not come through"), meaning=mark("See Watchdog, at the top.")
-    ),
-    AlarmKind.RECOMPUTE_DIFFERENT: Wording(
-        gravity="high", name=mark("Recompute is different"), meaning=mark("See Nightly recompute, at the top.")
-    ),
-    AlarmKind.RECOMPUTE_OVERDUE: Wording(
-        gravity="high", name=mark("Recompute is overdue"), meaning=mark("See Nightly recompute, at the top.")
-    ),
-    AlarmKind.SERVER_LOST: Wording(
-        gravity="high",
-        name=mark("This server has lost readings"),
-        meaning=mark("A gateway had a receipt for readings that are not here: the database was set back."),
-        advice=mark(
-            "They are asked for again by themselves. Check that the restore was meant, and that none stay missing."
-        ),
-    ),
-    AlarmKind.PUSH_DEAD: Wording(
-        gravity="high",
-        name=mark("A message was given up"),
-        meaning=mark("A message could not be delivered; the next person in line was told."),
-        advice=mark("Reach the person in another way, and repair the channel."),
-    ),
-    AlarmKind.ID_COLLISION: Wording(
-        gravity="high",
-        name=mark("Two contents under one id"),
-        meaning=mark("A reading came again with other values. The first stays; the second is put aside."),
-        advice=mark("Report it: it is a fault in a program, or somebody tampers."),
-    ),
-    AlarmKind.BINDING_CONFLICT: Wording(
-        gravity="high",
-        name=mark("Meter read in another home"),
-        meaning=mark("A meter bound in one home was read in another. Those readings are put aside, nobody's."),
-        advice=mark("Ask both homes who has the meter. Check whose the readings of the last days are, then bind it."),
-    ),
-    AlarmKind.GATEWAY_SUSPENDED: Wording(
-        gravity="high",
-        name=mark("Gateway suspended"),
-        meaning=mark("It spoke in another gateway's name and is no longer listened to."),
-        advice=mark("Find out whether it was renamed or tampered with, then activate or revoke it."),
-    ),
-    AlarmKind.FLOOD: Wording(
-        gravity="medium",
-        name=mark("Too many readings"),
-        meaning=mark("A gateway sends far more than a home can measure. Others are not held up."),
-        advice=mark("Look at the gateway's log. If it does not stop, suspend it."),
-    ),
-    AlarmKind.QUARANTINE_FULL: Wording(
-        gravity="medium",
-        name=mark("Quarantine full for today"),
-        meaning=mark("A gateway has sent so much that cannot be taken that the rest of today is only counted."),
-        advice=mark("Look at the quarantine and at the gateway's log."),
     ),
 }
 

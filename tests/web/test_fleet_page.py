@@ -13,7 +13,7 @@ from server.watch.gateways import GatewayState
 from server.watch.house import WELL, HouseState, Part
 from server.watch.sight import EVENTS
 from server.watch.silence import MeterState, PatientState
-from server.web import fleet_words
+from server.web import alarm_words, fleet_words
 from server.web.words import Words
 
 SIZES = {"screen": (1280, 860), "zoomed": (640, 430), "phone": (390, 844)}
@@ -22,7 +22,7 @@ TABLES = (
     (fleet_words.GATEWAYS, GatewayState),
     (fleet_words.METERS, MeterState),
     (fleet_words.PATIENTS, PatientState),
-    (fleet_words.ALARMS, AlarmKind),
+    (alarm_words.ALARMS, AlarmKind),
 )
 
 
@@ -34,7 +34,7 @@ def test_every_state_has_words_and_whatever_needs_somebody_says_what_to_do() -> 
             assert told.gravity == "information" or told.advice or is_explained_elsewhere, state
     assert set(fleet_words.PARTS) == set(Part)
     assert {state for state, told in fleet_words.HOUSE.items() if told.gravity == "information"} == WELL
-    assert all(fleet_words.ALARMS[kind].advice for kind in EVENTS)
+    assert all(alarm_words.ALARMS[kind].advice for kind in EVENTS)
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
