@@ -45,7 +45,9 @@ def run(trial: Trial) -> Tally:
         try:
             tally = _run(work, plan, trial.rng)
         except subprocess.CalledProcessError as e:
-            tally = Tally(failures=(f"{plan.name}: the gateway fell: {e.stderr.decode()[-500:]}",))
+            tally = Tally(
+                failures=(f"{plan.name}: the gateway fell: {' | '.join(e.stderr.decode().splitlines()[-6:][::-1])}",)
+            )
     return replace(tally, trials=1)
 
 
@@ -102,7 +104,8 @@ class _Workshop:
 
     def prepare(self, steps: Sequence[Step], promises: Promises) -> Folder:
         """Do `steps` without a record, and return what is there then."""
-        subprocess.run(self._command("-"), input=msgspec.json.encode(steps), env=_ENVIRONMENT, check=True, timeout=120)
+        told = msgspec.json.encode(steps)
+        subprocess.run(self._command("-"), input=told, env=_ENVIRONMENT, check=True, capture_output=True, timeout=120)
         for step in steps:
             promises.after(step)
         (self._folder / "marks").unlink()
