@@ -247,8 +247,11 @@ class Outbox:
     def purge(self, *, now: datetime) -> int:
         """Drop the bodies of readings confirmed more than 30 days ago, and set spare room aside again; how many."""
         before = instant_text(now - KEPT_AFTER_RECEIPT)
-        query = "update reading set body = null where answered_at < ? and body is not null and rejected_reason is null"
-        purged = self._write(lambda db: db.execute(query, (before,)).rowcount, may_drain=True)
+        query = (  # a box that did not know the time yet may have noted the receipt in 1970
+            "update reading set body = null"
+            " where answered_at < ? and kept_at < ? and body is not null and rejected_reason is null"
+        )
+        purged = self._write(lambda db: db.execute(query, (before, before)).rowcount, may_drain=True)
         self._spare.set_aside()
         return purged
 

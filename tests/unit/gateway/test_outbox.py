@@ -166,6 +166,13 @@ def test_a_confirmed_body_goes_after_thirty_days_and_not_before(outbox: Outbox) 
     assert [row.seq for row in outbox.unconfirmed(10)] == [2]
 
 
+def test_a_body_confirmed_while_the_box_believed_it_was_1970_is_not_thirty_days_old(outbox: Outbox) -> None:
+    outbox.keep(reading(1))
+    outbox.apply(_receipt(outbox, 1), now=NOW - timedelta(days=20_000))
+    assert outbox.purge(now=NOW + timedelta(days=1)) == 0
+    assert outbox.purge(now=NOW + timedelta(days=31)) == 1
+
+
 def test_a_purged_reading_is_still_known_as_a_repeat(outbox: Outbox) -> None:
     outbox.keep(reading(1))
     outbox.apply(_receipt(outbox, 1), now=NOW)
