@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from gateway import systemd
-from gateway.clock import Clock
+from gateway.clock import DIFFERS, Clock, Witness
 from gateway.collector import Collector
 from gateway.config import Settings
 from gateway.errors import OutboxFullError
@@ -50,8 +50,15 @@ class _Gateway:
         self._zone = ZoneInfo(outbox.setting(_ZONE) or settings.zone)
         self._collector: Collector | None = None
         self._uplink = Uplink(
-            settings=settings, outbox=outbox, clock=clock, describe=self._describe, on_config=self._take_config
+            settings=settings,
+            outbox=outbox,
+            clock=clock,
+            describe=self._describe,
+            on_config=self._take_config,
+            on_time=self._take_time,
         )
+        self._time_told = asyncio.Event()
+        self._has_said_differs = False
 
     async def run(self, radio: Radio | None) -> None:
         _log.info(
@@ -106,11 +113,18 @@ class _Gateway:
                     )
                 self._uplink.wake()
             if len(held) < SETTLE_AT_A_TIME:
-                await asyncio.sleep(LOOK_AT_CLOCK_S)
+                await self._rest_until_time()
+
+    async def _rest_until_time(self) -> None:
+        """Until the server has told the time, but not for long: NTP may have, or a session that began without has gone on."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AT_CLOCK_S):
+                await self._time_told.wait()
+        self._time_told.clear()
 
     async def _upkeep(self) -> Never:
         while True:
-            if self._collector is None or await asyncio.to_thread(self._collector.is_clock_believable):
+            if self._clock.is_believable():
                 with suppress(OutboxFullError):  # it says so itself, and the next hour tries again
                     await asyncio.to_thread(self._outbox.purge, now=self._clock.now())
             await asyncio.sleep(UPKEEP_S)
@@ -130,12 +144,14 @@ class _Gateway:
     def _describe(self) -> dict[str, Any]:
         """For the status message; called in a thread."""
         assert self._collector is not None
-        totals = self._collector.totals
+        totals, time = self._collector.totals, self._clock.time()
+        differs_by = time.differs_by
         return {
             "version": installed_version(),
-            "at": self._clock.now().isoformat(),
+            "at": time.now.isoformat(),
             "zone": self._zone.key,
-            "clock": "believable" if self._collector.is_clock_believable() else "waiting",
+            "clock": "waiting" if time.witness is None else "believable",
+            "time": {"witness": time.witness, "differs_s": None if differs_by is None else differs_by.total_seconds()},
             "outbox": {"epoch": self._outbox.epoch, **asdict(self._outbox.counts())},
             "uplink": {
                 "malformed_receipts": self._uplink.malformed_receipts,
@@ -149,6 +165,20 @@ class _Gateway:
             },
             "meters": dict(list(totals.meters.items())[-16:]),
         }
+
+    def _take_time(self) -> None:
+        """The server has told the time: what waits for it need not wait any more."""
+        self._time_told.set()
+        time = self._clock.time()
+        differs = time.witness is Witness.NTP and time.differs_by is not None and abs(time.differs_by) > DIFFERS
+        if differs and not self._has_said_differs:
+            _log.warning(
+                "clock_differs",
+                gateway_id=self._settings.id,
+                by=str(time.differs_by),
+                advice="NTP says otherwise than the server: check the server's time synchronisation, then the gateway's",
+            )
+        self._has_said_differs = differs
 
     def _take_config(self, config: RemoteConfig) -> None:
         if config.zone is None or config.zone == self._zone.key:

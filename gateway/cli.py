@@ -37,14 +37,13 @@ def outbox(path: OutboxPath, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(path: OutboxPath, as_json: AsJson = False) -> None:
-    """Whether a gateway runs on this outbox, what waits in it, and whether the clock can be believed."""
+    """Whether a gateway runs on this outbox, what waits in it, and who vouches for the time."""
     from gateway.clock import Clock
     from gateway.file_lock import is_locked
-    from gateway.outbox import read_newest_instant
 
     counts = _counts(path)
-    believable = Clock().is_believable(read_newest_instant(path))
-    state = {"running": is_locked(path), "clock": "believable" if believable else "waiting", "outbox": counts}
+    clock = "synchronised" if Clock().is_believable() else "not synchronised: a running gateway asks the server"
+    state = {"running": is_locked(path), "clock": clock, "outbox": counts}
     _print(state, as_json=as_json)
 
 

@@ -177,7 +177,7 @@ class Collector:
 
     async def _hold_session(self, advertisement: Advertisement, meter_id: str, tally: Tally) -> None:
         findings = Findings()
-        timeline = self._clock.timeline(is_believed=await asyncio.to_thread(self.is_clock_believable))
+        timeline = self._clock.timeline(is_believed=self.is_clock_believable())
         hands = _Hands(meter_id, self, tally, timeline)
         link: Link | None = None
         try:
@@ -230,7 +230,7 @@ class Collector:
     # -- keeping -------------------------------------------------------------------------------------------------------
 
     def is_clock_believable(self) -> bool:
-        return self._clock.is_believable(self._outbox.newest_instant())
+        return self._clock.is_believable()
 
     async def keep(self, meter_id: str, record: MeterRecord, timeline: Timeline, tally: Tally) -> bool:
         """Make the record durable; whether it is new. Raises `OutboxFullError`."""

@@ -183,10 +183,6 @@ class Outbox:
         query = f"update reading set rejected_reason = null where {UNSENDABLE}"
         return self._write(lambda db: db.execute(query).rowcount, may_drain=True)
 
-    def newest_instant(self) -> datetime | None:
-        """The newest instant at which a reading was kept by a clock that was believed."""
-        return self._read(_newest_instant)
-
     def held(self, limit: int) -> list[HeldReading]:
         """The first `limit` readings that wait for a clock."""
         query = "select seq, body, held from reading where held is not null order by seq limit ?"
@@ -292,14 +288,3 @@ def read_counts(path: Path) -> Counts:
     """The counts of an outbox that another process may have open; changes nothing."""
     with looking(path) as db:
         return count_rows(db, ignored_receipts=0, disk_is_full=SpareRoom(path).is_used)
-
-
-def read_newest_instant(path: Path) -> datetime | None:
-    """`Outbox.newest_instant` of an outbox that another process may have open; changes nothing."""
-    with looking(path) as db:
-        return _newest_instant(db)
-
-
-def _newest_instant(db: sqlite3.Connection) -> datetime | None:
-    found = db.execute("select kept_at from reading where held is null order by seq desc limit 1").fetchone()
-    return None if found is None else datetime.fromisoformat(found[0])

@@ -22,12 +22,14 @@ from gateway.config import Settings
 from gateway.errors import OutboxFullError
 from gateway.flights import WINDOW, Flights, pack
 from gateway.outbox import Outbox
-from vitals.envelope import decode_receipt
+from vitals.envelope import Receipt, decode_receipt
 from vitals.errors import MalformedError, UnavailableError
 from vitals.reading import ZoneName
 from vitals.topics import Channel, Topic
 
 STATUS_EVERY_S: Final = 60.0
+STATUS_WITHOUT_TIME_S: Final = 5.0
+"""How often the server is asked for the time while nobody has told it: readings wait for it."""
 BARE_STATUS_S: Final = 3600.0
 """For so long a status that has made the broker cut the connection is not said in full again."""
 LOOK_AGAIN_S: Final = 5.0
@@ -50,6 +52,7 @@ class Uplink:
     """One gateway's connection to its broker, for as long as `run` runs.
 
     `describe` gives what people want to know about the box, for the status message. `on_config` gets what the clinic has set.
+    `on_time` is called after the server has told the time, each time.
     """
 
     def __init__(
@@ -60,10 +63,12 @@ class Uplink:
         clock: Clock,
         describe: Callable[[], dict[str, Any]],
         on_config: Callable[[RemoteConfig], None],
+        on_time: Callable[[], None] = lambda: None,
         reconnect: Backoff = RECONNECT,
     ) -> None:
         self._settings, self._outbox, self._clock = settings, outbox, clock
         self._describe, self._on_config, self._reconnect = describe, on_config, reconnect
+        self._on_time = on_time
         self._topics = {channel: str(Topic(gateway_id=settings.id, channel=channel)) for channel in Channel}
         self._line: Line | None = None
         self._flights = Flights()
@@ -159,11 +164,12 @@ class Uplink:
     async def _send_status(self, line: Line, now_s: float) -> None:
         if now_s < self._status_due_s:
             return
-        status = {"state": "online"}
+        asks = {"epoch": self._outbox.epoch, "question": self._clock.question()}
+        status: dict[str, Any] = {"state": "online", "asks": asks}
         if now_s >= self._bare_status_until_s:
             status |= await asyncio.to_thread(self._describe)
         if self._publish(line, self._topics[Channel.STATUS], json.dumps(status).encode(), seqs=(STATUS,), retain=True):
-            self._status_due_s = now_s + STATUS_EVERY_S
+            self._status_due_s = now_s + (STATUS_EVERY_S if self._clock.is_believable() else STATUS_WITHOUT_TIME_S)
 
     def _publish(self, line: Line, topic: str, payload: bytes, *, seqs: Iterable[int], retain: bool = False) -> bool:
         number = line.publish(topic, payload, retain=retain)
@@ -204,12 +210,25 @@ class Uplink:
             self.malformed_receipts += 1
             _log.warning("receipt_malformed", gateway_id=self._settings.id, reason=e.reason)
             return
+        self._take_time(receipt)
         changed = await asyncio.to_thread(self._outbox.apply, receipt, now=self._clock.now())
         if changed:
             self._caution.progressed()
         for rejection in receipt.rejected:
             _log.warning("reading_rejected", gateway_id=self._settings.id, seq=rejection.seq, reason=rejection.reason)
         _log.info("receipt_applied", gateway_id=self._settings.id, upto=receipt.upto, changed=changed)
+
+    def _take_time(self, receipt: Receipt) -> None:
+        if receipt.asked is None or receipt.at is None:
+            return
+        was_known = self._clock.is_believable()
+        if not self._clock.learn(receipt.asked, receipt.at):
+            _log.info("time_not_heeded", gateway_id=self._settings.id, asked=receipt.asked, told=receipt.at.isoformat())
+            return
+        if not was_known:
+            _log.info("time_learned", gateway_id=self._settings.id, now=self._clock.now().isoformat())
+            self._status_due_s = 0.0  # let the clinic see at once that nothing waits for the time any more
+        self._on_time()
 
     def _take_config(self, payload: bytes) -> None:
         if not payload:

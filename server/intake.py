@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from server.arrivals import Arrival, Refused, hash_of, open_message
 from server.ledger import commit_arrivals
@@ -16,7 +17,7 @@ from server.rewind import ask_again, said_in
 from server.store import intake as store
 from server.store.alarms import AlarmKind, raise_alarm, state_alarms
 from server.store.postgres import Connection, Pool, in_transaction
-from vitals.envelope import Receipt
+from vitals.envelope import Epoch, Question, Receipt
 
 log = structlog.get_logger()
 
@@ -52,19 +53,22 @@ class Intake:
     def note_status(self, payload: bytes, *, topic_gateway: str, is_old: bool) -> Receipt | None:
         """Keep what a gateway says of itself; `is_old`: the broker had it from before, so it is no sign of life.
 
-        Returns a receipt where the status shows that readings were lost here after they were confirmed: it asks for them.
+        Returns a receipt where the status shows that readings were lost here after they were confirmed: it asks for them. And
+        where the status asks for the time: the receipt tells the database's.
         """
         if (status := _read_status(payload)) is None:
             log.warning("status_not_read", gateway_id=topic_gateway)
             return None
         text, state = status
         is_alive = not is_old and state != "offline"
-        said = said_in(payload) if is_alive else None
+        said, asks = (said_in(payload), _asked_in(payload)) if is_alive else (None, None)
 
         def work(conn: Connection) -> Receipt | None:
             store.note_status(conn, topic_gateway, text, is_alive=is_alive)
-            is_active = store.gateway_states(conn, [topic_gateway]).get(topic_gateway) == "active"
-            return ask_again(conn, topic_gateway, said) if said is not None and is_active else None
+            if store.gateway_states(conn, [topic_gateway]).get(topic_gateway) != "active":
+                return None
+            receipt = None if said is None else ask_again(conn, topic_gateway, said)
+            return receipt if asks is None else _tell_time(conn, asks, receipt)
 
         return in_transaction(self._pool, work)
 
@@ -104,6 +108,33 @@ def _read_status(payload: bytes) -> tuple[str, object] | None:
         return payload.decode(), msgspec.json.decode(payload, type=dict[str, Any]).get("state")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+class _Asks(Struct, frozen=True, kw_only=True):
+    """A gateway asks for the time: `question` is to be sent back with it, in a receipt for the outbox's `epoch`."""
+
+    epoch: Epoch
+    question: Question
+
+
+class _Asking(Struct, frozen=True, kw_only=True):
+    asks: _Asks
+
+
+_asking = msgspec.json.Decoder(_Asking)
+
+
+def _asked_in(payload: bytes) -> _Asks | None:
+    try:
+        return _asking.decode(payload).asks
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _tell_time(conn: Connection, asks: _Asks, receipt: Receipt | None) -> Receipt:
+    """The receipt with the database's clock in it; one that says nothing else if there is none."""
+    receipt = receipt or Receipt(epoch=asks.epoch, upto=0)
+    return msgspec.structs.replace(receipt, asked=asks.question, at=store.transaction_time(conn))
 
 
 def _in_words(account: store.Account) -> str:

@@ -8,6 +8,7 @@ Rows are decoded one by one, so that one bad reading never costs the others.
 
 import json
 import re
+from datetime import datetime
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -30,6 +31,8 @@ MAX_DEPTH: Final = 8
 
 Epoch = Annotated[str, Meta(pattern=r"^[0-9a-f]{16,32}\Z")]
 Seq = Annotated[int, Meta(ge=1, le=2**53)]
+Question = Annotated[str, Meta(min_length=1, max_length=96)]
+"""What a gateway wants to hear again with the time, so that it knows when it has asked."""
 
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +64,8 @@ class Receipt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `missing`: inclusive spans `(first, last)` of seqs that were answered and that the server does not have any more (its
     database was set back to an earlier state): send these again. Ascending, without overlap. A seq that the same receipt
     also confirms is missing.
+
+    `asked` and `at` answer a status that asks for the time: its question, and the server's clock between question and answer.
     """
 
     v: int = VERSION
@@ -69,9 +74,13 @@ class Receipt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     extra: tuple[Seq, ...] = ()
     rejected: tuple[Rejection, ...] = ()
     missing: Annotated[tuple[tuple[Seq, Seq], ...], Meta(max_length=MAX_SPANS)] = ()
+    asked: Question | None = None
+    at: Annotated[datetime, Meta(tz=True)] | None = None
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` unless the spans of `missing` ascend."""
+        """Raise `ValueError` unless the spans of `missing` ascend, and a time answers a question."""
+        if (self.asked is None) != (self.at is None):
+            raise ValueError("a time without the question, or a question without the time")
         before = 0
         for first, last in self.missing:
             if not before < first <= last:
@@ -88,6 +97,7 @@ T = TypeVar("T")
 BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 """Strings, to pass them over, and brackets. A string without an end reaches to the end: so this never looks back."""
 
+_NEWER: Final = frozenset({"missing", "asked", "at"})
 _encoder = msgspec.json.Encoder()
 _envelope = msgspec.json.Decoder(Envelope)
 _receipt = msgspec.json.Decoder(Receipt)
@@ -108,11 +118,10 @@ def encode_envelope(gateway_id: str, epoch: str, rows: list[tuple[int, bytes]]) 
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
-    """The receipt as it is sent; `missing` only where something is, for a 0.1.0 gateway does not know the word."""
+    """The receipt as it is sent. What 0.1.0 does not know only where it says something: such a gateway takes no unknown word, and
+    asks for no time."""
     said = msgspec.structs.asdict(receipt)
-    if not receipt.missing:
-        del said["missing"]
-    return _encoder.encode(said)
+    return _encoder.encode({name: value for name, value in said.items() if value or name not in _NEWER})
 
 
 def decode_envelope(payload: bytes) -> Envelope:

@@ -523,6 +523,48 @@ def test_an_account_that_does_not_balance_is_found(intake: Intake, home: Househo
         conn.rollback()
 
 
+def asking(**said: object) -> bytes:
+    return json.dumps({"state": "online", "asks": {"epoch": EPOCH, "question": "boot-1 12.5"}} | said).encode()
+
+
+def test_a_gateway_that_asks_for_the_time_is_told_that_of_the_database_and_nothing_else(
+    intake: Intake, home: Household, pool: Pool
+) -> None:
+    ((before,),) = ask(pool, "select clock_timestamp()")
+    receipt = intake.note_status(asking(), topic_gateway=home.gateway_id, is_old=False)
+    ((after,),) = ask(pool, "select clock_timestamp()")
+    assert receipt is not None
+    assert receipt.at is not None
+    assert before <= receipt.at <= after
+    assert receipt == Receipt(epoch=EPOCH, upto=0, asked="boot-1 12.5", at=receipt.at)
+
+
+@pytest.mark.parametrize(
+    ("payload", "is_old"),
+    [
+        pytest.param(asking(), True, id="the broker had it from before: nobody knows when it was asked"),
+        pytest.param(asking(state="offline"), False, id="a last will"),
+        pytest.param(b'{"state":"online"}', False, id="0.1.0, which takes no unknown word"),
+        pytest.param(asking(asks={"epoch": "../", "question": "x"}), False, id="no epoch"),
+        pytest.param(asking(asks={"epoch": EPOCH, "question": "x" * 97}), False, id="too long"),
+        pytest.param(asking(asks={"epoch": EPOCH, "question": 7}), False, id="no question"),
+    ],
+)
+def test_nobody_is_told_the_time_who_does_not_ask_now(
+    intake: Intake, home: Household, payload: bytes, is_old: bool
+) -> None:
+    assert intake.note_status(payload, topic_gateway=home.gateway_id, is_old=is_old) is None
+
+
+def test_a_gateway_that_is_shut_out_or_unknown_is_not_told_the_time(
+    intake: Intake, home: Household, pool: Pool
+) -> None:
+    assert intake.note_status(asking(), topic_gateway="gw-unknown", is_old=False) is None
+    with pool.connection() as conn:
+        conn.execute("update gateway set state = 'suspended'")
+    assert intake.note_status(asking(), topic_gateway=home.gateway_id, is_old=False) is None
+
+
 def test_a_status_is_kept_and_a_last_will_is_no_sign_of_life(intake: Intake, home: Household, pool: Pool) -> None:
     intake.note_status(b'{"state":"offline"}', topic_gateway=home.gateway_id, is_old=False)
     assert ask(pool, "select last_status, last_heard_at from gateway") == [({"state": "offline"}, None)]

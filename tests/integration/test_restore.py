@@ -191,6 +191,18 @@ def test_what_a_restored_database_has_lost_comes_back_once_and_a_person_is_told(
     assert missing_for_long(clinic) == {}
 
 
+def test_who_asks_for_the_time_is_asked_for_what_was_lost_in_the_same_receipt(clinic: Clinic, box: Box) -> None:
+    clinic.keep_a_copy("backup")
+    box.measure(3)
+    box.send(clinic)
+    clinic.go_back_to("backup")
+    asks = {"epoch": box.outbox.epoch, "question": "boot-1 7.5"}
+    receipt = box.say(clinic, json.dumps(json.loads(box.status()) | {"asks": asks}).encode())
+    assert receipt is not None
+    assert (receipt.missing, receipt.asked) == (((1, 3),), "boot-1 7.5")
+    assert receipt.at is not None
+
+
 def test_readings_behind_the_restored_ones_do_not_hide_what_is_lost(clinic: Clinic, box: Box) -> None:
     box.measure(10)
     box.send(clinic)

@@ -10,6 +10,7 @@ from typing import Any
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from server.clock import now
 from vitals.envelope import (
     MAX_BYTES_SENT,
     Envelope,
@@ -28,6 +29,7 @@ class FarEnd:
 
     client: mqtt.Client
     answers: bool = True
+    tells_time: bool = True
     stored: dict[str, Reading] = field(default_factory=dict)
     repeated: int = 0
     seqs: dict[str, set[int]] = field(default_factory=dict)
@@ -72,7 +74,12 @@ class FarEnd:
     def _take(self, message: mqtt.MQTTMessage) -> None:
         topic = Topic.parse(message.topic)
         if topic.channel is Channel.STATUS:
-            self.statuses.put(json.loads(message.payload))
+            status = json.loads(message.payload)
+            if self.tells_time and "asks" in status and not message.retain:
+                asks = status["asks"]
+                receipt = Receipt(epoch=asks["epoch"], upto=0, asked=asks["question"], at=now())
+                self.send(topic.gateway_id, Channel.RECEIPTS, encode_receipt(receipt))
+            self.statuses.put(status)
             return
         assert len(message.payload) <= MAX_BYTES_SENT
         envelope = decode_envelope(bytes(message.payload))
@@ -88,11 +95,11 @@ class FarEnd:
 
 
 @contextmanager
-def far_end(host: str, port: int, *, answers: bool = True) -> Iterator[FarEnd]:
+def far_end(host: str, port: int, *, answers: bool = True, tells_time: bool = True) -> Iterator[FarEnd]:
     """Connected and subscribed when the context opens; it comes back by itself when the broker does."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="far-end", protocol=mqtt.MQTTv5)
     client.reconnect_delay_set(1, 1)
-    far = FarEnd(client, answers=answers)
+    far = FarEnd(client, answers=answers, tells_time=tells_time)
 
     def connected(*_: object) -> None:
         client.subscribe([(Channel.READINGS.for_every_gateway, 1), (Channel.STATUS.for_every_gateway, 1)])

@@ -60,19 +60,19 @@ def evidence(**known: object) -> Evidence:
 
 @dataclass(slots=True)
 class TestClock:
-    """A clock that a test sets: a wall clock that may be wrong, and a boot that counts right."""
+    """A clock that a test sets: a wall clock that NTP keeps, right or not, and a boot that counts right."""
 
     __test__ = False
 
     wall: datetime = NOW
     boot_s: float = 100.0
     boot: str = "boot-1"
-    synchronised: bool = False
+    synchronised: bool = True
     clock: Clock = field(init=False)
 
     def __post_init__(self) -> None:
         self.clock = Clock(
-            now=lambda: self.wall,
+            wall=lambda: self.wall,
             since_boot_s=lambda: self.boot_s,
             boot_id=lambda: self.boot,
             is_synchronised=lambda: self.synchronised,

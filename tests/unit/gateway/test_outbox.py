@@ -10,7 +10,7 @@ from unit.gateway.samples import METER, NOW, evidence, reading
 
 from gateway.errors import OutboxBusyError, OutboxFullError, OutboxVersionError
 from gateway.file_lock import is_locked
-from gateway.outbox import KEPT_AFTER_RECEIPT, MAX_QUARANTINED, Outbox, read_counts, read_newest_instant
+from gateway.outbox import KEPT_AFTER_RECEIPT, MAX_QUARANTINED, Outbox, read_counts
 from gateway.outbox_rows import MeterMemory, Unbelieved
 from vitals.envelope import Receipt, Rejection, decode_stored_reading
 
@@ -272,15 +272,6 @@ def test_a_receipt_cannot_confirm_what_is_held(outbox: Outbox) -> None:
     outbox.keep(reading(1), unbelieved=Unbelieved(boot_id="b", since_boot_s=1.0, evidence=evidence()))
     assert outbox.apply(_receipt(outbox, 1), now=NOW) == 0
     assert outbox.counts().held == 1
-
-
-def test_the_newest_instant_is_that_of_a_believed_clock(outbox: Outbox, path: Path) -> None:
-    assert outbox.newest_instant() is None
-    outbox.keep(reading(1, at=NOW))
-    future = reading(2, at=NOW + timedelta(days=400))
-    outbox.keep(future, unbelieved=Unbelieved(boot_id="b", since_boot_s=1.0, evidence=evidence()))
-    assert outbox.newest_instant() == NOW
-    assert read_newest_instant(path) == NOW
 
 
 def test_a_meter_is_remembered(outbox: Outbox) -> None:

@@ -268,6 +268,10 @@ def test_the_bytes_of_a_receipt_are_those_of_the_reference() -> None:
     assert encode_receipt(plain) == told + b"}", "nothing that a 0.1.0 gateway does not know"
     gone = Receipt(epoch=EPOCH, upto=16, extra=(19,), rejected=rejected, missing=((3, 5), (7, 7)))
     assert encode_receipt(gone) == told + b',"missing":[[3,5],[7,7]]}'
+    clock = Receipt(epoch=EPOCH, upto=0, asked="boot 12.5", at=datetime(2026, 11, 21, 8, 0, 0, 250_000, tzinfo=UTC))
+    nothing = b'{"v":1,"epoch":"0123456789abcdef","upto":0,"extra":[],"rejected":[]'
+    assert encode_receipt(clock) == nothing + b',"asked":"boot 12.5","at":"2026-11-21T08:00:00.250000Z"}'
+    assert decode_receipt(encode_receipt(clock)) == clock
 
 
 @pytest.mark.parametrize(
@@ -279,6 +283,17 @@ def test_the_bytes_of_a_receipt_are_those_of_the_reference() -> None:
         ("decode:schema", b'{"v":1,"epoch":"0123456789abcdef","upto":1,"delete":"all"}'),
         ("decode:schema", b'{"v":1,"epoch":"","upto":1}'),
         ("decode:schema", b'{"v":1,"epoch":"0123456789abcdef"}'),
+        *(
+            ("decode:schema", b'{"v":1,"epoch":"0123456789abcdef","upto":0,%s}' % time)
+            for time in (
+                b'"asked":"boot 1"',
+                b'"at":"2026-11-21T08:00:00Z"',
+                b'"asked":"boot 1","at":"2026-11-21T08:00:00"',
+                b'"asked":"boot 1","at":1795248000',
+                b'"asked":"","at":"2026-11-21T08:00:00Z"',
+                b'"asked":"%s","at":"2026-11-21T08:00:00Z"' % (b"x" * 97),
+            )
+        ),
         ("decode:duplicate_key", b'{"v":1,"epoch":"0123456789abcdef","upto":1,"upto":2}'),
         ("schema_newer", b'{"v":2,"epoch":"0123456789abcdef","upto":1}'),
         *(
