@@ -6,6 +6,7 @@ build stays switched on for the life of a process. Nothing here knows what a tri
 
 import ctypes
 import logging
+import multiprocessing.util
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ from faults.plan import RingPlan, Wish
 from faults.trial import BadBuild, Tally, Trial
 
 BAD_BUILDS_AT_ONCE: Final = 2
+TORN_DOWN_WITHIN_S: Final = 30.0
 PR_SET_PDEATHSIG: Final = 1
 
 
@@ -190,6 +192,7 @@ def _try_bad_builds(wish: Wish, plan: RingPlan, folder: Path) -> Iterator[Attemp
             for each in done:
                 attempt, workers, started = running.pop(each)
                 tally = _tally_of(each)
+                shutil.rmtree(_trial(wish, plan, attempt.tried, attempt.build.name, folder).folder, ignore_errors=True)
                 attempt.tried += 1
                 attempt.seconds = time.monotonic() - started
                 if is_bad_news(tally):
@@ -234,10 +237,16 @@ class _Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def abandon(self) -> None:
-        """End now; what the workers were at is torn down by themselves."""
-        for process in list((self._pool._processes or {}).values()):
+        """End now; what the workers were at is torn down by themselves. Nobody may interrupt this: half of it would hang."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        processes = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
             process.terminate()
-        self.close()
+        for process in processes:
+            process.join(TORN_DOWN_WITHIN_S)
+            process.kill()
 
     def perform(self, module: str, trial: Trial) -> "Future[Tally]":
         try:
@@ -258,10 +267,14 @@ def perform(module: str, trial: Trial) -> Tally:
     trial.folder.mkdir(parents=True)
     try:
         tally = rings.ring(module).run(trial)
+    except SystemExit:  # `_leave`, and the trial is torn down by now; the pool would take it for a result and go on
+        shutil.rmtree(trial.folder, ignore_errors=True)
+        multiprocessing.util._exit_function()
+        os._exit(1)
     except Exception as e:  # noqa: BLE001 - whatever a trial raises, the campaign goes on and reports it
         (trial.folder / "traceback.txt").write_text("".join(traceback.format_exception(e)))
         tally = Tally(trials=1, failures=(f"{type(e).__name__}: {e}",))
-    if not is_bad_news(tally) or trial.bad is not None:
+    if not is_bad_news(tally):
         shutil.rmtree(trial.folder, ignore_errors=True)
     return tally
 
@@ -279,4 +292,5 @@ def _settle_in(campaign_pid: int) -> None:
 
 
 def _leave(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(1)

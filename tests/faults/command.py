@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         wish=wish, out=sys.stderr if asked.json else sys.stdout, record=asked.record, date=asked.date
     )
     folder = temporary_folder()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us: torn down and told, as by Ctrl-C
     reports, is_stopped = campaign.run(wish, plans, folder, teller)
     outcome = report.Outcome(wish=wish, reports=reports, seconds=time.monotonic() - started, is_stopped=is_stopped)
     if not any(each.failures for each in reports):

@@ -89,7 +89,13 @@ class Outcome:
             "rings": {report.plan.ring.name: counts(report.tally) for report in self.reports},
             "not_run": {r.plan.ring.name: r.plan.why_not for r in self.reports if r.plan.why_not is not None},
             "failures": [
-                {"ring": report.plan.ring.name, "trial": each.number, "says": each.sentence, "again": each.replay}
+                {
+                    "ring": report.plan.ring.name,
+                    "trial": each.number,
+                    "says": each.sentence,
+                    "again": each.replay,
+                    "files": str(each.folder),
+                }
                 for report in self.reports
                 for each in report.failures
             ],

@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -159,6 +161,23 @@ def test_a_bad_build_makes_its_ring_fail_and_the_exit_code_say_so() -> None:
     assert said["lost"] > 0
     (failure,) = said["failures"]
     assert failure["again"] == "homevigil faults --ring P1 --seed 1 --trial 0 --bad confirm-at-puback"
+    assert "mqtt_listening" in (Path(failure["files"]) / "intake.log").read_text(), "the logs stay"
+    shutil.rmtree(Path(failure["files"]).parent)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_whoever_stops_it_is_told_what_there_is_and_nothing_stays_behind(how: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "homevigil", "faults", "--ring", "P1", "--trials", "200", "--json"]
+    record = tmp_path / "standard-error"
+    with record.open("wb") as says:
+        running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=says, start_new_session=True)
+    while "200" not in record.read_text():  # it has begun; how far it is by now, the scheduler decides
+        assert running.poll() is None
+    os.killpg(running.pid, how)
+    said, _ = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert json.loads(said)["well"] is False
+    assert "stopped before its end" in record.read_text()
 
 
 def test_every_ring_and_bad_build_says_what_it_does() -> None:
