@@ -60,10 +60,10 @@ def _episodes(trial: Trial) -> Iterator[Machine]:
 
 
 MACHINES: Final[tuple[tuple[Callable[[Trial], AbstractContextManager[Machine]], int, int], ...]] = (
-    (_watermark, 12, 250),
-    (_outbox, 40, 1_000),
-    (_episodes, 40, 400),
-    (_escalation, 8, 200),
+    (_watermark, 8, 250),
+    (_outbox, 30, 1_000),
+    (_episodes, 25, 400),
+    (_escalation, 6, 200),
 )
 """Each with its number of examples in a trial of the small and of the full size."""
 
