@@ -34,11 +34,20 @@ def highest_named(receipt: Receipt) -> int:
 
 
 def confirm_named(db: sqlite3.Connection, receipt: Receipt, at: str) -> int:
-    """Confirm or refuse the rows that `receipt` names one by one; how many it changed."""
-    query = f"update reading set answered_at = ?, rejected_reason = ? where seq = ? and {UNCONFIRMED} and held is null"
-    named: list[tuple[int, str | None]] = [(rejection.seq, rejection.reason) for rejection in receipt.rejected]
-    named += [(seq, None) for seq in receipt.extra]
-    return sum(db.execute(query, (at, reason, seq)).rowcount for seq, reason in named if not _is_missing(receipt, seq))
+    """Confirm or refuse the rows that `receipt` names one by one; how many it changed.
+
+    A watermark may have overtaken the receipt that refuses: then the row is taken for confirmed, and is refused now.
+    """
+    refuse = (
+        "update reading set rejected_reason = ?, answered_at = coalesce(answered_at, ?)"
+        " where seq = ? and rejected_reason is null and held is null"
+    )
+    confirm = f"update reading set answered_at = ? where seq = ? and {UNCONFIRMED} and held is null"
+    refused = [(each.reason, at, each.seq) for each in receipt.rejected if not _is_missing(receipt, each.seq)]
+    confirmed = [(at, seq) for seq in receipt.extra if not _is_missing(receipt, seq)]
+    return sum(db.execute(refuse, row).rowcount for row in refused) + sum(
+        db.execute(confirm, row).rowcount for row in confirmed
+    )
 
 
 def confirmed_spans(receipt: Receipt) -> Iterator[tuple[int, int]]:

@@ -289,8 +289,8 @@ class Door:
         for delivery in batch:
             if delivery.topic is not None and delivery.topic.channel is Channel.READINGS:
                 readings.append((delivery.topic.gateway_id, delivery.payload))
-            elif delivery.topic is not None:
-                statuses[delivery.topic.gateway_id] = delivery
+            elif delivery.topic is not None and not (delivery.is_retained and delivery.topic.gateway_id in statuses):
+                statuses[delivery.topic.gateway_id] = delivery  # but a retained copy never hides what was said to us
         # What a status asks for is sent before the receipts of what came with it: so nothing is asked for that they confirm.
         for gateway_id, status in statuses.items():
             self._send(gateway_id, self._note_status(gateway_id, status))

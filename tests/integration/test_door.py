@@ -21,7 +21,7 @@ from homevigil.embedded.postgres import EmbeddedPostgres
 from server import door as door_module
 from server.clock import now
 from server.config import Settings
-from server.door import SUSPECT_FROM, WINDOW, Door
+from server.door import SUSPECT_FROM, WINDOW, Door, _Delivery
 from server.intake import Intake
 from server.pace import SPEED
 from server.store.alarms import open_alarms
@@ -29,6 +29,7 @@ from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool, transaction
 from vitals.envelope import Receipt
 from vitals.reading import Reading
+from vitals.topics import Channel, Topic
 
 YESTERDAY = now().replace(microsecond=0) - timedelta(days=1)
 
@@ -279,12 +280,24 @@ def break_in_the_database(pool: Pool, table: str, when: str) -> None:
 # What a status asks for
 
 
+def status(**outbox: object) -> bytes:
+    return json.dumps({"state": "online", "outbox": {"epoch": EPOCH, **outbox}}).encode()
+
+
+def test_what_is_said_to_us_is_not_hidden_by_its_retained_copy(settings: Settings, pool: Pool, home: Household) -> None:
+    topic = Topic(gateway_id=home.gateway_id, channel=Channel.STATUS)
+    said, copy = (
+        _Delivery(mid=mid, qos=1, topic=topic, payload=status(kept=3, answered=3), is_retained=is_copy, connection=0)
+        for mid, is_copy in ((1, False), (2, True))
+    )
+    Door(settings, Intake(pool), threading.Event())._take_once([said, copy])
+    with transaction(pool) as conn:
+        assert [alarm.kind for alarm in open_alarms(conn)] == ["server_lost"]
+
+
 def test_a_status_that_shows_a_loss_is_answered_with_what_is_missing(
     settings: Settings, pool: Pool, home: Household, gateway: PlainGateway
 ) -> None:
-    def status(**outbox: object) -> bytes:
-        return json.dumps({"state": "online", "outbox": {"epoch": EPOCH, **outbox}}).encode()
-
     with open_door(settings, pool):
         gateway.send(one(home, 1), one(home, 2), first_seq=1)
         assert gateway.receipt() == Receipt(epoch=EPOCH, upto=2)

@@ -98,6 +98,16 @@ def test_a_rejected_reading_is_kept_with_its_reason_and_not_sent_again(outbox: O
     assert decode_stored_reading(body) == reading(0)
 
 
+def test_a_refusal_that_a_watermark_has_overtaken_still_counts(outbox: Outbox) -> None:
+    outbox.keep(reading(1))
+    outbox.apply(_receipt(outbox, 1), now=NOW)
+    refusal = _receipt(outbox, 0, rejected=(Rejection(seq=1, reason="unknown_meter"),))
+    assert outbox.apply(refusal, now=NOW) == 1
+    counts = outbox.counts()
+    assert (counts.confirmed, counts.rejected, counts.answered) == (0, 1, 1)
+    assert outbox.apply(refusal, now=NOW) == 0
+
+
 def test_the_same_receipt_twice_changes_nothing(outbox: Outbox) -> None:
     outbox.keep(reading(1))
     assert outbox.apply(_receipt(outbox, 1), now=NOW) == 1

@@ -142,6 +142,9 @@ class OutboxMachine(RuleBasedStateMachine):
             return is_lost
         is_refused = seq in [rejection.seq for rejection in receipt.rejected]
         is_named = is_refused or seq <= receipt.upto or seq in receipt.extra
+        if kept.state == "confirmed" and is_refused:  # the watermark had overtaken it
+            kept.state = "refused"
+            return True
         if kept.state != "waiting" or not is_named:
             return False
         kept.state, kept.answered_at = "refused" if is_refused else "confirmed", self.now
