@@ -36,6 +36,7 @@ class _Ledger:
 
     arrivals: Sequence[Arrival]
     stored: list[Attributed] = field(default_factory=list)
+    new: set[tuple[str, str, int]] = field(default_factory=set)  # gateway, epoch and seq of what is stored
     repeated: list[int] = field(default_factory=list)  # the arrival's index, once for each row
     refused: list[tuple[int, Refused]] = field(default_factory=list)
 
@@ -44,6 +45,7 @@ def commit_arrivals(conn: Connection, arrivals: Sequence[Arrival], *, quiet: boo
     """Write everything that follows from these messages; a receipt for each, or None where there is nothing to say."""
     ledger, known = _commit(conn, arrivals, quiet)
     store.note_heard(conn, known)
+    store.forget_reused(conn, ledger.new)
     return _receipts(conn, ledger, known)
 
 
@@ -92,6 +94,8 @@ def _attribute_all(conn: Connection, arrivals: Sequence[Arrival]) -> _Ledger:
         match fate:
             case Fate.STORED:
                 ledger.stored.append(theirs)
+                if (epoch := arrivals[at].epoch) is not None:
+                    ledger.new.add((arrivals[at].gateway_id, epoch, row.seq))
             case Fate.REPEATED:
                 ledger.repeated.append(at)
             case Fate.COLLISION | Fate.POISON:

@@ -282,6 +282,21 @@ def advance(conn: Connection, committed: Mapping[tuple[str, str], Collection[int
     return upto
 
 
+def forget_reused(conn: Connection, new: Collection[tuple[str, str, int]]) -> None:
+    """Forget the numbers of an outbox from the first one on that it has given a second time: `(gateway_id, epoch, seq)` of `new`
+    readings whose seq had come before with another reading.
+
+    So a card was set back to an older copy of itself. Were the numbers still known from then, a receipt would confirm readings
+    that have not been sent yet.
+    """
+    if not new:
+        return
+    gateway_ids, epochs, seqs = zip(*sorted(new), strict=True)
+    numbers = {"gateway_id": list(gateway_ids), "epoch": list(epochs), "seq": list(seqs)}
+    for gateway_id, epoch, first in conn.execute(SQL["forget_reused"], numbers):
+        log.error("outbox_set_back", gateway_id=gateway_id, epoch=epoch, first_seq_given_again=first)
+
+
 def holes(conn: Connection, *, older_than: timedelta) -> dict[str, str]:
     """What is missing of each gateway's numbers and has been for `older_than`: the detail by `gateway_id`.
 

@@ -5,7 +5,9 @@ A real outbox stands at the other end; receipts and statuses are carried by hand
 
 import json
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from itertools import count
@@ -350,3 +352,43 @@ def test_whenever_it_is_set_back_and_whatever_is_lost_on_the_way_everything_is_s
     box.send(clinic)
     box.settle(clinic)
     everything_is_there(clinic, box)
+
+
+# A card that is written anew from an old copy of itself
+
+
+def test_an_outbox_set_back_to_an_old_copy_confirms_nothing_that_was_not_sent(
+    clinic: Clinic, box: Box, tmp_path: Path
+) -> None:
+    box.measure(3)
+    box.send(clinic)
+    copy = tmp_path / "copy.sqlite"
+    with closing(sqlite3.connect(box.outbox.path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    box.measure(20)
+    box.send(clinic)
+    with Outbox(copy, now=now()) as old:
+        again = Box(box.home, old, box.kept)
+        again.measure(25)  # numbers 4 to 28, of which the clinic knows 4 to 23 by other readings
+        [first, *_], _ = pack(old.unconfirmed(2), gateway_id=box.home.gateway_id, epoch=old.epoch)
+        receipt = clinic.intake.take(first.payload, topic_gateway=box.home.gateway_id)
+        assert receipt is not None
+        old.apply(receipt, now=now())
+        assert [row.seq for row in old.unconfirmed(100)] == list(range(6, 29))
+        again.send(clinic)
+        assert again.say(clinic) is None
+    assert set(clinic.stored()) == {reading.reading_id for reading in box.kept}
+    assert clinic.alarms() == []
+
+
+def test_a_refused_reading_that_is_taken_in_at_last_is_no_number_given_again(clinic: Clinic, box: Box) -> None:
+    box.measure(1)
+    clinic.ask("update meter_binding set gateway_id = gateway_id, valid_to = valid_from returning 1")
+    [parcel], _ = pack(box.outbox.unconfirmed(9), gateway_id=box.home.gateway_id, epoch=box.outbox.epoch)
+    clinic.intake.take(parcel.payload, topic_gateway=box.home.gateway_id)
+    clinic.ask("update meter_binding set valid_to = null returning 1")
+    box.measure(2)
+    box.send(clinic)
+    with transaction(clinic.pool) as conn:
+        assert holes(conn, older_than=timedelta(seconds=-1)) == {}
+    assert len(clinic.stored()) == 3

@@ -100,6 +100,20 @@ returning gateway_id, epoch, coalesce((select upper(r) - 1 from unnest(seen) r w
           first_at = now() and exists (select from gateway_progress o
                                        where o.gateway_id = p.gateway_id and o.epoch <> p.epoch);
 
+-- name: forget_reused
+-- A number that had come, and now names a reading that is new here, was given twice; unless what came with it first was
+-- refused, and is the same reading, taken in at last.
+update gateway_progress p
+set seen = p.seen * int8multirange(int8range(1, r.first_seq))
+from (select n.gateway_id, n.epoch, min(n.seq) as first_seq
+      from unnest(%(gateway_id)s::text[], %(epoch)s::text[], %(seq)s::bigint[]) as n (gateway_id, epoch, seq)
+      join gateway_progress known on known.gateway_id = n.gateway_id and known.epoch = n.epoch and known.seen @> n.seq
+      where not exists (select from quarantine q
+                        where q.gateway_id = n.gateway_id and q.epoch = n.epoch and q.seq = n.seq)
+      group by n.gateway_id, n.epoch) r
+where p.gateway_id = r.gateway_id and p.epoch = r.epoch
+returning p.gateway_id, p.epoch, r.first_seq;
+
 -- name: holes
 -- What is missing below the highest number of an outbox, for those that have lacked it for long. Nobody waits for a gateway
 -- that a person has shut out for good, nor for an outbox that was replaced and has been silent for 30 days, nor for numbers
