@@ -60,7 +60,7 @@ def _episodes(trial: Trial) -> Iterator[Machine]:
 
 
 MACHINES: Final[tuple[tuple[Callable[[Trial], AbstractContextManager[Machine]], int, int], ...]] = (
-    (_watermark, 8, 250),
+    (_watermark, 8, 60),
     (_outbox, 30, 1_000),
     (_episodes, 25, 400),
     (_escalation, 6, 200),
