@@ -215,8 +215,10 @@ def _update(episode: Episode, finding: Finding, now: datetime) -> list[Transitio
         return [_tell(Change.REOPEN, episode, finding, now, "true_again")]
     if episode.state != "resolved" and finding.state == "resolved":
         return [Transition(change=Change.RESOLVE, episode_id=episode.episode_id, finding=finding, reason="readings")]
-    if episode.is_untold and episode.state == "active" and _is_fresh(finding, now) and finding.tell:
-        return [_tell(Change.UPDATE, episode, finding, now, "news_after_all")]
+    if episode.is_untold and episode.state in ("active", "resolved"):
+        news = _tell(Change.UPDATE, episode, finding, now, "news_after_all")
+        if news.tell:
+            return [news]
     if _says_the_same(episode, finding):
         return []
     return [Transition(change=Change.UPDATE, episode_id=episode.episode_id, finding=finding, reason="readings")]

@@ -198,15 +198,10 @@ def _to_be_told(side: _Side, alert: OracleAlert, episode: StoredEpisode) -> list
         return list(alert.tells) if is_news or was_news else []
     if isinstance(side.rule, FailureRule):
         return list(alert.tells) if was_active else []
-    told = list(alert.tells_late) if was_active or not _has_followers(side, alert) else []
+    told = list(alert.tells_late)
     if was_active and episode.found_at <= alert.opened_at + ACUTE and not _measured_after(side.case, alert):
         told += [who for who in alert.tells if who not in told]
     return told
-
-
-def _has_followers(side: _Side, alert: OracleAlert) -> bool:
-    """Was another event ever stored that may have taken its place, even one that was taken back since?"""
-    return any(alert.opened_at < e.opened_at <= alert.opened_at + 2 * ACUTE for e in side.episodes)
 
 
 def _measured_after(case: Case, alert: OracleAlert) -> bool:

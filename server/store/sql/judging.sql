@@ -46,7 +46,8 @@ select e.episode_id, e.rule_id, e.rule_version, e.threshold_version, e.state, e.
                         and not exists (select from push s
                                         where s.episode_id = e.episode_id and s.kind <> 'retraction' and s.created_at >= t.at)
                  from episode_transition t
-                 where t.episode_id = e.episode_id and t.by_user is null and t.to_state = 'active'
+                 where t.episode_id = e.episode_id and t.by_user is null and t.to_state in ('active', 'resolved')
+                   and coalesce(t.from_state, 'retracted') in ('resolved', 'retracted')
                  order by t.transition_id desc limit 1), false) as is_untold,
        e.verdict as numbers
 from episode e

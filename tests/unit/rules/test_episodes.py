@@ -148,6 +148,14 @@ def test_a_note_that_later_readings_make_news_is_told() -> None:
     assert reconcile([replace(note, state="acknowledged")], [finding(1, 11)], now=START + 11 * DAY)[0].tell == ()
 
 
+def test_a_note_about_what_was_replaced_is_told_when_nothing_replaced_it_after_all() -> None:
+    over = finding(state="resolved", resolved_at=START + 4 * DAY, opened_at=START)
+    note = stored(over, is_untold=True)
+    assert reconcile([note], [over], now=START + 5 * DAY) == ()
+    (told,) = reconcile([note], [replace(over, tell_late=("doctor",))], now=START + 5 * DAY)
+    assert (told.change, told.tell) == (Change.UPDATE, ("doctor",))
+
+
 def test_what_is_over_when_it_is_found_is_told_to_those_who_hear_of_late_ones() -> None:
     over = finding(state="resolved", resolved_at=NOW, tell_late=("doctor",))
     (opened,) = reconcile([], [over], now=NOW)
