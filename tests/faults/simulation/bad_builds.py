@@ -60,9 +60,9 @@ def numbers_trusted_after_battery() -> None:
 
 
 def any_clock_believed() -> None:
-    from gateway.collector import Collector
+    from gateway.clock import Clock
 
-    Collector.is_clock_believable = lambda self: True  # type: ignore[method-assign]
+    Clock.is_believable = lambda self: True  # type: ignore[method-assign]
 
 
 def sent_again_on_reconnect_only() -> None:
@@ -70,17 +70,6 @@ def sent_again_on_reconnect_only() -> None:
 
     Flights.next_due_in_s = lambda self, now_s: None  # type: ignore[method-assign]
     Flights._is_due = lambda self, seq, now_s: seq not in self._flights  # type: ignore[method-assign]
-
-
-def receipt_of_any_outbox() -> None:
-    from gateway.outbox import Outbox
-
-    right = Outbox.apply
-
-    def wrong(self: Outbox, receipt: Any, **more: Any) -> Any:
-        return right(self, msgspec.structs.replace(receipt, epoch=self.epoch), **more)
-
-    Outbox.apply = wrong  # type: ignore[method-assign]
 
 
 def judged_since_the_newest() -> None:
@@ -131,11 +120,6 @@ ALL: Final = (
         name="sent-again-on-reconnect-only",
         breaks="what was lost on a standing connection is not sent again on it",
         switch_on=sent_again_on_reconnect_only,
-    ),
-    Mistake(
-        name="receipt-of-any-outbox",
-        breaks="a receipt for the numbers of another outbox is believed",
-        switch_on=receipt_of_any_outbox,
     ),
     Mistake(
         name="judged-since-the-newest",

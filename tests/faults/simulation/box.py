@@ -42,6 +42,7 @@ from gateway.sessions.commands import (
     Write,
 )
 from gateway.sessions.conversation import Findings, Known, converse
+from gateway.uplink import STATUS_WITHOUT_TIME_S
 from vitals.envelope import decode_receipt
 from vitals.errors import UnavailableError
 from vitals.gatt import uuids
@@ -93,9 +94,10 @@ class Box:
         records: Records,
         rng: random.Random,
         folder: Path,
-        publish: Callable[["Box", bytes], None],
+        publish: Callable[["Box", bytes, tuple[str, ...]], None],
         say: Callable[["Box", bytes], None],
         on_boot: Callable[["Box"], None],
+        has_ntp: bool = True,
         max_unconfirmed: int = MAX_UNCONFIRMED,
     ) -> None:
         self.person, self.meters = person, meters
@@ -106,8 +108,8 @@ class Box:
         self.file = File()
         self.is_online = False
         self.clock_error_s = 0.0
-        self.is_synchronised = True
-        self._has_leapt = False
+        self.is_synchronised = False
+        self.has_ntp = has_ntp
         self._agenda, self._records, self._rng, self._folder, self._publish = agenda, records, rng, folder, publish
         self._say, self._on_boot = say, on_boot
         self._max_unconfirmed = max_unconfirmed
@@ -122,12 +124,7 @@ class Box:
         self._wakes_at_s: float | None = None
         self._reading: SimMeter | None = None
         self._given = 0
-        self._clock = Clock(
-            now=self._wall,
-            since_boot_s=lambda: self._watch.at_s - self._booted_s,
-            boot_id=lambda: f"boot-{self._boots}",
-            is_synchronised=lambda: self.is_synchronised,
-        )
+        self._clock = self._new_clock()
 
     # -- power and clock -----------------------------------------------------------------------------------------------
 
@@ -136,16 +133,16 @@ class Box:
         return self.outbox is not None
 
     def power_on(self, *, knows_time: bool = True) -> None:
-        """Boot: with the right time, or in 1970 until `synchronise`."""
+        """Boot: with the right time by a battery-backed clock, or in 1970; either way nobody vouches for it yet."""
         if self.is_on:
             return
         self._watch.at_s = self._booted_s = max(self._watch.at_s, self._agenda.now_s)
         self._boots += 1
-        self.is_synchronised = knows_time
-        self._has_leapt = False
+        self._clock = self._new_clock()
+        self.is_synchronised = False
         self.clock_error_s = 0.0 if knows_time else (UNSET - self._agenda.instant(self._booted_s)).total_seconds()
         path = self._folder / f"{self.number}-{self._place}" / "outbox.sqlite"
-        outbox = WatchedOutbox(path, now=self._wall(), max_unconfirmed=self._max_unconfirmed)
+        outbox = WatchedOutbox(path, now=self._clock.now(), max_unconfirmed=self._max_unconfirmed)
         outbox.on_keep, outbox.on_settle = self._on_keep, self._on_settle
         self.outbox = outbox
         self._collector = Collector(
@@ -156,7 +153,7 @@ class Box:
             clock=self._clock,
             on_kept=lambda: None,
         )
-        self.note(f"boots, {'knows the time' if knows_time else 'believes it is 1970'}")
+        self.note(f"boots, its clock {'is right' if knows_time else 'says 1970'}")
         self.settle()
         self.listen()
         self._on_boot(self)
@@ -168,22 +165,35 @@ class Box:
         self._pull_plug()
 
     def synchronise(self) -> None:
-        """The network has told the time."""
-        if self.is_on and not self._is_busy(self.synchronise):
+        """NTP keeps the clock right from now on."""
+        if self.is_on and not self.is_synchronised and not self._is_busy(self.synchronise):
             self._turn_clock(0.0, is_synchronised=True)
+
+    def lose_synchronisation(self) -> None:
+        """NTP has not been heard for so long that the kernel vouches for nothing any more."""
+        if self.is_on and not self._is_busy(self.lose_synchronisation):
+            self._turn_clock(self.clock_error_s, is_synchronised=False)
 
     def put_clock_wrong(self, error_s: float) -> None:
         """The clock leaps by itself, and nothing keeps it any more."""
         if self.is_on and not self._is_busy(lambda: self.put_clock_wrong(error_s)):
             self._turn_clock(error_s, is_synchronised=False)
-            self._has_leapt = True
 
     def _turn_clock(self, error_s: float, *, is_synchronised: bool) -> None:
-        self.clock_error_s, self.is_synchronised, self._has_leapt = error_s, is_synchronised, False
-        self.note(f"clock is off by {error_s:.0f} s, {'synchronised' if is_synchronised else 'by itself'}")
+        self.clock_error_s, self.is_synchronised = error_s, is_synchronised
+        self.note(f"clock is off by {error_s:.0f} s, {'kept by NTP' if is_synchronised else 'by itself'}")
         if self._reading is None:
             self.settle()
             self.send()
+
+    def _new_clock(self) -> Clock:
+        """The clocks of one boot; what the server has told is forgotten with it."""
+        return Clock(
+            wall=self._wall,
+            since_boot_s=lambda: self._watch.at_s - self._booted_s,
+            boot_id=lambda: f"boot-{self._boots}",
+            is_synchronised=lambda: self.is_synchronised,
+        )
 
     def _wall(self) -> datetime:
         return self._agenda.instant(self._watch.at_s + self.clock_error_s)
@@ -246,8 +256,8 @@ class Box:
         for meter in self.meters:
             if self.is_on and meter.in_range and meter.firmware.is_advertising and not meter.is_awaited:
                 meter.is_awaited = True
-                is_near = self._rng.random() < 0.3
-                heard_s = self._rng.uniform(1, 8) if is_near else self._rng.uniform(60, 900)
+                is_near = self._rng.random() < 0.2
+                heard_s = self._rng.uniform(1, 8) if is_near else self._rng.uniform(120, 2400)
                 wait_s = heard_s + (min(600.0, 2.0 * 2**meter.failures) if meter.failures else 0.0)
                 self._agenda.at(max(self._agenda.now_s, self._watch.at_s) + wait_s, lambda m=meter: self._read_soon(m))
 
@@ -333,7 +343,7 @@ class Box:
             about=findings.about,
             battery_percent=findings.battery_percent,
         )
-        self.outbox.remember(memory, now=self._wall())
+        self.outbox.remember(memory, now=self._clock.now())
 
     def _drive(self, script: Script[None], link: SimLink, meter: SimMeter) -> None:
         """As `gateway.collector.drive`."""
@@ -378,7 +388,7 @@ class Box:
             meter_id=meter.meter_id,
             characteristic=frame.characteristic,
             raw=frame.raw,
-            now=self._wall(),
+            now=self._clock.now(),
         )
         if frame.characteristic in (uuids.BLOOD_PRESSURE_MEASUREMENT, uuids.GLUCOSE_MEASUREMENT):
             inflation = self._records.which(meter, link.taken)
@@ -394,7 +404,6 @@ class Box:
             home=self.number,
             inflation=inflation.number,
             at_s=self._watch.at_s,
-            is_deceived=self._has_leapt,
             clock_life=self._reading.clock_life,
             is_first=self._given == 1,
         )
@@ -413,7 +422,7 @@ class Box:
 
     def _draw_session(self) -> SessionPlan:
         rng, odds = self._rng, self.odds
-        can_sync = self.is_online and not self.is_synchronised
+        can_sync = self.is_online and self.has_ntp and not self.is_synchronised
         return SessionPlan(
             lost_at=rng.randint(1, 25) if rng.random() < odds.lost_link else None,
             power_cut_at=rng.randint(1, 25) if rng.random() < odds.power_cut else None,
@@ -432,13 +441,22 @@ class Box:
             self.note("online")
             if self._rng.random() < self.odds.status:
                 self.say()
+            self.ask_time()
             self.send()
 
+    def ask_time(self, again_s: float = STATUS_WITHOUT_TIME_S) -> None:
+        """As `Uplink._send_status`, again and again until somebody vouches for the time; ever less often, to save work."""
+        if self.outbox is not None and self.is_online and not self._clock.is_believable():
+            self.say()
+            self._agenda.after(again_s, lambda: self.ask_time(2 * again_s))
+
     def say(self) -> None:
-        """As `Uplink._send_status`: what the server must know to notice what it has lost."""
-        if self.outbox is not None and self.is_online:
-            outbox = {"epoch": self.outbox.epoch, **asdict(self.outbox.counts())}
-            self._say(self, json.dumps({"state": "online", "outbox": outbox}).encode())
+        """As `Uplink._send_status`: the question for the time, and what the server must know to notice what it has lost."""
+        if self.outbox is None or not self.is_online or self._is_busy(self.say):
+            return
+        asks = {"epoch": self.outbox.epoch, "question": self._clock.question()}
+        outbox = {"epoch": self.outbox.epoch, **asdict(self.outbox.counts())}
+        self._say(self, json.dumps({"state": "online", "asks": asks, "outbox": outbox}).encode())
 
     def disconnect(self) -> None:
         if self.is_online:
@@ -461,7 +479,7 @@ class Box:
             assert not oversize, "no simulated reading is that long"
             for parcel in parcels:
                 self.note(f"sends seqs {parcel.seqs[0]} to {parcel.seqs[-1]}")
-                self._publish(self, parcel.payload)
+                self._publish(self, parcel.payload, tuple(self.file.rows[seq] for seq in parcel.seqs))
                 self._flights.published(parcel.seqs, now_s)
         wait_s = self._flights.next_due_in_s(now_s)
         if wait_s is not None:
@@ -484,7 +502,10 @@ class Box:
         if self.outbox is None or not self.is_online or self._is_busy(lambda: self.take_receipt(payload)):
             return
         receipt = decode_receipt(payload)
-        changed = self.outbox.apply(receipt, now=self._wall())
+        if receipt.asked is not None and receipt.at is not None and self._clock.learn(receipt.asked, receipt.at):
+            self.note(f"is told that it is {receipt.at.isoformat()}")
+            self.settle()
+        changed = self.outbox.apply(receipt, now=self._clock.now())
         self.note(f"receipt up to {receipt.upto}, {len(receipt.extra)} more: {changed} changed")
         self.send()
 
@@ -505,8 +526,8 @@ class Box:
         """As the gateway's hourly upkeep, once a day."""
         if self.outbox is not None and not self._is_busy(self.look_after_itself):
             self._watch.at_s = max(self._watch.at_s, self._agenda.now_s)
-            if self._collector.is_clock_believable():
-                self.outbox.purge(now=self._wall())
+            if self._clock.is_believable():
+                self.outbox.purge(now=self._clock.now())
 
     # ------------------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from faults.simulation.agenda import Agenda
 from faults.simulation.database import Database, DiedError
@@ -20,7 +20,7 @@ from server.push.dispatch import Dispatcher
 from server.push.inbox import Inbox
 from server.rules.load import load_catalog
 from server.store import enrolment
-from vitals.envelope import decode_envelope, encode_receipt
+from vitals.envelope import encode_receipt
 from vitals.errors import UnavailableError
 
 ENROLLED_BEFORE: Final = timedelta(days=10)
@@ -35,7 +35,16 @@ class Odds:
     judge_dies: float = 0.0
     sender_dies: float = 0.0
     split: float = 0.0
+    judged_between: float = 0.0
     arrives_meanwhile: float = 0.0
+
+
+class Message(NamedTuple):
+    """Readings on their way, and which they are."""
+
+    gateway_id: str
+    payload: bytes
+    reading_ids: tuple[str, ...]
 
 
 class Clinic:
@@ -57,9 +66,10 @@ class Clinic:
         self.deaths = 0
         self.judgings = 0
         self._database, self._agenda, self._records, self._rng, self._answer = database, agenda, records, rng, answer
-        self._queue: list[tuple[str, bytes]] = []
+        self._queue: list[Message] = []
         self._is_woken = False
         self._is_taking = False
+        self._is_at_it = False
         self._intake = Intake(database)  # type: ignore[arg-type]
         self._judge = Judge(database, load_catalog())  # type: ignore[arg-type]
         self._sender = Dispatcher(database, Inbox())  # type: ignore[arg-type]
@@ -98,12 +108,12 @@ class Clinic:
 
     # -- intake --------------------------------------------------------------------------------------------------------
 
-    def receive(self, gateway_id: str, payload: bytes) -> None:
-        """A message has reached the broker; it stays there until the intake has committed it, or the broker forgets."""
+    def receive(self, message: Message) -> None:
+        """It has reached the broker; it stays there until the intake has committed it, or the broker forgets."""
         if not self.is_up:
             return
-        self._queue.append((gateway_id, payload))
-        self._wake_intake(self._rng.choice((0.05, 1.0, 8.0)))
+        self._queue.append(message)
+        self._wake_intake(self._rng.choice((0.05, 0.3, 1.5)))
 
     def restart_broker(self) -> None:
         """What it had in memory is gone."""
@@ -130,31 +140,26 @@ class Clinic:
         fate = self._rng.random()
         self._database.dies_before_commit = fate < self.odds.intake_dies / 2
         try:
-            receipts = self._intake.take_all(batch)
+            receipts = self._intake.take_all((each.gateway_id, each.payload) for each in batch)
         except (DiedError, UnavailableError) as e:
             self._note_death("intake", e)
             self._wake_intake(self._rng.uniform(5, 120))
             return
-        for gateway_id, payload in batch:
-            self._note_committed(gateway_id, payload)
+        for each in batch:
+            self.rows_taken += len(each.reading_ids)
+            self._records.committed.update(each.reading_ids)
         if self.odds.intake_dies / 2 <= fate < self.odds.intake_dies:
             self._note_death("intake after its commit", None)
             self._wake_intake(self._rng.uniform(5, 120))
             return
         del self._queue[: len(batch)]
-        for (gateway_id, _), receipt in zip(batch, receipts, strict=True):
+        for each, receipt in zip(batch, receipts, strict=True):
             if receipt is not None:
-                self._answer(gateway_id, encode_receipt(receipt))
+                self._answer(each.gateway_id, encode_receipt(receipt))
         if self._queue:
             self._wake_intake(0.05)
-
-    def _note_committed(self, gateway_id: str, payload: bytes) -> None:
-        rows = decode_envelope(payload).readings
-        self.rows_taken += len(rows)
-        for row in rows:
-            reading_id = bytes(row.reading)[15:51].decode()
-            assert reading_id in self._records.kept, f"{gateway_id} sent what nobody has kept: {reading_id}"
-            self._records.committed.add(reading_id)
+            if self._rng.random() < self.odds.judged_between:
+                self.judge()
 
     def take_status(self, gateway_id: str, payload: bytes) -> None:
         """What a gateway says of itself; it may have to send again what a database set back has lost."""
@@ -172,14 +177,17 @@ class Clinic:
 
     def judge(self) -> None:
         """Judge everybody who is due, as long as there is somebody; then send what is due."""
-        if not self.is_judging:
+        if not self.is_judging or self._is_at_it:
             return
+        self._is_at_it = True
         try:
             self._database.dies_before_commit = self._rng.random() < self.odds.judge_dies
             while judged := self._judge.judge_due():
                 self.judgings += judged
         except (DiedError, UnavailableError) as e:
             self._note_death("judge", e)
+        finally:
+            self._is_at_it = False
         self._database.dies_before_commit = False
         self._send()
 

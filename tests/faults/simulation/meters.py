@@ -6,7 +6,7 @@ the session says so. What a person measured is known here as an `Inflation`, wha
 
 import math
 import random
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -101,13 +101,13 @@ class SimMeter:
         self.inflations.append(inflation)
         return inflation
 
-    def memory(self) -> set[bytes]:
-        """The frames that a collector could still get from it."""
+    def memory(self) -> Counter[bytes]:
+        """The frames that a collector could still get from it, and how often: two inflations may look alike."""
         firmware = self.firmware
         if isinstance(firmware, BloodPressureMeter):
-            return set(firmware.records)
+            return Counter(firmware.records)
         assert isinstance(firmware, Glucometer), firmware
-        return {record.measurement for record in firmware.records}
+        return Counter(record.measurement for record in firmware.records)
 
     def change_battery(self, at: datetime, *, keeps_records: bool) -> None:
         """The clock starts again at New Year 2021; a glucometer's numbers start again at 1 and its records are gone."""

@@ -63,6 +63,7 @@ def draw_person(rng: random.Random, number: int, days: int) -> Person:
     zone = rng.choice(ZONES)
     before, after = _set_points(rng)
     has_glucometer = rng.random() < 0.3
+    faults = _draw_faults(rng)
     return Person(
         number=number,
         zone=ZoneInfo(zone),
@@ -77,8 +78,8 @@ def draw_person(rng: random.Random, number: int, days: int) -> Person:
             kind="blood_pressure",
             index=number + 1,
             zone=zone,
-            clock=_draw_clock(rng),
-            faults=_draw_faults(rng),
+            clock="ok" if faults.fails else _draw_clock(rng),
+            faults=faults,
         ),
         glucometer=Meter(
             name=f"glu-{number + 1}", kind="glucose", index=number + 1, zone=zone, faults=_draw_glucose_faults(rng)

@@ -202,11 +202,10 @@ def _time(world: World, inflation: Inflation, row: Stored, where: dict[str, int]
 
 
 def is_beyond_knowing(inflation: Inflation, kept: Kept) -> bool:
-    """Whether nothing could have told that its time is wrong: the gateway's clock had leapt, nothing kept it and it looked right;
-    or the meter's clock was set between measuring and reading; or the meter says no time that can be used and the record was
-    the first of its connection, which is taken for live."""
+    """Whether nothing could have told that its time is wrong: the meter's clock was set between measuring and reading, or the
+    meter says no time that can be used and the record was the first of its connection, which is taken for live."""
     was_set = kept.clock_life != inflation.clock_life
-    return kept.is_deceived or was_set or (kept.is_first and kept.reading.time_quality is TimeQuality.RECEIVED)
+    return was_set or (kept.is_first and kept.reading.time_quality is TimeQuality.RECEIVED)
 
 
 def _accounts(world: World) -> Iterator[Wrong]:

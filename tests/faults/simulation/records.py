@@ -26,14 +26,13 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A reading as an outbox kept it at `at_s`. `is_deceived`: the gateway's clock had leapt and looked right; `clock_life`:
-    which setting of the meter's clock it was read under. `is_first`: nothing came before it on its connection."""
+    """A reading as an outbox kept it at `at_s`. `clock_life`: which setting of the meter's clock it was read under. `is_first`:
+    nothing came before it on its connection."""
 
     reading: Reading
     home: int
     inflation: int
     at_s: float
-    is_deceived: bool
     clock_life: int
     is_first: bool
 
@@ -74,7 +73,7 @@ class Records:
     def settle(self, reading: Reading, at_s: float) -> None:
         """The outbox keeps another time for it from now on."""
         last = self.kept[str(reading.reading_id)][-1]
-        self.kept[str(reading.reading_id)].append(replace(last, reading=reading, at_s=at_s, is_deceived=False))
+        self.kept[str(reading.reading_id)].append(replace(last, reading=reading, at_s=at_s))
 
     def audit(self, home: int, meters: Iterable[SimMeter], file: File | None, cause: str, at_s: float) -> None:
         """After something was destroyed: what has no copy left anywhere is lost by `cause`, honestly."""
@@ -83,13 +82,14 @@ class Records:
         for meter in meters:
             memory = meter.memory()
             for each in meter.inflations:
-                is_somewhere = (
+                is_safe = (
                     each.lost_by is not None
-                    or each.raw in memory
                     or each.set_aside in aside
                     or not each.reading_ids.isdisjoint(self.committed)
                     or not each.reading_ids.isdisjoint(in_file)
                 )
+                is_somewhere = is_safe or memory[each.raw] > 0
+                memory[each.raw] -= not is_safe
                 if not is_somewhere:
                     each.lost_by = cause
                     self.lost[cause] += 1

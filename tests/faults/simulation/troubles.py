@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86400.0
+NTP_LASTS_S: Final = 9 * HOUR_S
+"""So long after its last answer the kernel says that its clock is not kept any more (500 ppm up to an error of 16 s)."""
 SETTLES_S: Final = 3 * HOUR_S
 """The network is the last to be mended: what it loses on a standing connection must be sent again on it."""
 
@@ -27,7 +29,12 @@ def plan(world: "World") -> None:
     world.network.repeat = rng.choice((0.0, 0.02, 0.05))
     world.network.straggle = rng.choice((0.0, 0.02, 0.1))
     world.clinic.odds = clinic.Odds(
-        intake_dies=0.02, judge_dies=0.02, sender_dies=0.05, split=rng.choice((0.1, 0.5)), arrives_meanwhile=0.2
+        intake_dies=0.02,
+        judge_dies=0.02,
+        sender_dies=0.05,
+        split=rng.choice((0.05, 0.25)),
+        judged_between=0.15,
+        arrives_meanwhile=0.5,
     )
     _clinic(world, rng)
     for home in world.homes:
@@ -44,9 +51,9 @@ def end(world: "World") -> None:
         home.has_network = True
         for meter in home.meters:
             meter.in_range = True
-        _boot(world, home)
-        home.box.synchronise()
+        home.box.power_on()
         world.link(home)
+        world.tell_time(home)
         home.box.listen()
 
 
@@ -59,11 +66,11 @@ def _mend_network(world: "World") -> None:
 
 def _clinic(world: "World", rng: random.Random) -> None:
     """The whole clinic away for hours, judges away for hours or days, a broker that restarts, a database that is away."""
-    pace_s = rng.choice((1, 6, 6, 12, 16)) * HOUR_S
+    pace_s = rng.choice((4, 12, 24, 36)) * HOUR_S
     at_s = 0.0
     while (at_s := at_s + rng.expovariate(1 / pace_s)) < world.end_s:
         world.agenda.at(at_s, world.clinic.judge)
-    for start_s, end_s in _spells(rng, world.end_s, between_s=0.6 * HOUR_S, lasting_s=4 * HOUR_S):
+    for start_s, end_s in _spells(rng, world.end_s, between_s=0.6 * HOUR_S, lasting_s=5 * HOUR_S):
         world.agenda.at(start_s, lambda: _clinic_goes(world))
         world.agenda.at(end_s, lambda: _clinic_comes(world))
     for start_s, end_s in _spells(rng, world.end_s, between_s=6 * DAY_S, lasting_s=12 * HOUR_S):
@@ -103,7 +110,7 @@ def _home(world: "World", home: "Home", rng: random.Random) -> None:
         power_cut=rng.choice((0.0, 0.005, 0.02)),
         garbled=rng.choice((0.0, 0.01, 0.05)),
         refused_clock=rng.choice((0.0, 0.02)),
-        status=0.05,
+        status=0.02,
     )
     _network(world, home, rng)
     _range(world, home, rng)
@@ -126,8 +133,10 @@ def _network(world: "World", home: "Home", rng: random.Random) -> None:
 def _set_network(world: "World", home: "Home", has_network: bool) -> None:
     home.has_network = has_network
     world.link(home)
-    if has_network and not home.box.is_synchronised:
-        world.agenda.after(30, home.box.synchronise)
+    if has_network:
+        world.tell_time(home)
+    else:
+        world.agenda.after(NTP_LASTS_S, lambda: None if home.has_network else home.box.lose_synchronisation())
 
 
 def _range(world: "World", home: "Home", rng: random.Random) -> None:
@@ -141,17 +150,11 @@ def _range(world: "World", home: "Home", rng: random.Random) -> None:
 
 
 def _power(world: "World", home: "Home", rng: random.Random) -> None:
-    """Power cuts of minutes to days; some boxes wake in 1970 and wait for the network to be told the time."""
+    """Power cuts of minutes to days; half of the boxes have no clock that goes on meanwhile and wake in 1970."""
     has_clock = rng.random() < 0.5
     for start_s, end_s in _spells(rng, world.end_s, between_s=5 * DAY_S, lasting_s=4 * HOUR_S):
         world.agenda.at(start_s, _fault(world, home.box.power_off))
-        world.agenda.at(end_s, lambda: _boot(world, home, knows_time=has_clock))
-
-
-def _boot(world: "World", home: "Home", *, knows_time: bool = True) -> None:
-    home.box.power_on(knows_time=knows_time)
-    if not knows_time and home.has_network:
-        world.agenda.after(world.rng.uniform(5, 3 * HOUR_S), home.box.synchronise)
+        world.agenda.at(end_s, lambda: home.box.power_on(knows_time=has_clock))
 
 
 def _clocks(world: "World", home: "Home", rng: random.Random) -> None:
@@ -159,7 +162,7 @@ def _clocks(world: "World", home: "Home", rng: random.Random) -> None:
     for start_s, end_s in _spells(rng, world.end_s, between_s=40 * DAY_S, lasting_s=4 * HOUR_S):
         leap_s = rng.choice((-DAY_S, DAY_S, 12 * 366 * DAY_S))
         world.agenda.at(start_s, _fault(world, lambda by=leap_s: home.box.put_clock_wrong(by)))
-        world.agenda.at(end_s, home.box.synchronise)
+        world.agenda.at(end_s, lambda: world.tell_time(home))
 
 
 def _batteries(world: "World", home: "Home", rng: random.Random) -> None:

@@ -14,7 +14,7 @@ from typing import Final, Self
 from faults.simulation import people, troubles
 from faults.simulation.agenda import Agenda, Diary
 from faults.simulation.box import Box
-from faults.simulation.clinic import Clinic
+from faults.simulation.clinic import Clinic, Message
 from faults.simulation.database import Database
 from faults.simulation.meters import SimMeter
 from faults.simulation.people import Person, Plan
@@ -110,6 +110,19 @@ class World:
         self.agenda.run(self.end_s)
         self._come_to_rest()
 
+    def _booted(self, home: Home) -> None:
+        self.link(home)
+        self.tell_time(home)
+
+    def tell_time(self, home: Home) -> None:
+        """NTP reaches the gateway some time after the network has; in some homes never."""
+        if home.has_network and home.box.has_ntp:
+            self.agenda.after(self.rng.choice((20.0, 120.0, 3 * 3600.0)), lambda: self._keep_time(home))
+
+    def _keep_time(self, home: Home) -> None:
+        if home.has_network:
+            home.box.synchronise()
+
     def link(self, home: Home) -> None:
         """Connect or disconnect the home's gateway, as network and clinic allow."""
         can = home.has_network and self.clinic.is_up
@@ -143,7 +156,7 @@ class World:
                 self.agenda.after(self.rng.uniform(600, 7200), self._measuring(home, plan, meter))
         for nth in range(1, 37):
             self.agenda.after(nth * 3600.0 - 1, self.clinic.judge)
-            for home in self.homes if nth % 4 == 0 else ():
+            for home in self.homes if nth % 6 == 0 else ():
                 self.agenda.after(nth * 3600.0 + home.person.number, home.box.say)
         self.agenda.run(self.end_s + DRAIN_S)
 
@@ -161,7 +174,8 @@ class World:
             folder=self.folder,
             publish=self._publish,
             say=self._say,
-            on_boot=lambda box: self.link(self.homes[box.number]),
+            on_boot=lambda box: self._booted(self.homes[box.number]),
+            has_ntp=die.random() < 0.75,
             max_unconfirmed=die.choice((12, 40)) if die.random() < 0.04 else 50_000,
         )
         return Home(person, meters, box)
@@ -178,8 +192,8 @@ class World:
 
     # -- the network ---------------------------------------------------------------------------------------------------
 
-    def _publish(self, box: Box, payload: bytes) -> None:
-        self._carry(lambda: self.clinic.receive(box.gateway_id, payload))
+    def _publish(self, box: Box, payload: bytes, reading_ids: tuple[str, ...]) -> None:
+        self._carry(lambda: self.clinic.receive(Message(box.gateway_id, payload, reading_ids)))
 
     def _say(self, box: Box, status: bytes) -> None:
         self._carry(lambda: self.clinic.take_status(box.gateway_id, status))
@@ -197,4 +211,4 @@ class World:
         for _ in range(2 if fate < self.network.loss + self.network.repeat else 1):
             is_late = self.rng.random() < self.network.straggle
             self.faults += is_late
-            self.agenda.after(self.rng.uniform(10, 1200) if is_late else self.rng.uniform(0.02, 0.8), deliver)
+            self.agenda.after(self.rng.uniform(10, 1200) if is_late else self.rng.uniform(0.02, 0.4), deliver)
