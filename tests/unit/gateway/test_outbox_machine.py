@@ -102,6 +102,12 @@ class OutboxMachine(RuleBasedStateMachine):
         self._apply(upto, [], [upto] if refuses and upto else [], (), is_ours=True)
 
     @precondition(lambda self: self.kept)
+    @rule(extra=some_seqs, rejected=some_seqs, is_ours=st.just(True) | st.booleans())
+    def receive_beyond_a_hole(self, extra: list[int], rejected: list[int], is_ours: bool) -> None:
+        extra, rejected = ([1 + seq % len(self.kept) for seq in named] for named in (extra, rejected))
+        self._apply(0, extra, rejected, (), is_ours=is_ours)
+
+    @precondition(lambda self: self.kept)
     @rule(with_watermark=st.booleans(), first=st.integers(1, 6), length=st.integers(1, 8))
     def be_asked_again(self, with_watermark: bool, first: int, length: int) -> None:
         highest = len(self.kept)
