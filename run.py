@@ -39,6 +39,7 @@ TOOLS = (
     ("chromium: what Playwright's driver needs", ("/usr/lib/*/libatomic.so.1", "/lib/*/libatomic.so.1"), "libatomic1"),
     ("chromium: Chinese pages with Chinese glyphs", ("/usr/share/fonts/opentype/noto",), "fonts-noto-cjk"),
     ("tshark: the codecs against an independent decoder", ("tshark",), "tshark"),
+    ("faults: every call of the outbox to its files, as the kernel sees it", ("strace",), "strace"),
     ("faults: real processes with a wrong clock", ("/usr/lib/*/faketime/libfaketime.so.1",), "faketime"),
     ("faults: networks that are cut by the kernel", ("ip", "/usr/sbin/ip"), "iproute2"),
     ("faults: networks that are cut by the kernel", ("nft", "/usr/sbin/nft"), "nftables"),
