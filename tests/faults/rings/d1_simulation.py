@@ -17,7 +17,7 @@ from faults.simulation.world import Scale, World
 from faults.trial import BadBuild, Ring, Size, Tally, Trial
 
 PATIENTS: Final = {Size.SMALL: 50, Size.FULL: 200}
-PATIENTS_OF_A_BAD_BUILD: Final = 20
+PATIENTS_OF_A_BAD_BUILD: Final = 30
 """A mistake shows itself among few."""
 MEMORY: Final = Path("/dev/shm")
 TOLD: Final = 3

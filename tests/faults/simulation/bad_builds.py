@@ -3,7 +3,7 @@
 Every function replaces parts of the product for the rest of the process, and changes as little as the mistake would.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -90,16 +90,6 @@ def late_readings_judged_as_new() -> None:
     judging.take_due = wrong
 
 
-def due_deleted_beyond_those_taken() -> None:
-    from server.store import judging
-
-    statements: Mapping[str, bytes] = judging.SQL
-    everything = (
-        b"delete from due where patient_id in (select patient_id from due where due_id = any(%(due_ids)s::bigint[]))"
-    )
-    judging.SQL = {**statements, "forget_due": everything}  # type: ignore[misc]
-
-
 ALL: Final = (
     Mistake(
         name="corrected-time-in-id",
@@ -130,10 +120,5 @@ ALL: Final = (
         name="late-readings-judged-as-new",
         breaks="judging looks one day back, however late the readings are",
         switch_on=late_readings_judged_as_new,
-    ),
-    Mistake(
-        name="due-deleted-beyond-those-taken",
-        breaks="a judging deletes what became due while it went on",
-        switch_on=due_deleted_beyond_those_taken,
     ),
 )

@@ -241,7 +241,7 @@ class Box:
         here = self._folder / f"{self.number}-{self._place}" / "outbox.sqlite"
         shutil.rmtree(here.parent)
         _copy(place, here)
-        self.file = file.copy()
+        self.file = self.file.set_back_to(file)
         self.note(f"the card is set back to its image, seq {max(self.file.rows, default=0)}")
         self.audit("the outbox file was set back")
         self.power_on()

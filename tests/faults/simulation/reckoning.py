@@ -171,7 +171,8 @@ def _fate(
     aside = [each for each in sorted(inflation.reading_ids) if each in quarantined]
     if len({*aside, *(row.reading_id for row in rows)}) > 1 and inflation.is_told_apart:
         yield Wrong(kind="doubled", words=f"{inflation.meter_id}: {[row.reading_id for row in rows]}, {aside}", **where)
-    if not rows and not aside and inflation.lost_by is None and not _is_set_aside(home, inflation):
+    is_accounted_for = rows or aside or inflation.lost_by is not None or _is_set_aside(home, inflation)
+    if not is_accounted_for and inflation.reading_ids.isdisjoint(world.records.given_again):
         yield Wrong(
             kind="lost", words=f"{inflation.meter_id} measured it at {inflation.true_at}; it is nowhere", **where
         )

@@ -15,13 +15,21 @@ from vitals.reading import Reading
 
 @dataclass(slots=True)
 class File:
-    """One outbox file as the model knows it: its rows by seq, and the frames set aside in it."""
+    """One outbox file as the model knows it: its rows by seq, and the frames set aside in it. `given_upto`: numbers up to this
+    one were given in a life of the file that was undone."""
 
     rows: dict[int, str] = field(default_factory=dict)
     set_aside: set[bytes] = field(default_factory=set)
+    given_upto: int = 0
 
     def copy(self) -> "File":
-        return File(dict(self.rows), set(self.set_aside))
+        return File(dict(self.rows), set(self.set_aside), self.given_upto)
+
+    def set_back_to(self, image: "File") -> "File":
+        """The image, with the memory of the numbers that were given since."""
+        back = image.copy()
+        back.given_upto = max(self.given_upto, *self.rows, 0)
+        return back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,8 @@ class Records:
         self.kept: dict[str, list[Kept]] = defaultdict(list)
         self.committed: set[str] = set()
         self.lost: Counter[str] = Counter()
+        self.given_again: set[str] = set()
+        """Readings whose number another reading had before the outbox was set back."""
 
     def measured(self, home: int, inflation: Inflation, at_s: float) -> None:
         assert inflation.number == len(self.inflations), inflation
@@ -67,6 +77,8 @@ class Records:
         reading_id = str(kept.reading.reading_id)
         assert seq not in file.rows, f"seq {seq} was given twice"
         file.rows[seq] = reading_id
+        if seq <= file.given_upto:
+            self.given_again.add(reading_id)
         inflation.reading_ids.add(reading_id)
         self.kept[reading_id].append(kept)
 

@@ -19,7 +19,9 @@ DAY_S: Final = 86400.0
 NTP_LASTS_S: Final = 9 * HOUR_S
 """So long after its last answer the kernel says that its clock is not kept any more (500 ppm up to an error of 16 s)."""
 SETTLES_S: Final = 3 * HOUR_S
-"""The network is the last to be mended: what it loses on a standing connection must be sent again on it."""
+LAST_STORM: Final = 0.3
+"""The network is the last to be mended, and loses so many messages until then: on connections that will stand for good, so that
+they must be sent again on them."""
 
 
 def plan(world: "World") -> None:
@@ -33,8 +35,8 @@ def plan(world: "World") -> None:
         judge_dies=0.02,
         sender_dies=0.05,
         split=rng.choice((0.05, 0.25)),
-        judged_between=0.15,
-        arrives_meanwhile=0.5,
+        judged_between=0.6,
+        arrives_meanwhile=0.7,
     )
     _clinic(world, rng)
     for home in world.homes:
@@ -43,6 +45,7 @@ def plan(world: "World") -> None:
 
 def end(world: "World") -> None:
     """No more faults; what is broken is mended, and stays so."""
+    world.network.loss = LAST_STORM
     world.agenda.after(SETTLES_S, lambda: _mend_network(world))
     world.clinic.odds = clinic.Odds()
     world.clinic.is_up = world.clinic.is_judging = world.database.is_up = True
@@ -121,8 +124,8 @@ def _home(world: "World", home: "Home", rng: random.Random) -> None:
 
 
 def _network(world: "World", home: "Home", rng: random.Random) -> None:
-    """Away for a day or so; one home in eight for most of the month."""
-    is_remote = rng.random() < 0.125
+    """Away for a day or so; one home in five for most of the month."""
+    is_remote = rng.random() < 0.2
     spells = [(rng.uniform(0, 3) * DAY_S, rng.uniform(20, 30) * DAY_S)] if is_remote else []
     spells += _spells(rng, world.end_s, between_s=5 * DAY_S, lasting_s=DAY_S)
     for start_s, end_s in spells:
@@ -140,9 +143,9 @@ def _set_network(world: "World", home: "Home", has_network: bool) -> None:
 
 
 def _range(world: "World", home: "Home", rng: random.Random) -> None:
-    """A meter that is carried away comes back with all that it has stored; one home in eight takes it along for weeks."""
+    """A meter that is carried away comes back with all that it has stored; one in five is away for weeks."""
     for meter in home.meters:
-        spells = [(rng.uniform(0, 2) * DAY_S, rng.uniform(22, 30) * DAY_S)] if rng.random() < 0.125 else []
+        spells = [(rng.uniform(0, 2) * DAY_S, rng.uniform(22, 30) * DAY_S)] if rng.random() < 0.2 else []
         spells += _spells(rng, world.end_s, between_s=8 * DAY_S, lasting_s=2 * DAY_S)
         for start_s, end_s in spells:
             world.agenda.at(start_s, _fault(world, lambda m=meter: setattr(m, "in_range", False)))
@@ -187,6 +190,10 @@ def _card(world: "World", home: "Home", rng: random.Random) -> None:
     """The gateway's card is lost, or set back to an image of it."""
     if rng.random() < 0.08:
         world.agenda.at(rng.uniform(2, 28) * DAY_S, _fault(world, home.box.lose_card))
+    if rng.random() < 0.12:
+        saved_s = rng.uniform(1, 20) * DAY_S
+        world.agenda.at(saved_s, home.box.save_image)
+        world.agenda.at(saved_s + rng.uniform(0.2, 6) * DAY_S, _fault(world, home.box.restore_image))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
