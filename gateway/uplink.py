@@ -211,6 +211,8 @@ class Uplink:
             _log.warning("receipt_malformed", gateway_id=self._settings.id, reason=e.reason)
             return
         self._take_time(receipt)
+        if not receipt.names_something:
+            return
         changed = await asyncio.to_thread(self._outbox.apply, receipt, now=self._clock.now())
         if changed:
             self._caution.progressed()

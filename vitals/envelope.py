@@ -87,6 +87,11 @@ class Receipt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise ValueError("the spans of missing seqs do not ascend")
             before = last
 
+    @property
+    def names_something(self) -> bool:
+        """Whether it is about any reading, and not only about the time."""
+        return bool(self.upto or self.extra or self.rejected or self.missing)
+
 
 class _VersionOnly(Struct, frozen=True):
     v: int

@@ -231,6 +231,8 @@ async def test_a_thousand_reconnects_and_a_hundred_remote_configurations_touch_n
                     far.send(GATEWAY, Channel.CONFIG, json.dumps({"zone": zone}).encode(), retain=True)
                     await sender.until(lambda seen=seen: len(sender.configs) > seen)
                 plugged = line.plugged
+                if nth % 3 == 2:  # three cuts in a row with the same row under way would rightly put it aside
+                    await sender.until(lambda: not sender.uplink._caution._under_way)
                 line.pull()
                 if nth == RECONNECTS // 2:
                     sender.keep(4)
