@@ -25,12 +25,11 @@ def faults(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def seed() -> int:
-    """Another one for each commit, so that the small size looks elsewhere each time; the same commit looks at the same place."""
-    commit = report.commit()["commit"]
-    return int(os.environ.get(SEED_ENV) or (int(commit, 16) % 100_000 if commit else 1))
+    """The same at every run, so that a change is judged by itself; who wants to look elsewhere says so."""
+    return int(os.environ.get(SEED_ENV) or 1)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_nothing_is_lost_or_doubled_and_bad_builds_are_caught(capsys: pytest.CaptureFixture[str]) -> None:
     done = faults("--json", "--seed", str(seed()))
     with capsys.disabled():
