@@ -30,6 +30,7 @@ from gateway.sessions.commands import (
     Keep,
     Kept,
     Look,
+    LookUp,
     MeterRecord,
     Read,
     Reply,
@@ -45,7 +46,7 @@ from gateway.version import installed_version
 from vitals.errors import UnavailableError
 from vitals.gatt import uuids
 from vitals.gatt.link import Advertisement, Link, LinkError, Notified, Radio
-from vitals.reading import kind_of
+from vitals.reading import Reading, kind_of
 
 SESSION_S: Final = 300.0
 """The longest session: a full glucometer reports a thousand records in about a minute; a stuck link must not hold a worker."""
@@ -242,10 +243,20 @@ class Collector:
             tally.repeated += 1
         return is_new
 
-    def _keep(self, meter_id: str, record: MeterRecord, timeline: Timeline) -> bool:
-        reading = to_reading(
+    async def knows(self, meter_id: str, record: MeterRecord) -> bool:
+        """Whether the record has been kept before."""
+        return await asyncio.to_thread(self._knows, meter_id, record)
+
+    def _knows(self, meter_id: str, record: MeterRecord) -> bool:
+        return self._outbox.knows(self._reading_of(meter_id, record).reading_id)
+
+    def _reading_of(self, meter_id: str, record: MeterRecord) -> Reading:
+        return to_reading(
             record, meter_id=meter_id, gateway_id=self._gateway_id, zone=self._zone(), decoder=self._decoder
         )
+
+    def _keep(self, meter_id: str, record: MeterRecord, timeline: Timeline) -> bool:
+        reading = self._reading_of(meter_id, record)
         unbelieved = None if timeline.is_believed else self._unbelieved(record, timeline)
         log = _log.bind(reading_id=str(reading.reading_id), meter_id=meter_id, gateway_id=self._gateway_id)
         try:
@@ -326,6 +337,8 @@ class _Hands:
                 return Heard(event=event, at=self._now())
             case Keep(record=record):
                 return Kept(is_new=await self.collector.keep(self.meter_id, record, self.timeline, self.tally))
+            case LookUp(record=record):
+                return Kept(is_new=not await self.collector.knows(self.meter_id, record))
             case SetAside():
                 await self.collector.set_aside(self.meter_id, command, self.tally)
             case Look():

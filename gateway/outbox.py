@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self, TypeVar
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -115,6 +116,11 @@ class Outbox:
             return seq
 
         return self._write(work, may_drain=False)
+
+    def knows(self, reading_id: UUID) -> bool:
+        """Whether a reading with this id has ever been kept here."""
+        query = "select 1 from reading where reading_id = ?"
+        return self._read(lambda db: db.execute(query, (reading_id.bytes,)).fetchone()) is not None
 
     def set_aside(
         self, *, reason: str, detail: str, meter_id: str, characteristic: str, raw: bytes, now: datetime

@@ -72,6 +72,13 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookUp:
+    """Would it be new? Answered by `Kept`, and nothing is kept."""
+
+    record: MeterRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
     """Keep a frame that is no record, with the reason; answered by `Done`."""
 
@@ -106,12 +113,12 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """The record is durable; `is_new` is False if the same one had been kept before."""
+    """`is_new` is False if the same record had been kept before. After `Keep` it is durable now."""
 
     is_new: bool
 
 
-Command = Read | Write | Subscribe | Look | Wait | Keep | SetAside
+Command = Read | Write | Subscribe | Look | Wait | Keep | LookUp | SetAside
 Reply = Value | Done | Heard | Kept
 
 T = TypeVar("T")
@@ -151,6 +158,12 @@ def wait(timeout_s: float) -> Script[Heard]:
 
 def keep(record: MeterRecord) -> Script[Kept]:
     reply = yield Keep(record=record)
+    assert isinstance(reply, Kept), reply
+    return reply
+
+
+def look_up(record: MeterRecord) -> Script[Kept]:
+    reply = yield LookUp(record=record)
     assert isinstance(reply, Kept), reply
     return reply
 

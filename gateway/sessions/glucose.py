@@ -3,13 +3,26 @@
 The meter keeps its records; the gateway never deletes them. It asks from the newest record that it already has, that one
 included: if it comes back unchanged, the numbers still mean what they meant; if not, the meter has been reset (a battery
 change restarts them) and everything is asked for. Repeats are known by their id and kept once.
+
+That record, the anchor, is kept last: a session that breaks before its end must not leave one behind that would vouch for
+numbers of which not all have come.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from gateway.sessions.commands import Heard, MeterRecord, Script, keep, set_aside, subscribe, wait, write
+from gateway.sessions.commands import (
+    Heard,
+    MeterRecord,
+    Script,
+    keep,
+    look_up,
+    set_aside,
+    subscribe,
+    wait,
+    write,
+)
 from gateway.sessions.meter_clock import MeterClock
 from gateway.timing import Evidence
 from vitals.errors import MalformedError
@@ -36,12 +49,15 @@ _CANNOT: Final = frozenset(
 
 @dataclass(slots=True)
 class _Report:
-    """One Record Access procedure: what has come, and what still waits for its context."""
+    """One Record Access procedure: what has come, and what still waits for its context. The record numbered `anchor_sequence` is
+    held back as `anchor`."""
 
     clock: MeterClock | None
+    anchor_sequence: int | None = None
+    anchor: MeterRecord | None = None
     code: int | None = None
     malformed: int = 0
-    is_new: dict[int, bool] = field(default_factory=dict)
+    numbers: set[int] = field(default_factory=set)
     waiting: dict[int, tuple[GlucoseMeasurement, bytes, datetime]] = field(default_factory=dict)
     contexts: dict[int, tuple[GlucoseContext, bytes]] = field(default_factory=dict)
 
@@ -55,29 +71,31 @@ def collect(characteristics: frozenset[str], clock: MeterClock | None, *, highes
         if characteristic in characteristics:
             yield from subscribe(characteristic)
     if highest is None:
-        report = yield from _ask(RecordAccess.report_all(), clock)
+        report = yield from _ask(RecordAccess.report_all(), clock, None)
     else:
-        report = yield from _ask(RecordAccess.report_from(highest), clock)
-        if report.code in _CANNOT or report.is_new.get(highest, True):
-            report = yield from _ask(RecordAccess.report_all(), clock)
+        report = yield from _ask(RecordAccess.report_from(highest), clock, highest)
+        if report.code in _CANNOT or report.anchor is None or (yield from look_up(report.anchor)).is_new:
+            report = yield from _ask(RecordAccess.report_all(), clock, highest)
     if report.code not in (ResponseCode.SUCCESS, ResponseCode.NO_RECORDS_FOUND):
         raise LinkError(f"the meter ended its report with code {report.code}")
-    return max(report.is_new, default=None)
+    if report.anchor is not None:
+        yield from keep(report.anchor)
+    return max(report.numbers, default=None)
 
 
-def _ask(request: RecordAccess, clock: MeterClock | None) -> Script[_Report]:
+def _ask(request: RecordAccess, clock: MeterClock | None, anchor_sequence: int | None) -> Script[_Report]:
     """The report to `request`; asked for once more if a frame of it could not be decoded."""
-    first = yield from _ask_once(request, clock)
+    first = yield from _ask_once(request, clock, anchor_sequence)
     if not first.malformed:
         return first
-    second = yield from _ask_once(request, clock)
-    for sequence, was_new in first.is_new.items():
-        second.is_new[sequence] = was_new or second.is_new.get(sequence, False)
+    second = yield from _ask_once(request, clock, anchor_sequence)
+    second.numbers |= first.numbers
+    second.anchor = second.anchor or first.anchor
     return second
 
 
-def _ask_once(request: RecordAccess, clock: MeterClock | None) -> Script[_Report]:
-    report = _Report(clock)
+def _ask_once(request: RecordAccess, clock: MeterClock | None, anchor_sequence: int | None) -> Script[_Report]:
+    report = _Report(clock, anchor_sequence)
     yield from write(uuids.RECORD_ACCESS, bytes(request))
     while report.code is None:
         heard = yield from wait(PROCEDURE_S)
@@ -142,4 +160,8 @@ def _keep(report: _Report, sequence: int) -> Script[None]:
         sequence=sequence,
         meter_time=frame.meter_time,
     )
-    report.is_new[sequence] = (yield from keep(record)).is_new
+    report.numbers.add(sequence)
+    if sequence == report.anchor_sequence:
+        report.anchor = record
+    else:
+        yield from keep(record)

@@ -53,8 +53,8 @@ def numbers_trusted_after_battery() -> None:
                 yield from glucose.subscribe(characteristic)
         everything = glucose.RecordAccess.report_all()
         request = everything if highest is None else glucose.RecordAccess.report_from(highest)
-        report = yield from glucose._ask(request, clock)
-        return max(report.is_new, default=None)
+        report = yield from glucose._ask(request, clock, None)
+        return max(report.numbers, default=None)
 
     glucose.collect = collect  # type: ignore[assignment]
 

@@ -32,6 +32,7 @@ from gateway.sessions.commands import (
     Keep,
     Kept,
     Look,
+    LookUp,
     Read,
     Reply,
     Script,
@@ -374,6 +375,8 @@ class Box:
             case Keep(record=record):
                 self._given = link.given
                 return Kept(is_new=self._collector._keep(meter.meter_id, record, self._timeline))
+            case LookUp(record=record):
+                return Kept(is_new=not self._collector._knows(meter.meter_id, record))
             case SetAside():
                 self._set_aside(command, link, meter)
             case Look():

@@ -113,7 +113,7 @@ class Clinic:
         if not self.is_up:
             return
         self._queue.append(message)
-        self._wake_intake(self._rng.choice((0.05, 0.3, 1.5)))
+        self._wake_intake(self._rng.choice((0.05, 2.0, 8.0)))
 
     def restart_broker(self) -> None:
         """What it had in memory is gone."""

@@ -35,7 +35,7 @@ def plan(world: "World") -> None:
         judge_dies=0.02,
         sender_dies=0.05,
         split=rng.choice((0.05, 0.25)),
-        judged_between=0.6,
+        judged_between=0.3,
         arrives_meanwhile=0.7,
     )
     _clinic(world, rng)

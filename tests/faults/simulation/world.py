@@ -3,6 +3,7 @@
 When the month is over the faults stop, everybody measures once more and everything drains; what is true then is for `reckoning`.
 """
 
+import math
 import random
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -22,6 +23,8 @@ from faults.simulation.product import simulated_product
 from faults.simulation.records import Records
 
 DAY_S: Final = 86400.0
+HELD_UP_S: Final = 300.0
+"""What is held up on the way is let go together, every five minutes."""
 DRAIN_S: Final = 36 * 3600.0
 """Long enough for the day after the month to close everywhere, and for every backoff to end."""
 
@@ -209,6 +212,9 @@ class World:
             self.faults += 1
             return
         for _ in range(2 if fate < self.network.loss + self.network.repeat else 1):
-            is_late = self.rng.random() < self.network.straggle
-            self.faults += is_late
-            self.agenda.after(self.rng.uniform(10, 1200) if is_late else self.rng.uniform(0.02, 0.4), deliver)
+            if self.rng.random() < self.network.straggle:
+                self.faults += 1
+                held_up_s = self.agenda.now_s + self.rng.uniform(10, 1200)
+                self.agenda.at(HELD_UP_S * math.ceil(held_up_s / HELD_UP_S), deliver)
+            else:
+                self.agenda.after(self.rng.uniform(0.02, 0.4), deliver)

@@ -188,6 +188,7 @@ def test_a_purged_reading_is_still_known_as_a_repeat(outbox: Outbox) -> None:
     outbox.apply(_receipt(outbox, 1), now=NOW)
     outbox.purge(now=NOW + timedelta(days=31))
     assert outbox.keep(reading(1)) is None
+    assert (outbox.knows(reading(1).reading_id), outbox.knows(reading(2).reading_id)) == (True, False)
     assert outbox.keep(reading(2)) == 2
 
 

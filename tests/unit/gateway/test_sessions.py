@@ -1,8 +1,10 @@
 """Both ends joined in memory: the gateway's sessions against the simulated meters' firmware, no radio between."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 
 import pytest
 from unit.gateway.samples import NOW, SHANGHAI
@@ -19,6 +21,7 @@ from gateway.sessions.commands import (
     Keep,
     Kept,
     Look,
+    LookUp,
     MeterRecord,
     Read,
     Reply,
@@ -89,16 +92,21 @@ class Home:
             else:
                 step = lambda reply=reply: script.send(reply)  # noqa: E731
 
+    def _is_new(self, record: MeterRecord) -> bool:
+        return all((record.raw, record.sequence) != (k.raw, k.sequence) for k in self.kept)
+
     def _do(self, command: Command) -> Reply:
         self.now += timedelta(milliseconds=20)
         if self._is_up and self.loses_link_before(command):
             self._drop()
         match command:
             case Keep(record=record):
-                is_new = all((record.raw, record.sequence) != (k.raw, k.sequence) for k in self.kept)
+                is_new = self._is_new(record)
                 if is_new:
                     self.kept.append(record)
                 return Kept(is_new=is_new)
+            case LookUp(record=record):
+                return Kept(is_new=self._is_new(record))
             case SetAside():
                 self.set_aside.append(command)
             case Wait(timeout_s=timeout_s):
@@ -391,6 +399,24 @@ def test_a_meter_whose_numbers_began_anew_is_asked_for_everything() -> None:
     assert home.session(highest=highest).highest_sequence == 2
     assert _requests(home) == ["0101", "0103010700", "0101"]
     assert _sequences(home) == [7, 1, 2]
+
+
+@pytest.mark.parametrize("breaks_after", range(1, 12))
+def test_a_session_that_breaks_after_the_numbers_began_anew_hides_none_of_them(breaks_after: int) -> None:
+    home = Home(_glucometer())
+    for n in range(3):
+        _prick(home, 100 + n)
+    highest = home.session().highest_sequence
+    home.meter = _glucometer()
+    for n in range(6):
+        _prick(home, 200 + n)
+    reports = count(1)
+    home.loses_link_before = lambda command: isinstance(command, Wait) and next(reports) == breaks_after
+    with suppress(LinkError):
+        highest = home.session(highest=highest).highest_sequence
+    home.loses_link_before = lambda _: False
+    assert home.session(highest=highest).highest_sequence == 6
+    assert len(home.kept) == 9
 
 
 def test_a_meter_whose_numbers_began_anew_and_have_passed_the_old_ones_is_noticed() -> None:
