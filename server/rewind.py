@@ -23,9 +23,9 @@ from vitals.envelope import MAX_SPANS, Epoch, Receipt
 
 log = structlog.get_logger()
 
-ROUNDS: Final = 3
-"""How often everything missing is asked for before the rest is given up: one answer may be lost with a connection, and a status
-be on its way already; they come once a minute."""
+ROUNDS: Final = 60
+"""How often everything missing is asked for before the rest is given up. A status comes once a minute, and every five seconds
+from a gateway that does not know the time: so all answers to the statuses of one bad connection may be lost with it."""
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 
