@@ -7,9 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any, Final
 
 from vitals.errors import UnavailableError
@@ -38,17 +41,25 @@ def start(
     if account is not None:
         entry = pwd.getpwnam(account)
         identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    return subprocess.Popen(
-        [str(part) for part in command],
-        stdin=stdin,
-        stdout=log if stdout is None else stdout,
-        stderr=log,
-        env=dict(env) if env is not None else None,
-        cwd=cwd,
-        start_new_session=True,
-        preexec_fn=_follow_parent(death_signal),
-        **identity,
-    )
+    process = None
+    try:
+        with _signals_held():
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=stdin,
+                stdout=log if stdout is None else stdout,
+                stderr=log,
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+                start_new_session=True,
+                preexec_fn=_follow_parent(death_signal),
+                **identity,
+            )
+    except BaseException:
+        if process is not None:  # nobody else knows it
+            stop(process)
+        raise
+    return process
 
 
 def stop(process: "subprocess.Popen[bytes]", *, with_signal: signal.Signals = signal.SIGTERM) -> None:
@@ -100,6 +111,31 @@ def accepts(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """SIGINT and SIGTERM that come in here are raised again at the end.
+
+    Python runs hooks after a fork and ignores what they raise: a KeyboardInterrupt that falls on one of them is lost, and
+    whoever pressed Ctrl-C waits for ever.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no handler ever runs there
+        yield
+        return
+    came: list[int] = []
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for each in came:
+            signal.raise_signal(each)
 
 
 def _follow_parent(death_signal: signal.Signals) -> Callable[[], None] | None:

@@ -28,6 +28,23 @@ print(server.pid, flush=True)
 time.sleep(600)
 """
 
+INTERRUPTED_WHILE_STARTING = """
+import os, signal, subprocess
+from homevigil.embedded import child
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGINT))
+try:
+    child.start(["sleep", "600"], log=subprocess.DEVNULL)
+except KeyboardInterrupt:
+    print("interrupted")
+print("children:", open(f"/proc/self/task/{os.getpid()}/children").read())
+"""
+
+
+def test_a_ctrl_c_that_falls_on_the_start_of_a_part_is_heard_and_leaves_no_part() -> None:
+    command = [sys.executable, "-c", INTERRUPTED_WHILE_STARTING]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.stdout.split() == ["interrupted", "children:"], done.stderr
+
 
 def test_what_is_committed_survives_a_crash_and_a_restart(own_postgres: EmbeddedPostgres) -> None:
     url = own_postgres.create_database("kept")
