@@ -35,6 +35,8 @@ BARE_STATUS_S: Final = 3600.0
 LOOK_AGAIN_S: Final = 5.0
 """How often the outbox is looked at even if nobody has called; a call can get lost with a cancelled session."""
 LOOK_AGAIN_WITH_CAUTION_S: Final = 1.0
+READMIT_EVERY_S: Final = 86400.0
+"""How often what was put aside is tried again, beside at every start: somebody may have raised a limit meanwhile."""
 RECONNECT: Final = Backoff(first_s=0.5, longest_s=30.0)
 OFFLINE: Final = b'{"state":"offline"}'
 _MAX_CONFIG_BYTES: Final = 4096
@@ -74,6 +76,7 @@ class Uplink:
         self._flights = Flights()
         self._caution = Caution()
         self._status_due_s = 0.0
+        self._readmit_due_s = 0.0
         self._bare_status_until_s = 0.0
         self.malformed_receipts = 0
         self.alive_s = clock.since_boot_s()
@@ -93,8 +96,6 @@ class Uplink:
             self._line.wake()
 
     async def run(self) -> Never:
-        with suppress(OutboxFullError):  # it says so itself
-            await asyncio.to_thread(self._outbox.readmit)
         failures = 0
         while True:
             self.alive_s = self._clock.since_boot_s()
@@ -123,6 +124,7 @@ class Uplink:
         self._status_due_s = 0.0
         while True:
             now_s = self.alive_s = self._clock.since_boot_s()
+            await self._readmit(now_s)
             await self._send_status(line, now_s)
             await self._send_readings(line, now_s)
             for event in await line.next_events(self._pause_s()):
@@ -161,6 +163,14 @@ class Uplink:
             self._flights.published(parcel.seqs, now_s)
         _log.debug("readings_sent", gateway_id=self._settings.id, rows=len(due), parcels=len(parcels))
 
+    async def _readmit(self, now_s: float) -> None:
+        """Let what was put aside wait again, when it is time."""
+        if now_s < self._readmit_due_s:
+            return
+        self._readmit_due_s = now_s + READMIT_EVERY_S
+        with suppress(OutboxFullError):  # it says so itself
+            await asyncio.to_thread(self._outbox.readmit)
+
     async def _send_status(self, line: Line, now_s: float) -> None:
         if now_s < self._status_due_s:
             return
@@ -189,7 +199,7 @@ class Uplink:
             await self._put_aside(culprit, "cuts_connection")
 
     async def _put_aside(self, seq: int, reason: str) -> None:
-        advice = "check the broker's size limits; it is tried again when the gateway starts"
+        advice = "check the broker's size limits; it is tried again every day"
         _log.error("reading_unsendable", gateway_id=self._settings.id, seq=seq, reason=reason, advice=advice)
         await asyncio.to_thread(self._outbox.reject, seq, reason)
 

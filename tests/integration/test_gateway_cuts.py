@@ -6,8 +6,9 @@ import os
 import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,7 +18,9 @@ from unit.gateway.sender import sending
 
 from gateway.backoff import Backoff
 from gateway.carrier import MAX_QUEUED, Answered, connected
+from gateway.clock import Clock
 from gateway.config import Settings
+from gateway.uplink import READMIT_EVERY_S
 from homevigil.embedded import broker as embedded
 from homevigil.embedded.broker import EmbeddedBroker
 from vitals.topics import Channel
@@ -120,6 +123,28 @@ async def test_what_was_put_aside_is_sent_when_the_gateway_starts_again_and_the_
         async with sending(path, broker) as sender:
             await sender.until(lambda: "readings_sent" in [line["event"] for line in told])
             assert sender.outbox.counts().unsendable == 0
+
+
+async def test_what_was_put_aside_is_tried_again_every_day_by_a_gateway_that_nobody_starts(
+    limited: Limited, path: Path
+) -> None:
+    later_s = 0.0
+    clock = Clock(since_boot_s=lambda: monotonic() + later_s)
+    async with AsyncExitStack() as stack:
+        with limited("message_size_limit 1000") as broker:
+            sender = await stack.enter_async_context(sending(path, broker, reconnect=AT_ONCE, clock=clock))
+            sender.outbox.keep(reading(1, raw=b"x" * 512))
+            sender.uplink.wake()
+            await sender.until(lambda: sender.outbox.counts().unsendable == 1, within_s=30)
+        with limited("message_size_limit 65536") as broker, far_end(broker.host, broker.port) as far:
+            later_s = READMIT_EVERY_S - 60
+            sender.keep(2)
+            await sender.until_confirmed(1)
+            assert sender.outbox.counts().unsendable == 1
+            later_s = READMIT_EVERY_S
+            sender.keep(3)
+            await sender.until_confirmed(3)
+    assert [len(each.raw) == 512 for each in far.stored.values()].count(True) == 1
 
 
 async def test_a_broker_that_is_killed_again_and_again_puts_nothing_aside(

@@ -41,25 +41,27 @@ class Sender:
 
 @asynccontextmanager
 async def sending(
-    path: Path, broker: EmbeddedBroker, *, reconnect: Backoff = RECONNECT, **more: Any
+    path: Path, broker: EmbeddedBroker, *, reconnect: Backoff = RECONNECT, clock: Clock | None = None, **more: Any
 ) -> AsyncIterator[Sender]:
     """Over an open line to `broker`; `more` are settings."""
     settings = Settings(
         id=GATEWAY, zone="Asia/Shanghai", outbox=path, **({"mqtt_host": broker.host, "mqtt_port": broker.port} | more)
     )
-    async with sending_by(settings, reconnect=reconnect) as sender:
+    async with sending_by(settings, reconnect=reconnect, clock=clock) as sender:
         yield sender
 
 
 @asynccontextmanager
-async def sending_by(settings: Settings, *, reconnect: Backoff = RECONNECT) -> AsyncIterator[Sender]:
+async def sending_by(
+    settings: Settings, *, reconnect: Backoff = RECONNECT, clock: Clock | None = None
+) -> AsyncIterator[Sender]:
     """As the settings say."""
     configs: list[RemoteConfig] = []
     with Outbox(settings.outbox, now=NOW) as outbox:
         uplink = Uplink(
             settings=settings,
             outbox=outbox,
-            clock=Clock(),
+            clock=clock or Clock(),
             describe=lambda: {"outbox": {"unconfirmed": outbox.counts().unconfirmed}},
             on_config=configs.append,
             reconnect=reconnect,
