@@ -239,7 +239,8 @@ class Line:
         is_right = (
             (counts.kept, counts.unconfirmed, counts.unsendable) == (self.how_many, 0, len(self.oversize))
             and counts.confirmed + counts.rejected == self.how_many
-            and counts.rejected <= unfit  # fewer: who brought the word was killed, and a later watermark covers the number
+            and counts.rejected
+            <= unfit  # fewer: who brought the word was killed, and a later watermark covers the number
         )
         return [] if is_right else [f"{self.how_many} kept, {unfit} unfit: the outbox counts otherwise: {counts}"]
 
