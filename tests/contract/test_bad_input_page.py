@@ -27,9 +27,9 @@ def names_of(path: Path) -> set[str]:
     }
 
 
-def test_every_row_that_this_build_meets_is_in_the_table_with_a_test() -> None:
+def test_every_row_is_in_the_table_with_a_test() -> None:
     rows = {int(line.split("|")[1]): named(line) for line in TABLE}
-    assert {*range(1, 19), *range(20, 25)} <= set(rows) <= set(range(1, 25))
+    assert list(rows) == list(range(1, 25))
     assert [number for number, tests in rows.items() if not tests] == []
 
 

@@ -1,4 +1,4 @@
-"""Bad input from meters (docs/reference/bad-inputs, rows 1 to 13), from their own firmware to the people.
+"""Bad input from meters (docs/reference/bad-inputs, rows 1 to 13 and 19), from their own firmware to the people.
 
 Real collector and outbox on an in-memory air, real envelopes, the real intake and judge on a real PostgreSQL, the inboxes
 that people open. At the end of each test the next good reading gets through, and the accounts balance.
@@ -550,3 +550,28 @@ async def test_13_the_same_id_with_other_content_keeps_both_and_alarms_no_patien
         assert (reason, b"233.0" in raw) == ("id_collision", True)
         assert line.episodes() == []
         assert str(stored["reading_id"]).encode() in raw
+
+
+# 19: late, out of order
+
+
+@pytest.mark.parametrize("is_news", [True, False], ids=["the last days are high, too", "the last days are in order"])
+async def test_19_a_month_of_memory_in_any_order_is_stored_whole_and_told_only_if_it_is_still_news(
+    clinic: Clinic, tmp_path: Path, is_news: bool
+) -> None:
+    async with line_with(clinic, tmp_path, CUFF) as line:
+        wall = line.home.meter("bp").wall
+        frames = [
+            pressure_frame(
+                Sfloat.of(152 if is_news or days > 20 else 124),
+                Sfloat.of(94 if is_news or days > 20 else 76),
+                wall=wall - timedelta(days=days, minutes=minutes),
+            )
+            for days in (28, 27, 26, 3, 2, 1)
+            for minutes in (40, 5)
+        ]
+        line.keep_in("bp", *frames[::-2], *frames[::2])
+        assert len(await line.arrive(len(frames))) == len(frames)
+        (episode,) = line.rows("select state, last_day - first_day as days from episode")
+        assert (episode["state"], episode["days"]) == (("active", 27) if is_news else ("resolved", 2))
+        assert len(line.doctor_was_told()) == len(line.patient_was_told()) == is_news
