@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
@@ -14,19 +15,28 @@ from server.people.door import SignedIn, check_same_origin
 from server.people.errors import NotOnPanelError
 from server.people.evidence import reading_ids
 from server.people.rule_texts import text_of
-from server.store import worklist
+from server.store import quarantine, worklist
 from server.store.postgres import transaction
+from server.store.quarantine import Conflict
 from server.store.worklist import Alert, PanelPatient, ShownPush, ShownTransition
 from server.web.history import Span, draw_glucose, draw_pressures, reading_row
 from server.web.rendering import render, words_of
 from server.web.rows import ASSESSED_FOR, age_of, alert_line, conditions_for, own_thresholds, say_assessed
-from server.web.words import CHANNELS, PUSH_STATES, RESOLUTIONS, STATES, Words
+from server.web.words import CHANNELS, PUSH_STATES, RESOLUTIONS, STATES, Words, mark
 
 router: Final = APIRouter(include_in_schema=False)
 
 CHART_DAYS: Final = 30
 READINGS_SHOWN: Final = 40
 MESSAGES_SHOWN: Final = 100
+
+CONFLICT_OF_OWN_METER: Final = mark(
+    "Meter %(meter)s of this patient was read in another home, last on %(day)s (readings put aside: %(n)s)."
+    " Ask who measures with it."
+)
+CONFLICT_OF_ANOTHERS: Final = mark(
+    "Somebody else's meter %(meter)s was read in this home, last on %(day)s (readings put aside: %(n)s). Ask whose it is."
+)
 
 PatientId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
@@ -46,6 +56,7 @@ def show_patient(caller: SignedIn, request: Request, patient_id: PatientId) -> R
         alerts = worklist.list_alerts(conn, user_id=caller.user_id, patient_id=patient_id, limit=50)
         pushes = worklist.list_pushes(conn, patient_id)
         own = own_thresholds(conn, [patient_id])
+        conflicts = quarantine.binding_conflicts(conn, patient_id=patient_id)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     span = Span.ending(caller.now, days=CHART_DAYS, zone=patient.zone)
     conditions = conditions_for(caller.clinic, own, patient_id, None)
@@ -59,6 +70,7 @@ def show_patient(caller: SignedIn, request: Request, patient_id: PatientId) -> R
         patient=patient,
         age=age_of(patient.birth_date, caller.now, patient.zone),
         assessed=say_assessed(patient, words, caller.now),
+        conflicts=[_say_conflict(each, patient, words) for each in conflicts],
         pressures=draw_pressures(oldest_first, span, conditions, words),
         glucose=draw_glucose(oldest_first, span, words),
         rows=[reading_row(each, patient.zone, conditions, words) for each in readings[:READINGS_SHOWN]],
@@ -188,3 +200,10 @@ def _days(alert: Alert, words: Words) -> str:
     if alert.first_day == alert.last_day:
         return words.day(alert.first_day)
     return words.say("%(first)s to %(last)s", first=words.day(alert.first_day), last=words.day(alert.last_day))
+
+
+def _say_conflict(conflict: Conflict, patient: PanelPatient, words: Words) -> str:
+    """Nothing that tells where the other home is: who may see one of the two may not see the other."""
+    day = words.day(conflict.last_at.astimezone(ZoneInfo(patient.zone)).date())
+    sentence = CONFLICT_OF_OWN_METER if conflict.is_own else CONFLICT_OF_ANOTHERS
+    return words.say(sentence, meter=conflict.meter_id, day=day, n=words.number(conflict.readings))

@@ -154,6 +154,12 @@ def test_both_doctors_of_a_conflict_see_it(clinic: Clinic, doctor: httpx2.Client
         assert {each["gateway_id"] for each in seen["meters"]} == {gateway_id}
     assert asked(third)["alarms"] == []
     assert foreign.gateway_id not in doctor.get("/fleet").text
+    mine = " ".join(words_of(doctor.get(f"/p/{home.patient_id}?lang=en").text).split())
+    theirs = " ".join(words_of(clinic.client("other").get(f"/p/{foreign.patient_id}?lang=en").text).split())
+    assert f"Whose readings are these? Meter {home.meter_id} of this patient was read in another home" in mine
+    assert f"Whose readings are these? Somebody else's meter {home.meter_id} was read in this home" in theirs
+    assert foreign.gateway_id not in mine
+    assert home.gateway_id not in theirs
 
 
 def test_what_is_wrong_with_a_gateway_is_said_and_not_its_patients_silence(
