@@ -28,12 +28,13 @@ Run = dict[str, Any]
 
 
 def page(records: Sequence[Run], bugs: Sequence[dict[str, Any]]) -> str:
-    """The whole page: the newest run of each size, its bad builds, and the bugs found."""
+    """The whole page: the newest run of each ring in each size, the bad builds, and the bugs found."""
     parts = [HEAD]
     for size in ("full", "small"):
-        runs = _newest(record for record in records if record["size"] == size)
+        recorded = [record for record in records if record["size"] == size]
+        runs = _newest(record for record in recorded if record["counts"]["trials"] or record["not_run"])
         if runs:
-            parts += [f"## The {size} size\n", _about(runs), _table(runs), _notes(runs), _bad_builds(runs)]
+            parts += [f"## The {size} size\n", _about(runs), _table(runs), _notes(runs), _bad_builds(recorded)]
     if len(parts) == 1:
         parts.append("No run has been recorded yet.\n")
     parts.append(_bugs(bugs))
@@ -61,7 +62,6 @@ def _sum(parts: dict[str, Run]) -> Run:
         "parts": parts,
         "counts": counts,
         "seconds": sum(each["seconds"] for each in every),
-        "bad_builds": [bad for each in every for bad in each["bad_builds"]],
     }
 
 
@@ -128,16 +128,20 @@ def _notes(runs: Sequence[Run]) -> str:
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def _bad_builds(runs: Sequence[Run]) -> str:
-    tried = [(run["ring"], bad) for run in runs for bad in run["bad_builds"]]
-    if not tried:
+def _bad_builds(records: Iterable[Run]) -> str:
+    """What came of each bad build when it was last tried; that may be another commit than the trials'."""
+    last = {bad["name"]: (record["ring"], record["commit"], bad) for record in records for bad in record["bad_builds"]}
+    if not last:
         return ""
-    caught = sum(bad["caught_by"] is not None for _, bad in tried)
-    lines = [f"Bad builds: {caught} of {len(tried)} caught.\n", "| bad build | what it breaks | ring | caught after |"]
-    lines.append("| --- | --- | --- | ---: |")
-    for ring, bad in tried:
+    caught = sum(bad["caught_by"] is not None for *_, bad in last.values())
+    lines = [
+        f"Bad builds: {caught} of {len(last)} caught.\n",
+        "| bad build | what it breaks | ring | caught after | at |",
+    ]
+    lines.append("| --- | --- | --- | ---: | --- |")
+    for ring, commit, bad in sorted(last.values(), key=lambda each: (each[0], each[2]["name"])):
         after = f"**not caught** in {bad['tried']}" if bad["caught_by"] is None else f"{bad['caught_by']}"
-        lines.append(f"| {bad['name']} | {bad['breaks']} | {ring} | {after} |")
+        lines.append(f"| {bad['name']} | {bad['breaks']} | {ring} | {after} | `{commit}` |")
     return "\n".join(lines) + "\n"
 
 

@@ -207,3 +207,16 @@ def test_parts_of_a_recorded_run_add_up_and_the_newest_run_is_shown() -> None:
     (row,) = (row for row in page.splitlines() if row.startswith("| X1 "))
     assert "| 2 | 600 |" in row
     assert "1.5e+00 | 5.0e-03" in row
+
+
+def test_a_bad_build_is_shown_as_it_was_last_tried_and_a_run_of_bad_builds_alone_hides_no_trials() -> None:
+    def line(commit: str, trials: int, **caught_by: int | None) -> dict[str, object]:
+        builds = [{"name": name, "breaks": "-", "tried": 3, "caught_by": after} for name, after in caught_by.items()]
+        run = report.recorded(ring_report(Tally(trials=trials, readings=300)), plan.Wish(seed=5), "2026-12-01")
+        return run | {"commit": commit, "bad_builds": builds}
+
+    page = results.page([line("first", 7, a=None, b=1), line("second", 0, a=2)], [])
+    assert "Bad builds: 2 of 2 caught." in page
+    assert "| a | - | X1 | 2 | `second` |" in page
+    assert "| b | - | X1 | 1 | `first` |" in page
+    assert any(row.startswith("| X1 ") and "| 7 | 300 |" in row for row in page.splitlines())

@@ -115,10 +115,12 @@ ALL: Final = (
         name="judged-since-the-newest",
         breaks="a batch is judged from its newest reading on, not from its earliest",
         switch_on=judged_since_the_newest,
+        trials=16,
     ),
     Mistake(
         name="late-readings-judged-as-new",
         breaks="judging looks one day back, however late the readings are",
         switch_on=late_readings_judged_as_new,
+        trials=16,
     ),
 )
