@@ -85,7 +85,7 @@ def late_readings_judged_as_new() -> None:
 
     def wrong(conn: Any, patient_id: int) -> Any:
         taken = right(conn, patient_id)
-        return taken and replace(taken, since=max(taken.since, taken.now - timedelta(days=1)))
+        return taken and replace(taken, since=max(taken.since, taken.now - timedelta(hours=6)))
 
     judging.take_due = wrong
 
@@ -119,7 +119,7 @@ ALL: Final = (
     ),
     Mistake(
         name="late-readings-judged-as-new",
-        breaks="judging looks one day back, however late the readings are",
+        breaks="judging looks six hours back, however late the readings are",
         switch_on=late_readings_judged_as_new,
         trials=16,
     ),
