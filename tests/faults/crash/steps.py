@@ -150,6 +150,8 @@ class Promises:
             if seq in lost:
                 if is_answered and body is not None:
                     self._items["reading", seq] = (reading_id, body, False, False, None)
+            elif is_answered and not rejected and seq in step.rejected:  # a watermark has overtaken the refusal
+                self._items["reading", seq] = (reading_id, body, False, True, REJECTED_FOR)
             elif is_held or is_answered or rejected:
                 continue
             elif seq in step.rejected or seq in step.extra or seq <= step.upto:
