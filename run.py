@@ -207,8 +207,16 @@ def run_tests(arguments: list[str]) -> int:
         say("\nSkipped on this machine:")
         for note in notes:
             say(f"  - {note}")
-    tests = [str(python), "-m", "pytest", *[each for each in arguments if each != "--full"]]
+    asked = [each for each in arguments if each != "--full"]
+    tests = [str(python), "-m", "pytest", *side_by_side(asked), *asked]
     return subprocess.run(tests, cwd=ROOT, env=plain_environment(), check=False).returncode
+
+
+def side_by_side(arguments: list[str]) -> list[str]:
+    """As many workers as cores, up to four, each file's tests in one; a debugger or another wish has its way."""
+    cores = min(os.cpu_count() or 1, 4)
+    has_a_wish = any(each.startswith(("-n", "--numprocesses", "--pdb", "-p", "--dist")) for each in arguments)
+    return [] if has_a_wish or cores == 1 else ["-n", str(cores), "--dist", "loadfile"]
 
 
 def static_checks(python: Path) -> bool:

@@ -117,6 +117,17 @@ def test_a_developers_own_settings_do_not_reach_the_tests(run: ModuleType, monke
     assert run.plain_environment()["PATH"] == os.environ["PATH"]
 
 
+@pytest.mark.parametrize("asked", [["-n0"], ["--pdb"], ["-p", "no:randomly"]])
+def test_tests_run_side_by_side_unless_another_way_is_asked_for(
+    run: ModuleType, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    monkeypatch.setattr(run.os, "cpu_count", lambda: 32)
+    assert run.side_by_side(["-k", "outbox"]) == ["-n", "4", "--dist", "loadfile"]
+    assert run.side_by_side(asked) == []
+    monkeypatch.setattr(run.os, "cpu_count", lambda: 1)
+    assert run.side_by_side([]) == []
+
+
 @pytest.mark.parametrize(("arguments", "code"), [([], 2), (["--help"], 0), (["dmeo"], 2)])
 def test_it_says_how_it_is_used(arguments: list[str], code: int) -> None:
     done = subprocess.run([sys.executable, RUN, *arguments], capture_output=True, text=True, check=False, timeout=60)
