@@ -66,10 +66,12 @@ def _sum(parts: dict[str, Run]) -> Run:
 
 
 def _about(runs: Sequence[Run]) -> str:
-    lines = sorted({(run["date"], run["commit"], bool(run["changed"]), run["seed"]) for run in runs})
+    rings: dict[tuple[Any, ...], list[str]] = {}
+    for run in runs:
+        rings.setdefault((run["date"], run["commit"], bool(run["changed"]), run["seed"]), []).append(run["ring"])
     said = [
-        f"commit `{commit}`{' with changes not committed' if changed else ''} of {date}, seed {seed}"
-        for date, commit, changed, seed in lines
+        f"commit `{commit}`{' with changes not committed' if changed else ''} of {date}, seed {seed} ({', '.join(names)})"
+        for (date, commit, changed, seed), names in sorted(rings.items())
     ]
     machine = runs[-1]["machine"]
     where = (
@@ -92,7 +94,9 @@ def _table(runs: Sequence[Run]) -> str:
         "s",
     )
     head = f"| ring | what is done | {' | '.join(numbers)} |\n| --- | --- {'| ---: ' * len(numbers)}|\n"
-    return head + "".join(_row(run) for run in runs)
+    counts = {name: sum(run["counts"][name] for run in runs) for name in runs[0]["counts"]}
+    total = {"ring": "all", "makes": "", "counts": counts, "seconds": sum(run["seconds"] for run in runs)}
+    return head + "".join(_row(run) for run in [*runs, total])
 
 
 def _row(run: Run) -> str:
