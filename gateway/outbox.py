@@ -68,6 +68,7 @@ class Outbox:
         self._max_unconfirmed = max_unconfirmed
         self._mutex = threading.Lock()
         self._ignored_receipts = 0
+        self._beyond = 0
         make_directory(path.parent)
         self._lock = FileLock(path)
         self._spare = SpareRoom(path)
@@ -161,7 +162,9 @@ class Outbox:
         about these readings.
         """
         highest = self._read(highest_seq)
-        if receipt.epoch != self.epoch or highest_named(receipt) > highest:
+        is_ours = receipt.epoch == self.epoch
+        self._beyond = highest_named(receipt) if is_ours and highest_named(receipt) > highest else 0
+        if not is_ours or self._beyond:
             self._ignored_receipts += 1
             _log.warning("receipt_ignored", epoch=receipt.epoch, upto=receipt.upto, highest_seq=highest)
             return 0
@@ -259,7 +262,14 @@ class Outbox:
 
     def counts(self) -> Counts:
         """How many, for people and for the status message."""
-        return self._read(lambda db: count_rows(db, self._ignored_receipts, disk_is_full=self._spare.is_used))
+        return self._read(
+            lambda db: count_rows(
+                db,
+                ignored_receipts=self._ignored_receipts,
+                beyond=self._beyond,
+                disk_is_full=self._spare.is_used,
+            )
+        )
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         with self._mutex:
@@ -293,4 +303,4 @@ class Outbox:
 def read_counts(path: Path) -> Counts:
     """The counts of an outbox that another process may have open; changes nothing."""
     with looking(path) as db:
-        return count_rows(db, ignored_receipts=0, disk_is_full=SpareRoom(path).is_used)
+        return count_rows(db, ignored_receipts=0, beyond=0, disk_is_full=SpareRoom(path).is_used)

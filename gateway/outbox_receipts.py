@@ -81,7 +81,7 @@ def rewind_some(db: sqlite3.Connection, first: int, last: int, at: str) -> int:
     ).rowcount
 
 
-def count_rows(db: sqlite3.Connection, ignored_receipts: int, *, disk_is_full: bool) -> Counts:
+def count_rows(db: sqlite3.Connection, *, ignored_receipts: int, beyond: int, disk_is_full: bool) -> Counts:
     """Within one transaction or under one lock, so that the sums are exact."""
     kept = highest_seq(db)
     unconfirmed = number(db, f"select count(*) from reading where {UNCONFIRMED}")
@@ -101,6 +101,7 @@ def count_rows(db: sqlite3.Connection, ignored_receipts: int, *, disk_is_full: b
         forgotten=answered - remembered,
         quarantined=number(db, "select count(*) from quarantine"),
         ignored_receipts=ignored_receipts,
+        beyond=beyond,
         disk_is_full=disk_is_full,
     )
 

@@ -46,6 +46,8 @@ class Counts:
     kept = unconfirmed + confirmed + rejected, and answered = confirmed + rejected - unsendable: what a receipt has named and
     has not taken back, never more than the server had committed when it wrote its receipts. Of the unconfirmed, `held` wait
     for a clock and `rewound` were lost by the server and wait again. `forgotten` are those of the answered whose bytes are gone.
+    `beyond` is the highest number of our own epoch that a receipt has named and that was never given here, 0 for none: the file
+    was set back to an older copy of itself, and the server knows its numbers from before.
     """
 
     kept: int
@@ -59,6 +61,7 @@ class Counts:
     forgotten: int
     quarantined: int
     ignored_receipts: int
+    beyond: int
     disk_is_full: bool
 
 

@@ -31,12 +31,14 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class OutboxSaid(Struct, frozen=True, kw_only=True):
-    """What a status says of the outbox: the highest number given, how many were answered, how many of those are bytes no more."""
+    """What a status says of the outbox: the highest number given, how many were answered, how many of those are bytes no more,
+    and the number that our last receipt named `beyond` the highest given, 0 for none."""
 
     epoch: Epoch
     kept: Count
     answered: Count
     forgotten: Count = 0
+    beyond: Count = 0
 
 
 class _Status(Struct, frozen=True, kw_only=True):
@@ -77,6 +79,16 @@ def decide(said: OutboxSaid, standing: Standing) -> Decision:
     if asked >= ROUNDS * pages:
         return Decision(asked=Asked(lost=lost, asked=asked, given_up=lost), lost=lost)
     return Decision(asked=Asked(lost=lost, asked=asked + 1, given_up=given_up), lost=lost, page=asked % pages)
+
+
+def forget_beyond(conn: Connection, gateway_id: str, said: OutboxSaid) -> None:
+    """Forget the numbers above the highest given, where the gateway has seen that we know more of them than it has given.
+
+    So its file was set back to an older copy. It heeds no receipt until then, for it cannot tell which readings we mean; and it
+    would have to give a number a second time before we noticed, which a full outbox cannot.
+    """
+    if said.beyond > said.kept and store.forget_beyond(conn, gateway_id, said.epoch, kept=said.kept):
+        log.error("outbox_set_back", gateway_id=gateway_id, epoch=said.epoch, first_seq_given_again=said.kept + 1)
 
 
 def ask_again(conn: Connection, gateway_id: str, said: OutboxSaid) -> Receipt | None:

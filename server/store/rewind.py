@@ -56,6 +56,12 @@ def missing_spans(
     return tuple((low, high) for low, high in conn.execute(SQL["missing"], wanted))
 
 
+def forget_beyond(conn: Connection, gateway_id: str, epoch: str, *, kept: int) -> bool:
+    """Forget the numbers above `kept`; whether there were any."""
+    wanted = {"gateway_id": gateway_id, "epoch": epoch, "kept": kept}
+    return conn.execute(SQL["forget_beyond"], wanted).rowcount > 0
+
+
 def note(conn: Connection, gateway_id: str, epoch: str, asked: Asked) -> None:
     """Remember what has been asked for."""
     row = {"gateway_id": gateway_id, "epoch": epoch}

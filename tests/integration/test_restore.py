@@ -381,6 +381,34 @@ def test_an_outbox_set_back_to_an_old_copy_confirms_nothing_that_was_not_sent(
     assert clinic.alarms() == []
 
 
+def test_an_outbox_set_back_that_is_full_of_what_the_clinic_has_is_answered_again(
+    clinic: Clinic, box: Box, tmp_path: Path
+) -> None:
+    box.measure(5)
+    copy = tmp_path / "copy.sqlite"
+    with closing(sqlite3.connect(box.outbox.path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    box.measure(20)
+    box.send(clinic)
+    with Outbox(copy, now=now(), max_unconfirmed=5) as old:
+        again = Box(box.home, old, box.kept)
+        [parcel], _ = pack(old.unconfirmed(5), gateway_id=box.home.gateway_id, epoch=old.epoch)
+        receipt = clinic.intake.take(parcel.payload, topic_gateway=box.home.gateway_id)
+        assert receipt is not None
+        old.apply(receipt, now=now())
+        counts = old.counts()
+        assert (counts.unconfirmed, counts.beyond) == (5, 25), "it cannot tell which readings the clinic means"
+        again.say(clinic)
+        again.send(clinic)
+        counts = old.counts()
+        assert (counts.unconfirmed, counts.beyond) == (0, 0)
+        again.measure(3)
+        again.send(clinic)
+        assert old.counts().unconfirmed == 0
+    assert set(clinic.stored()) == {reading.reading_id for reading in box.kept}
+    assert clinic.alarms() == []
+
+
 def test_a_refused_reading_that_is_taken_in_at_last_is_no_number_given_again(clinic: Clinic, box: Box) -> None:
     box.measure(1)
     clinic.ask("update meter_binding set gateway_id = gateway_id, valid_to = valid_from returning 1")

@@ -18,6 +18,11 @@ from unnest(int8multirange(int8range(1, %(kept)s, '[]'))
 order by r
 offset %(skip)s limit %(limit)s;
 
+-- name: forget_beyond
+update gateway_progress
+set seen = seen * int8multirange(int8range(1, %(kept)s, '[]'))
+where gateway_id = %(gateway_id)s and epoch = %(epoch)s and upper(seen) - 1 > %(kept)s;
+
 -- name: note
 insert into gateway_progress as p (gateway_id, epoch, lost, asked, given_up)
 values (%(gateway_id)s, %(epoch)s, %(lost)s, %(asked)s, %(given_up)s)

@@ -307,8 +307,8 @@ def _episodes(world: World) -> dict[int, list[tuple[Any, ...]]]:
 
 
 def _told(world: World) -> dict[tuple[UUID, str], str]:
-    """The state of each opening push, by episode and recipient."""
-    rows = world.database.rows("select episode_id, recipient, state from push where step = 0 order by push_id")
+    """The state of the last opening push, by episode and recipient: what was taken back and is true again is told again."""
+    rows = world.database.rows("select episode_id, recipient, state from push where kind = 'opening' order by step")
     return {(episode_id, recipient): state for episode_id, recipient, state in rows}
 
 

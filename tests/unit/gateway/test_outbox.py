@@ -148,6 +148,10 @@ def test_a_receipt_that_cannot_be_about_these_readings_is_ignored_and_counted(
     assert outbox.apply(Receipt(**({"epoch": outbox.epoch} | named)), now=NOW) == 0  # type: ignore[arg-type]
     assert outbox.counts().unconfirmed == 1
     assert outbox.counts().ignored_receipts == 1
+    is_ours = "epoch" not in named
+    assert (outbox.counts().beyond > 1) is is_ours
+    outbox.apply(Receipt(epoch=outbox.epoch, upto=1), now=NOW)
+    assert outbox.counts().beyond == 0
 
 
 def test_a_full_outbox_refuses_loudly_and_overwrites_nothing(path: Path) -> None:
