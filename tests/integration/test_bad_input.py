@@ -398,7 +398,9 @@ async def test_7_a_record_from_before_enrolment_is_kept_in_quarantine(
         kept = json.loads(raw)
         assert kept["meter_time"] == long_ago.isoformat()
         off = datetime.fromisoformat(kept["measured_at"]) - (line.home.true_now - timedelta(days=days))
-        assert abs(off) < timedelta(seconds=2), "a slow session reads the meter's clock, in whole seconds, a moment later"
+        assert abs(off) < timedelta(seconds=2), (
+            "a slow session reads the meter's clock, in whole seconds, a moment later"
+        )
         assert line.episodes() == []
 
 

@@ -25,8 +25,10 @@ from server.store.intake import check_accounts
 from vitals.envelope import decode_stored_reading
 from vitals.reading import BloodPressure, Glucose, Reading, TimeQuality
 
-CLOSE_ENOUGH: Final = timedelta(minutes=16)
-"""How far a time that is called certain may be off: the gateway takes an unreadable clock at its word up to 15 minutes."""
+TAKEN_AT_ITS_WORD: Final = timedelta(minutes=15)
+"""So far from the time of receipt the gateway believes a clock that it cannot read."""
+CLOSE_ENOUGH: Final = TAKEN_AT_ITS_WORD + timedelta(minutes=1)
+"""How far a time that is called certain may be off."""
 CERTAIN: Final = frozenset({TimeQuality.SYNCED, TimeQuality.CORRECTED, TimeQuality.TRUSTED, TimeQuality.RECEIVED})
 
 
@@ -204,9 +206,16 @@ def _time(world: World, inflation: Inflation, row: Stored, where: dict[str, int]
 
 def is_beyond_knowing(inflation: Inflation, kept: Kept) -> bool:
     """Whether nothing could have told that its time is wrong: the meter's clock was set between measuring and reading, or the
-    meter says no time that can be used and the record was the first of its connection, which is taken for live."""
+    meter says no time that can be used and the record was the first of its connection, which is taken for live, or a clock that
+    is hours wrong and cannot be read said the very time at which its record was read, hours late."""
+    reading = kept.reading
     was_set = kept.clock_life != inflation.clock_life
-    return was_set or (kept.is_first and kept.reading.time_quality is TimeQuality.RECEIVED)
+    seemed_live = kept.is_first and reading.time_quality is TimeQuality.RECEIVED
+    by_chance = (
+        reading.time_quality is TimeQuality.TRUSTED
+        and abs(reading.received_at - reading.measured_at) <= TAKEN_AT_ITS_WORD
+    )
+    return was_set or seemed_live or by_chance
 
 
 def _accounts(world: World) -> Iterator[Wrong]:

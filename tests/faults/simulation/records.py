@@ -66,11 +66,12 @@ class Records:
         self.diary.note(at_s, words, home=home, inflation=inflation.number)
 
     def which(self, meter: SimMeter, record: MeterRecord | bytes) -> Inflation:
-        """The measurement of a frame; of several with the same bytes, the first that has neither been kept nor been lost."""
+        """The measurement of a frame; of several with the same bytes, the first that has not met its fate yet."""
         raw = record if isinstance(record, bytes) else record.raw
         candidates = meter.by_raw[raw]
         assert candidates, f"{meter.meter_id} never measured {raw.hex()}"
-        return next((each for each in candidates if not each.reading_ids and each.lost_by is None), candidates[0])
+        has_no_fate = (each for each in candidates if not (each.reading_ids or each.lost_by or each.set_aside))
+        return next(has_no_fate, candidates[0])
 
     def keep(self, file: File, seq: int, inflation: Inflation, kept: Kept) -> None:
         """The outbox has said that the reading is durable as `seq`."""
