@@ -1,6 +1,6 @@
 """`python -m faults.results RECORD PAGE`: the page of results from the recorded runs; nothing on it is written by hand.
 
-A run's parts and rings are recorded one by one (`homevigil faults --record`); parts of one run (same commit, size, seed) add up.
+A run's parts and rings are recorded one by one (`homevigil faults --record`); parts of one run (same size, seed, number) add up.
 """
 
 import json
@@ -42,15 +42,22 @@ def page(records: Sequence[Run], bugs: Sequence[dict[str, Any]]) -> str:
 
 
 def _newest(records: Iterable[Run]) -> list[Run]:
-    """The last recorded run of each ring, its parts added up, in the order of the rings."""
-    found: dict[tuple[Any, ...], Run] = {}
+    """The last recorded run of each ring, its parts added up, in the order of the rings.
+
+    A part that was run again, on whatever commit, takes the place of its earlier run; another seed or another number of parts is
+    another run.
+    """
+    runs: dict[str, dict[str, Run]] = {}
     for record in records:
-        key = (record["ring"], record["commit"], record["seed"])
-        parts = {**found.get(key, {}).get("parts", {}), record["part"]: record}
-        found.pop(key, None)
-        found[key] = _sum(parts)
-    last = {key[0]: run for key, run in found.items()}
-    return [last[name] for name in sorted(last)]
+        parts = runs.setdefault(record["ring"], {})
+        if any(_which(part) != _which(record) for part in parts.values()):
+            parts.clear()
+        parts[record["part"]] = record
+    return [_sum(runs[name]) for name in sorted(runs)]
+
+
+def _which(record: Run) -> tuple[int, str]:
+    return record["seed"], record["part"].partition("/")[2]
 
 
 def _sum(parts: dict[str, Run]) -> Run:
@@ -59,7 +66,7 @@ def _sum(parts: dict[str, Run]) -> Run:
     counts = {name: sum(each["counts"][name] for each in every) for name in every[0]["counts"]}
     return {
         **every[-1],
-        "parts": parts,
+        "stands_on": sorted({(each["date"], each["commit"], bool(each["changed"]), each["seed"]) for each in every}),
         "counts": counts,
         "seconds": sum(each["seconds"] for each in every),
     }
@@ -68,7 +75,8 @@ def _sum(parts: dict[str, Run]) -> Run:
 def _about(runs: Sequence[Run]) -> str:
     rings: dict[tuple[Any, ...], list[str]] = {}
     for run in runs:
-        rings.setdefault((run["date"], run["commit"], bool(run["changed"]), run["seed"]), []).append(run["ring"])
+        for each in run["stands_on"]:
+            rings.setdefault(each, []).append(run["ring"])
     said = [
         f"commit `{commit}`{' with changes not committed' if changed else ''} of {date}, seed {seed} ({', '.join(names)})"
         for (date, commit, changed, seed), names in sorted(rings.items())
