@@ -103,7 +103,7 @@ class Outbox:
 
         def work(db: sqlite3.Connection) -> int | None:
             key = reading.reading_id.bytes
-            if db.execute("select 1 from reading where reading_id = ?", (key,)).fetchone():
+            if _is_known(db, reading.reading_id):
                 return None
             if never_answered(db) >= self._max_unconfirmed:
                 raise OutboxFullError(
@@ -120,8 +120,7 @@ class Outbox:
 
     def knows(self, reading_id: UUID) -> bool:
         """Whether a reading with this id has ever been kept here."""
-        query = "select 1 from reading where reading_id = ?"
-        return self._read(lambda db: db.execute(query, (reading_id.bytes,)).fetchone()) is not None
+        return self._read(lambda db: _is_known(db, reading_id))
 
     def set_aside(
         self, *, reason: str, detail: str, meter_id: str, characteristic: str, raw: bytes, now: datetime
@@ -162,8 +161,8 @@ class Outbox:
         about these readings.
         """
         highest = self._read(highest_seq)
-        is_ours = receipt.epoch == self.epoch
-        self._beyond = highest_named(receipt) if is_ours and highest_named(receipt) > highest else 0
+        is_ours, named = receipt.epoch == self.epoch, highest_named(receipt)
+        self._beyond = named if is_ours and named > highest else 0
         if not is_ours or self._beyond:
             self._ignored_receipts += 1
             _log.warning("receipt_ignored", epoch=receipt.epoch, upto=receipt.upto, highest_seq=highest)
@@ -298,6 +297,10 @@ class Outbox:
                         f"the disk of {self.path} is full: free some space; what is kept is safe"
                     ) from e
                 _log.error("disk_full", path=str(self.path), advice="free some space; spare room is in use now")
+
+
+def _is_known(db: sqlite3.Connection, reading_id: UUID) -> bool:
+    return db.execute("select 1 from reading where reading_id = ?", (reading_id.bytes,)).fetchone() is not None
 
 
 def read_counts(path: Path) -> Counts:

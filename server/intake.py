@@ -13,7 +13,7 @@ from msgspec import Struct
 from server.arrivals import Arrival, Refused, hash_of, open_message
 from server.ledger import commit_arrivals
 from server.pace import Excess
-from server.rewind import ask_again, forget_beyond, said_in
+from server.rewind import ask_again, said_in
 from server.store import intake as store
 from server.store.alarms import AlarmKind, raise_alarm, state_alarms
 from server.store.postgres import Connection, Pool, in_transaction
@@ -67,8 +67,6 @@ class Intake:
             store.note_status(conn, topic_gateway, text, is_alive=is_alive)
             if store.gateway_states(conn, [topic_gateway]).get(topic_gateway) != "active":
                 return None
-            if said is not None:
-                forget_beyond(conn, topic_gateway, said)
             receipt = None if said is None else ask_again(conn, topic_gateway, said)
             return receipt if asks is None else _tell_time(conn, asks, receipt)
 

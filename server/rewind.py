@@ -81,18 +81,9 @@ def decide(said: OutboxSaid, standing: Standing) -> Decision:
     return Decision(asked=Asked(lost=lost, asked=asked + 1, given_up=given_up), lost=lost, page=asked % pages)
 
 
-def forget_beyond(conn: Connection, gateway_id: str, said: OutboxSaid) -> None:
-    """Forget the numbers above the highest given, where the gateway has seen that we know more of them than it has given.
-
-    So its file was set back to an older copy. It heeds no receipt until then, for it cannot tell which readings we mean; and it
-    would have to give a number a second time before we noticed, which a full outbox cannot.
-    """
-    if said.beyond > said.kept and store.forget_beyond(conn, gateway_id, said.epoch, kept=said.kept):
-        log.error("outbox_set_back", gateway_id=gateway_id, epoch=said.epoch, first_seq_given_again=said.kept + 1)
-
-
 def ask_again(conn: Connection, gateway_id: str, said: OutboxSaid) -> Receipt | None:
     """Raise the alarm for what was lost and return the receipt that asks for it; None where nothing is to be asked for."""
+    _forget_beyond(conn, gateway_id, said)
     if said.answered == 0:
         return None
     standing = store.standing(conn, gateway_id, said.epoch, kept=said.kept)
@@ -109,6 +100,16 @@ def ask_again(conn: Connection, gateway_id: str, said: OutboxSaid) -> Receipt | 
     )
     log.warning("asked_again", gateway_id=gateway_id, epoch=said.epoch, lost=decision.lost, spans=len(spans))
     return Receipt(epoch=said.epoch, upto=standing.upto, missing=spans)
+
+
+def _forget_beyond(conn: Connection, gateway_id: str, said: OutboxSaid) -> None:
+    """Forget the numbers above the highest given, where the gateway has seen that we know more of them than it has given.
+
+    So its file was set back to an older copy. It heeds no receipt until then, for it cannot tell which readings we mean; and it
+    would have to give a number a second time before we noticed, which a full outbox cannot.
+    """
+    if said.beyond > said.kept and store.forget_beyond(conn, gateway_id, said.epoch, kept=said.kept):
+        log.error("outbox_set_back", gateway_id=gateway_id, epoch=said.epoch, first_seq_given_again=said.kept + 1)
 
 
 def _in_words(said: OutboxSaid, decision: Decision) -> str:

@@ -236,11 +236,11 @@ class Line:
         assert self.outbox is not None
         counts = read_counts(self.outbox)
         unfit = len(self.oversize) + len(self.poison)
+        # Fewer may be counted as refused: who brought the word was killed, and a later watermark covers the number.
         is_right = (
             (counts.kept, counts.unconfirmed, counts.unsendable) == (self.how_many, 0, len(self.oversize))
             and counts.confirmed + counts.rejected == self.how_many
-            and counts.rejected
-            <= unfit  # fewer: who brought the word was killed, and a later watermark covers the number
+            and counts.rejected <= unfit
         )
         return [] if is_right else [f"{self.how_many} kept, {unfit} unfit: the outbox counts otherwise: {counts}"]
 

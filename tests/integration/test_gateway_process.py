@@ -143,7 +143,7 @@ def test_a_killed_and_restarted_gateway_loses_nothing_and_doubles_nothing(
     assert len({reading.raw for reading in readings}) == 22
 
 
-def test_sigterm_ends_the_gateway_soon_and_says_goodbye(
+def test_sigterm_ends_the_gateway_within_five_seconds_and_says_goodbye(
     bus_address: str, mosquitto: EmbeddedBroker, tmp_path: Path
 ) -> None:
     with far_end(mosquitto.host, mosquitto.port) as far, meters(tmp_path, CUFF) as sims:
@@ -153,5 +153,5 @@ def test_sigterm_ends_the_gateway_soon_and_says_goodbye(
             asked_at = time.monotonic()
             process.terminate()
             assert process.wait(10) == 0
-            assert time.monotonic() - asked_at < 10, "it means to need five, on a machine that does nothing else"
+            assert time.monotonic() - asked_at < 5
         assert far.until_status(state="offline") == {"state": "offline"}
