@@ -145,6 +145,8 @@ class Clinic:
             self._note_death("intake", e)
             self._wake_intake(self._rng.uniform(5, 120))
             return
+        finally:
+            self._database.dies_before_commit = False  # a batch without a commit leaves no death to the next one
         for each in batch:
             self.rows_taken += len(each.reading_ids)
             self._records.committed.update(each.reading_ids)
