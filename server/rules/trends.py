@@ -1,0 +1,331 @@
+"""The numeric core of rules about a patient's recent readings: in which stretches of a series does a condition hold? numba, pure.
+
+A series is one patient's usable readings of one signal in order of time. A *stretch* is a run of readings at which the condition
+holds, ended by the first reading at which it can be answered and does not hold: where too few readings are in view the question
+is open, and what was true stays true, because a gap is never read as a good value.
+
+Everything is an integer and exact: values are in millionths of the signal's unit, times in microseconds, and a mean is compared
+as a sum. What cannot matter is not computed: the sum over any window that ends at a reading is at most the largest sum of any
+run that ends there (Kadane), so only the few readings where that bound exceeds the threshold are looked at more closely.
+
+No zone, no rule text, no Python objects. Every function writes its stretches to the first rows of `found` (int64[n, 3]; n rows
+are always enough) and returns how many they are.
+"""
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Int64s = NDArray[np.int64]
+Int32s = NDArray[np.int32]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.uint8]
+
+BEGAN, LAST, ENDED = 0, 1, 2
+"""Columns of a stretch, as rows of the series: the first and the last at which it holds, the first after it at which it does
+not (-1: it still holds)."""
+
+MICRO_PER_THOUSANDTH: Final = 1_000
+"""Spreads are of values rounded down to a thousandth of their unit: so their squares, summed and squared again, are exact."""
+
+_SLACK: Final = 1e-9
+"""Of a bound that is computed in floating point: it may let a row through, never keep one out."""
+
+_BLOCK: Final = 16
+"""Rows whose lowest value is looked up together."""
+
+
+@njit(cache=True, nogil=True)
+def _holds(found: Int64s, m: int, i: int, was: bool, now: bool) -> int:
+    """Write down that the condition holds (or not) at row `i`; how many stretches there are then."""
+    if now:
+        if not was:
+            found[m, BEGAN], found[m, ENDED] = i, -1
+            m += 1
+        found[m - 1, LAST] = i
+    elif was:
+        found[m - 1, ENDED] = i
+    return m
+
+
+@njit(cache=True, nogil=True)
+def _promising(terms: Int64s, floor: int, rows: Int64s) -> int:
+    """The rows at which some run of terms that ends there sums above `floor`; how many. No window can do better."""
+    best, n = 0, 0
+    for i in range(len(terms)):
+        best = max(best, 0) + terms[i]
+        rows[n] = i
+        n += best > floor
+    return n
+
+
+@njit(
+    "int64(int64[::1], int64[::1], int64[::1], int64, int64, int64, int64[::1], int64[:, ::1])", cache=True, nogil=True
+)
+def sums_above(
+    at_us: Int64s, since_us: Int64s, terms: Int64s, width_us: int, fewest: int, floor: int, rows: Int64s, found: Int64s
+) -> int:
+    """Where the sum of the terms in (t - width, t] is above `floor` (0, or -1 for at least 0). `rows`: scratch of n + 1.
+
+    A mean above T is a sum of (value - T) above 0; so is a share. A term is in view when all of it is: `since_us` is `at_us`
+    unless a term spans two readings. Answerable with at least `fewest` terms in view.
+    """
+    n, m = len(at_us), 0
+    promising = _promising(terms, floor, rows)
+    rows[promising] = n
+    left, right, total = 0, 0, 0  # the window looked at last is [left, right), and the sum over it
+    nth, i = 0, rows[0]
+    holds = False
+    while i < n:
+        begin = at_us[i] - width_us
+        if right == 0 or since_us[right - 1] <= begin:
+            left, right, total = i, i, 0
+            while left > 0 and since_us[left - 1] > begin:
+                left -= 1
+                total += terms[left]
+        while right <= i:
+            total += terms[right]
+            right += 1
+        while left < right and since_us[left] <= begin:
+            total -= terms[left]
+            left += 1
+        if right - left >= fewest:
+            m = _holds(found, m, i, holds, total > floor)
+            holds = total > floor
+        if holds:
+            i += 1
+            continue
+        while rows[nth] <= i and nth < promising:
+            nth += 1
+        i = rows[nth]
+    return m
+
+
+@njit(cache=True, nogil=True)
+def _product_exceeds(a: int, b: int, c: int, d: int) -> bool:
+    """Is a * b > c * d, of numbers from 0 to 2**62? In 32-bit halves, as the products take 128 bits."""
+    low = np.int64(0xFFFFFFFF)
+    high_ab, high_cd = (a >> 32) * (b >> 32), (c >> 32) * (d >> 32)
+    first_ab, second_ab = (a >> 32) * (b & low), (a & low) * (b >> 32)
+    first_cd, second_cd = (c >> 32) * (d & low), (c & low) * (d >> 32)
+    low_ab, low_cd = np.uint64(a & low) * np.uint64(b & low), np.uint64(c & low) * np.uint64(d & low)
+    carry_ab = (first_ab & low) + (second_ab & low) + np.int64(low_ab >> np.uint64(32))
+    carry_cd = (first_cd & low) + (second_cd & low) + np.int64(low_cd >> np.uint64(32))
+    top_ab = high_ab + (first_ab >> 32) + (second_ab >> 32) + (carry_ab >> 32)
+    top_cd = high_cd + (first_cd >> 32) + (second_cd >> 32) + (carry_cd >> 32)
+    if top_ab != top_cd:
+        return bool(top_ab > top_cd)
+    if (carry_ab & low) != (carry_cd & low):
+        return bool((carry_ab & low) > (carry_cd & low))
+    return bool((low_ab & np.uint64(0xFFFFFFFF)) > (low_cd & np.uint64(0xFFFFFFFF)))
+
+
+@njit(cache=True, nogil=True)
+def _is_spread(count: int, total: int, squares: int, centre: int, limit: int, is_relative: bool) -> bool:
+    """Is the sample SD of `count` values above `limit` thousandths, or above `limit` hundredths of a percent of their mean?
+
+    `total` and `squares` are of the values less `centre`, all in thousandths.
+    """
+    spread = count * squares - total * total  # count * (count - 1) * variance
+    if not is_relative:
+        return bool(spread > limit * limit * count * (count - 1))
+    mean_times_count = centre * count + total
+    if mean_times_count <= 0:
+        return False
+    return _product_exceeds(
+        spread, count * 100_000_000, mean_times_count * mean_times_count, limit * limit * (count - 1)
+    )
+
+
+@njit(cache=True, nogil=True)
+def _spread_terms(milli: Int64s, centre: int, fewest: int, limit: int, is_relative: bool, terms: Int64s) -> None:
+    """What each value can add to a spread above `limit`, rounded up: where it exceeds, the sum over the window is above 0.
+
+    The squares around any centre are no less than around the mean, (k - 1) / k is no less than for the fewest, and the square
+    of the mean is no less than its tangent at the centre.
+    """
+    share = (fewest - 1) / fewest
+    relative = (limit / 10_000) ** 2 * share
+    for i in range(len(milli)):
+        away = milli[i] - centre
+        allowed = relative * (centre * centre + 2 * centre * away) if is_relative else limit * limit * share
+        terms[i] = away * away - np.int64(allowed * (1.0 - _SLACK)) + 1
+
+
+@njit(
+    "int64(int64[::1], int64[::1], int64, int64, int64, boolean, int64[::1], int64[::1], int64[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def spreads_above(
+    at_us: Int64s,
+    milli: Int64s,
+    width_us: int,
+    fewest: int,
+    limit: int,
+    is_relative: bool,
+    terms: Int64s,
+    rows: Int64s,
+    found: Int64s,
+) -> int:
+    """Where the sample SD (n - 1) of the values in (t - width, t] is above `limit`. Scratch: `terms` of n, `rows` of n + 1.
+
+    `milli`: values in thousandths of their unit. `limit`: thousandths; with `is_relative` (the coefficient of variation)
+    hundredths of a percent of the mean. Answerable with at least `fewest` (2 or more) values in view.
+    """
+    n, m = len(at_us), 0
+    if n == 0:
+        return 0
+    centre = int(np.sum(milli)) // n
+    _spread_terms(milli, centre, fewest, limit, is_relative, terms)
+    promising = _promising(terms[:n], 0, rows)
+    rows[promising] = n
+    left, right, total, squares = 0, 0, 0, 0
+    nth, i = 0, rows[0]
+    holds = False
+    while i < n:
+        begin = at_us[i] - width_us
+        if right == 0 or at_us[right - 1] <= begin:
+            left, right, total, squares = i, i, 0, 0
+            while left > 0 and at_us[left - 1] > begin:
+                left -= 1
+                away = milli[left] - centre
+                total, squares = total + away, squares + away * away
+        while right <= i:
+            away = milli[right] - centre
+            total, squares, right = total + away, squares + away * away, right + 1
+        while at_us[left] <= begin:
+            away = milli[left] - centre
+            total, squares, left = total - away, squares - away * away, left + 1
+        if right - left >= fewest:
+            is_met = _is_spread(right - left, total, squares, centre, limit, is_relative)
+            m = _holds(found, m, i, holds, is_met)
+            holds = is_met
+        if holds:
+            i += 1
+            continue
+        while rows[nth] <= i and nth < promising:
+            nth += 1
+        i = rows[nth]
+    return m
+
+
+@njit("int64(int64[::1], uint8[::1], int64, int64, int64[:, ::1])", cache=True, nogil=True)
+def hit_within(at_us: Int64s, hits: Flags, width_us: int, fewest: int, found: Int64s) -> int:
+    """Where at least one reading in (t - width, t] is a hit: the highest is above, or the lowest below.
+
+    Answerable with at least `fewest` readings in view.
+    """
+    m, last = 0, -1
+    holds = False
+    for i in range(len(at_us)):
+        if hits[i]:
+            last = i
+        is_met = last >= 0 and at_us[i] - at_us[last] < width_us
+        if (is_met or holds) and i + 1 >= fewest and at_us[i] - at_us[i + 1 - fewest] < width_us:
+            m = _holds(found, m, i, holds, is_met)
+            holds = is_met
+    return m
+
+
+@njit(cache=True, nogil=True)
+def _stretches(flags: Flags, start: int, found: Int64s) -> int:
+    """Where `flags` is 1, of rows from `start` on that are all answerable."""
+    m = 0
+    holds = np.uint8(0)
+    for i in range(start, len(flags)):
+        if flags[i] != holds:
+            holds = flags[i]
+            if holds:
+                found[m, BEGAN], found[m, LAST], found[m, ENDED] = i, len(flags) - 1, -1
+                m += 1
+            else:
+                found[m - 1, LAST], found[m - 1, ENDED] = i - 1, i
+    return m
+
+
+@njit("int64(int64[::1], int64, int64, uint8[::1], int64[:, ::1])", cache=True, nogil=True)
+def many_within(at_us: Int64s, needed: int, width_us: int, flags: Flags, found: Int64s) -> int:
+    """Where (t - width, t] holds at least `needed` readings. Always answerable. `flags`: scratch of n."""
+    n = len(at_us)
+    for i in range(needed - 1, n):
+        flags[i] = at_us[i] - at_us[i + 1 - needed] < width_us
+    return _stretches(flags[:n], needed - 1, found)
+
+
+@njit("int64(uint8[::1], int64, int64, uint8[::1], int64[:, ::1])", cache=True, nogil=True)
+def hits_among_last(hits: Flags, needed: int, of_last: int, flags: Flags, found: Int64s) -> int:
+    """Where at least `needed` of the last `of_last` readings are hits. `flags`: scratch of n.
+
+    Answerable from the `of_last`-th reading on.
+    """
+    n, count = len(hits), 0
+    for i in range(min(of_last - 1, n)):
+        count += hits[i]
+    for i in range(of_last - 1, n):
+        count += hits[i]
+        flags[i] = count >= needed
+        count -= hits[i + 1 - of_last]
+    return _stretches(flags[:n], of_last - 1, found)
+
+
+@njit("int64(int64[::1], int32[::1], int64, int64, int64, int64[:, ::1])", cache=True, nogil=True)
+def rises_by(at_us: Int64s, micro: Int32s, width_us: int, fewest: int, by: int, found: Int64s) -> int:
+    """Where a value lies at least `by` above the lowest in (t - width, t]. Answerable with at least `fewest` readings in view.
+
+    A fall is a rise of the negated values.
+    """
+    n, m = len(at_us), 0
+    holds = False
+    before = np.int64(np.iinfo(np.int32).max)  # the lowest of the block before
+    for start in range(0, n, _BLOCK):
+        stop = min(start + _BLOCK, n)
+        lowest = micro[start]
+        for i in range(start + 1, stop):
+            lowest = min(lowest, micro[i])
+        enough = min(np.int64(lowest), before) + by
+        before = np.int64(lowest)
+        for i in range(max(start, fewest - 1), stop):
+            begin = at_us[i] - width_us
+            is_near = micro[i] >= enough or holds or (start >= _BLOCK and at_us[start - _BLOCK] > begin)
+            if not is_near or at_us[i + 1 - fewest] <= begin:
+                continue
+            is_met, j = False, i - 1
+            while j >= 0 and at_us[j] > begin and not is_met:
+                is_met = np.int64(micro[i]) - micro[j] >= by
+                j -= 1
+            m = _holds(found, m, i, holds, is_met)
+            holds = is_met
+    return m
+
+
+@njit("int64(int64[::1], uint8[::1], int64, int64[:, ::1])", cache=True, nogil=True)
+def repeated(at_us: Int64s, hits: Flags, within_us: int, found: Int64s) -> int:
+    """Where a hit is the repeat of another: the reading before it was one too, at most `within_us` earlier."""
+    m = 0
+    holds = False
+    for i in range(1, len(at_us)):
+        is_met = hits[i] == 1 and hits[i - 1] == 1 and at_us[i] - at_us[i - 1] <= within_us
+        if is_met or holds:
+            m = _holds(found, m, i, holds, is_met)
+            holds = is_met
+    return m
+
+
+@njit("int64(int64[::1], int64, int64, int64[:, ::1])", cache=True, nogil=True)
+def silent(at_us: Int64s, width_us: int, now_us: int, found: Int64s) -> int:
+    """Where nothing follows a reading for `width_us`: it holds from that instant on, though no row says so.
+
+    BEGAN and LAST: the reading after which nothing came. ENDED: the next one, or -1 if there is none until `now_us`.
+    """
+    m, n = 0, len(at_us)
+    for i in range(n - 1):
+        if at_us[i + 1] - at_us[i] > width_us:
+            found[m, BEGAN], found[m, LAST], found[m, ENDED] = i, i, i + 1
+            m += 1
+    if n and now_us - at_us[n - 1] > width_us:
+        found[m, BEGAN], found[m, LAST], found[m, ENDED] = n - 1, n - 1, -1
+        m += 1
+    return m

@@ -1,0 +1,214 @@
+"""The kernels of `server.rules.trends` against the question asked from the beginning at every reading, in plain Python."""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from statistics import variance
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from server.rules import trends
+
+MINUTE_US = 60_000_000
+Answer = bool | None
+Stretch = tuple[int, int, int]
+
+
+@st.composite
+def times(draw: st.DrawFn, least: int = 0) -> list[int]:
+    """Ascending instants in µs, with equal ones, bursts and gaps longer than any window."""
+    gaps = draw(st.lists(st.sampled_from([0, 1, 2, 5, 10, 59, 60, 61, 600]), min_size=least, max_size=60))
+    return [sum(gaps[: i + 1]) * MINUTE_US for i in range(len(gaps))]
+
+
+@st.composite
+def series(draw: st.DrawFn, least: int = 0) -> tuple[list[int], list[int]]:
+    """Instants and values in thousandths, often equal to one another."""
+    at_us = draw(times(least))
+    few = st.sampled_from([0, 90_000, 120_000, 120_001, 121_000, 139_999, 140_000, 140_001, 150_000, 250_000])
+    return at_us, draw(st.lists(few, min_size=len(at_us), max_size=len(at_us)))
+
+
+widths = st.sampled_from([1, 10, 60, 120, 601]).map(lambda minutes: minutes * MINUTE_US)
+fewest = st.integers(1, 6)
+
+
+def in_view(at_us: Sequence[int], i: int, width_us: int) -> list[int]:
+    return [j for j in range(i + 1) if at_us[j] > at_us[i] - width_us]
+
+
+def stretches(answers: Sequence[Answer]) -> list[Stretch]:
+    """(began, last, ended) of what holds; an open question changes nothing."""
+    found: list[list[int]] = []
+    holds = False
+    for i, answer in enumerate(answers):
+        if answer and not holds:
+            found.append([i, i, -1])
+        elif answer:
+            found[-1][1] = i
+        elif answer is False and holds:
+            found[-1][2] = i
+        holds = holds if answer is None else answer
+    return [(began, last, ended) for began, last, ended in found]
+
+
+def told(n: int, kernel: Callable[[np.ndarray], int]) -> list[Stretch]:
+    found = np.full((n, 3), -7, np.int64)
+    return [tuple(map(int, row)) for row in found[: kernel(found)]]
+
+
+def int64s(values: Sequence[int]) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def scratch(n: int) -> np.ndarray:
+    return np.full(n + 1, -9, np.int64)
+
+
+@given(series(), widths, fewest, st.sampled_from([120_000, 139_999, 140_000]), st.sampled_from([0, -1]))
+@example(([0, 1, 2], [140_000, 140_000, 140_000]), 10, 1, 140_000, -1)
+def test_a_mean_is_above_where_the_mean_of_the_window_is(
+    drawn: tuple[list[int], list[int]], width_us: int, few: int, threshold: int, floor: int
+) -> None:
+    at_us, values = drawn
+    answers: list[Answer] = []
+    for i in range(len(values)):
+        rows = in_view(at_us, i, width_us)
+        mean = Fraction(sum(values[j] for j in rows), len(rows))
+        answers.append(None if len(rows) < few else mean > threshold or (floor == -1 and mean == threshold))
+    at, terms = int64s(at_us), int64s([value - threshold for value in values])
+    rows_of = scratch(len(values))
+    assert told(
+        len(values), lambda found: trends.sums_above(at, at, terms, width_us, few, floor, rows_of, found)
+    ) == stretches(answers)
+
+
+@given(series(least=1), widths, fewest, st.sampled_from([500, 10_000, 30_000]))
+def test_a_term_that_spans_two_readings_counts_when_both_are_in_view(
+    drawn: tuple[list[int], list[int]], width_us: int, few: int, threshold: int
+) -> None:
+    at_us, values = drawn
+    steps = [abs(after - before) for before, after in pairwise(values)]
+    answers: list[Answer] = []
+    for i in range(1, len(values)):
+        rows = in_view(at_us, i, width_us)
+        mine = [steps[j - 1] for j in rows if j - 1 in rows]
+        answers.append(None if len(mine) < few else Fraction(sum(mine), len(mine)) > threshold)
+    at, since, terms = int64s(at_us[1:]), int64s(at_us[:-1]), int64s([step - threshold for step in steps])
+    rows_of = scratch(len(steps))
+    assert told(
+        len(steps), lambda found: trends.sums_above(at, since, terms, width_us, few, 0, rows_of, found)
+    ) == stretches(answers)
+
+
+@given(series(), widths, st.integers(2, 6), st.sampled_from([1, 10_000, 15_000, 70_711]))
+def test_a_standard_deviation_is_above_where_that_of_the_window_is(
+    drawn: tuple[list[int], list[int]], width_us: int, few: int, limit: int
+) -> None:
+    at_us, values = drawn
+    answers: list[Answer] = []
+    for i in range(len(values)):
+        mine = [Fraction(values[j]) for j in in_view(at_us, i, width_us)]
+        answers.append(None if len(mine) < few else variance(mine) > limit**2)
+    assert _spreads(at_us, values, width_us, few, limit, is_relative=False) == stretches(answers)
+
+
+@given(series(), widths, st.integers(2, 6), st.sampled_from([1, 1100, 1280, 4915]))
+def test_a_coefficient_of_variation_is_above_where_that_of_the_window_is(
+    drawn: tuple[list[int], list[int]], width_us: int, few: int, limit: int
+) -> None:
+    at_us, values = drawn
+    answers: list[Answer] = []
+    for i in range(len(values)):
+        mine = [Fraction(values[j]) for j in in_view(at_us, i, width_us)]
+        if len(mine) < few:
+            answers.append(None)
+            continue
+        mean = sum(mine) / len(mine)
+        answers.append(mean > 0 and variance(mine) > (Fraction(limit, 10_000) * mean) ** 2)
+    assert _spreads(at_us, values, width_us, few, limit, is_relative=True) == stretches(answers)
+
+
+def _spreads(
+    at_us: Sequence[int], values: Sequence[int], width_us: int, few: int, limit: int, *, is_relative: bool
+) -> list[Stretch]:
+    at, milli, terms, rows = int64s(at_us), int64s(values), scratch(len(values)), scratch(len(values))
+    return told(
+        len(values),
+        lambda found: trends.spreads_above(at, milli, width_us, few, limit, is_relative, terms, rows, found),
+    )
+
+
+@given(*[st.integers(0, 2**62)] * 4)
+def test_products_of_128_bits_are_compared_exactly(a: int, b: int, c: int, d: int) -> None:
+    assert trends._product_exceeds(a, b, c, d) == (a * b > c * d)
+
+
+@given(st.integers(0, 2**62), st.integers(0, 2**62))
+def test_equal_products_do_not_exceed_each_other(a: int, b: int) -> None:
+    assert not trends._product_exceeds(a, b, b, a)
+
+
+@given(times(), st.data(), widths, fewest)
+def test_a_hit_counts_while_it_is_in_view(at_us: list[int], data: st.DataObject, width_us: int, few: int) -> None:
+    hits = data.draw(st.lists(st.sampled_from([0, 0, 0, 1]), min_size=len(at_us), max_size=len(at_us)))
+    answers: list[Answer] = []
+    for i in range(len(hits)):
+        rows = in_view(at_us, i, width_us)
+        answers.append(None if len(rows) < few else any(hits[j] for j in rows))
+    at, flags = int64s(at_us), np.array(hits, np.uint8)
+    assert told(len(hits), lambda found: trends.hit_within(at, flags, width_us, few, found)) == stretches(answers)
+
+
+@given(times(), widths, fewest)
+def test_many_readings_are_counted_in_their_window(at_us: list[int], width_us: int, needed: int) -> None:
+    answers = [len(in_view(at_us, i, width_us)) >= needed for i in range(len(at_us))]
+    at, flags = int64s(at_us), np.zeros(len(at_us) + 1, np.uint8)
+    assert told(len(at_us), lambda found: trends.many_within(at, needed, width_us, flags, found)) == stretches(answers)
+
+
+@given(st.lists(st.sampled_from([0, 1]), max_size=40), st.integers(1, 6), st.integers(1, 6))
+def test_hits_are_counted_among_the_last_few_readings(hits: list[int], needed: int, of_last: int) -> None:
+    answers = [None if i + 1 < of_last else sum(hits[i + 1 - of_last : i + 1]) >= needed for i in range(len(hits))]
+    flags, counted = np.zeros(len(hits) + 1, np.uint8), np.array(hits, np.uint8)
+    assert told(len(hits), lambda found: trends.hits_among_last(counted, needed, of_last, flags, found)) == stretches(
+        answers
+    )
+
+
+@given(series(), widths, fewest, st.sampled_from([1, 1_000, 30_000, 110_000]))
+def test_a_rise_is_measured_from_the_lowest_in_view(
+    drawn: tuple[list[int], list[int]], width_us: int, few: int, by: int
+) -> None:
+    at_us, values = drawn
+    answers: list[Answer] = []
+    for i in range(len(values)):
+        rows = in_view(at_us, i, width_us)
+        answers.append(None if len(rows) < few else values[i] - min(values[j] for j in rows) >= by)
+    at, micro = int64s(at_us), np.array(values, np.int32)
+    assert told(len(values), lambda found: trends.rises_by(at, micro, width_us, few, by, found)) == stretches(answers)
+
+
+@given(times(), st.data(), widths)
+def test_a_repeat_is_the_very_next_reading_and_soon_enough(
+    at_us: list[int], data: st.DataObject, within_us: int
+) -> None:
+    hits = data.draw(st.lists(st.sampled_from([0, 1]), min_size=len(at_us), max_size=len(at_us)))
+    answers = [i > 0 and hits[i] == hits[i - 1] == 1 and at_us[i] - at_us[i - 1] <= within_us for i in range(len(hits))]
+    at, flags = int64s(at_us), np.array(hits, np.uint8)
+    assert told(len(hits), lambda found: trends.repeated(at, flags, within_us, found)) == stretches(answers)
+
+
+@given(times(), widths, st.integers(0, 700))
+def test_silence_lasts_until_the_next_reading(at_us: list[int], width_us: int, later_min: int) -> None:
+    now_us = (at_us[-1] if at_us else 0) + later_min * MINUTE_US
+    following = [*at_us[1:], now_us]
+    expected = [
+        (i, i, i + 1 if i + 1 < len(at_us) else -1)
+        for i, (at, after) in enumerate(zip(at_us, following, strict=bool(at_us)))
+        if after - at > width_us
+    ]
+    at = int64s(at_us)
+    assert told(len(at_us), lambda found: trends.silent(at, width_us, now_us, found)) == expected
