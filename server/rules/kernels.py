@@ -76,18 +76,38 @@ def _is_odd(systolic: int, diastolic: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def _jumps(oldest: int, i: int, systolic: Int64s, absolute: Int8s, certain: Int8s) -> bool:
-    """Is row `i` far from the median of rows `oldest` to `i - 1` that are neither invalid nor rejected?"""
-    earlier = np.empty(i - oldest, np.int64)
+    """Is row `i` far from the median of rows `oldest` to `i - 1` that are neither invalid nor rejected?
+
+    The median is far below only if more than half of them are (of an even number half of them), and so above: where they are
+    not, nothing has to be sorted.
+    """
+    n, low, high = 0, 0, 0
+    for j in range(oldest, i):
+        if certain[j] == 1 and absolute[j] >= SUSPECT:
+            n += 1
+            low += systolic[j] < systolic[i] - JUMP
+            high += systolic[j] > systolic[i] + JUMP
+    if n < JUMP_READINGS or max(low, high) < (n + 1) // 2:
+        return False
+    earlier = np.empty(n, np.int64)
     n = 0
     for j in range(oldest, i):
         if certain[j] == 1 and absolute[j] >= SUSPECT:
             earlier[n] = systolic[j]
             n += 1
-    if n < JUMP_READINGS:
-        return False
-    ordered = np.sort(earlier[:n])
-    twice_median = ordered[(n - 1) // 2] + ordered[n // 2]
+    earlier.sort()
+    twice_median = earlier[(n - 1) // 2] + earlier[n // 2]
     return bool(abs(2 * systolic[i] - twice_median) > 2 * JUMP)
+
+
+@njit(cache=True, nogil=True)
+def _bounds(start: int, stop: int, systolic: Int64s, absolute: Int8s, certain: Int8s) -> tuple[int, int]:
+    """The lowest and the highest of a patient's values that a median could be made of."""
+    lowest, highest = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    for j in range(start, stop):
+        if certain[j] == 1 and absolute[j] >= SUSPECT:
+            lowest, highest = min(lowest, systolic[j]), max(highest, systolic[j])
+    return lowest, highest
 
 
 @njit(cache=True, nogil=True)
@@ -127,6 +147,7 @@ def mark(first: Int64s, at_us: Int64s, systolic: Int64s, diastolic: Int64s, abso
     doubted = np.zeros(len(at_us), np.bool_)
     for p in range(len(first) - 1):
         oldest = first[p]
+        lowest, highest = _bounds(first[p], first[p + 1], systolic, absolute, certain)
         before = -1
         for i in range(first[p], first[p + 1]):
             while at_us[oldest] < at_us[i] - JUMP_DAYS_US:
@@ -138,7 +159,9 @@ def mark(first: Int64s, at_us: Int64s, systolic: Int64s, diastolic: Int64s, abso
                 doubted[i] = True
             elif absolute[i] == ACCEPTED:
                 too_soon = before >= 0 and at_us[i] - at_us[before] < SPACING_US
-                if too_soon or _is_odd(systolic[i], diastolic[i]) or _jumps(oldest, i, systolic, absolute, certain):
+                is_near = highest - systolic[i] <= JUMP and systolic[i] - lowest <= JUMP
+                is_odd = too_soon or _is_odd(systolic[i], diastolic[i])
+                if is_odd or (not is_near and _jumps(oldest, i, systolic, absolute, certain)):
                     doubted[i] = True
                     quality[i] = SUSPECT
             before = i
