@@ -113,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "outside": sum(cell.is_outside for cell in cells),
         "engine_equals_formula": asdict(agreement),
         "seconds": round(time.monotonic() - began_s, 1),
+        "cpu_seconds": round(time.process_time(), 1),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "cores": os.cpu_count(),
         "python": platform.python_version(),
@@ -163,7 +164,8 @@ def variants() -> Mapping[str, Variant]:
 
 
 def month_cells(population: Population, mean: int, agreement: Agreement) -> Iterator[Cell]:
-    """Who has a flag in a month, by every rule."""
+    """Who has a flag in a month, by every rule. A flag knows nothing of later days: they are not judged."""
+    population = population.until(MONTH_DAYS.stop)
     flags = dict(_engine_flags(population, ("B", "one", "repeated", "home"), agreement))
     flags |= model.other_flags(population, variants()["B"].rule)
     for row, published in MONTH.items():
@@ -172,6 +174,7 @@ def month_cells(population: Population, mean: int, agreement: Agreement) -> Iter
 
 def step_cells(population: Population, adherence: float, agreement: Agreement) -> Iterator[Cell]:
     """Who is found after the step, and who was flagged before it, by the forms of B and by two of the other rules."""
+    population = population.until(STEP_DAY + max(WITHIN_DAYS))
     flags = dict(_engine_flags(population, ("strict", "bridge 5", "bridge 7", "repeated"), agreement))
     if adherence == 1.0:
         others = model.other_flags(population, variants()["B"].rule)

@@ -67,6 +67,14 @@ class Population:
     diastolic_mmhg: Floats
     measured: Bools  # [patients, days]
 
+    def until(self, day: int) -> "Population":
+        """The days before `day`, counted from 0."""
+        return Population(
+            systolic_mmhg=self.systolic_mmhg[:, :day],
+            diastolic_mmhg=self.diastolic_mmhg[:, :day],
+            measured=self.measured[:, :day],
+        )
+
 
 def draw(
     rng: np.random.Generator,

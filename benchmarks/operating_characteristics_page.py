@@ -197,7 +197,7 @@ def _made_by(run: Run) -> str:
     return (
         "Made by `python -m benchmarks.operating_characteristics --markdown` from the line in `operating-characteristics.json`\n"
         f"beside it; a test compares the two. Run of {commit}{changed} of {run['date']}:\n"
-        f"{run['patients']:,} people of each kind, {run['days']} days, seed {run['seed']}; {run['seconds']:.0f} s, "
+        f"{run['patients']:,} people of each kind, {run['days']} days, seed {run['seed']}; {run['cpu_seconds']:.0f} s of one core, "
         f"{run['peak_mb']:,} MB.\n"
         f"Of {run['compared']} figures with a published one, {run['outside']} lie outside."
     )
