@@ -1,4 +1,4 @@
-"""The kernels of `server.rules.trends` against the question asked from the beginning at every reading, in plain Python."""
+"""The kernels of `server.rules.trend_kernels` against the question asked from the beginning at every reading, in plain Python."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -9,9 +9,10 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.rules import trends
+from server.rules import trend_kernels as kernels
 
 MINUTE_US = 60_000_000
+FOREVER_US = 1 << 60
 Answer = bool | None
 Stretch = tuple[int, int, int]
 
@@ -33,17 +34,19 @@ def series(draw: st.DrawFn, least: int = 0) -> tuple[list[int], list[int]]:
 
 widths = st.sampled_from([1, 10, 60, 120, 601]).map(lambda minutes: minutes * MINUTE_US)
 fewest = st.integers(1, 6)
+starts = st.sampled_from([0, 0, 0, 1, 4, 15, 16, 17, 40])
 
 
 def in_view(at_us: Sequence[int], i: int, width_us: int) -> list[int]:
     return [j for j in range(i + 1) if at_us[j] > at_us[i] - width_us]
 
 
-def stretches(answers: Sequence[Answer]) -> list[Stretch]:
-    """(began, last, ended) of what holds; an open question changes nothing."""
+def stretches(answers: Sequence[Answer], start: int = 0) -> list[Stretch]:
+    """(began, last, ended) of what holds; an open question changes nothing, and before `start` all are open."""
     found: list[list[int]] = []
     holds = False
-    for i, answer in enumerate(answers):
+    for i in range(start, len(answers)):
+        answer = answers[i]
         if answer and not holds:
             found.append([i, i, -1])
         elif answer:
@@ -67,10 +70,10 @@ def scratch(n: int) -> np.ndarray:
     return np.full(n + 1, -9, np.int64)
 
 
-@given(series(), widths, fewest, st.sampled_from([120_000, 139_999, 140_000]), st.sampled_from([0, -1]))
-@example(([0, 1, 2], [140_000, 140_000, 140_000]), 10, 1, 140_000, -1)
+@given(series(), widths, fewest, st.sampled_from([120_000, 139_999, 140_000]), st.sampled_from([0, -1]), starts)
+@example(([0, 1, 2], [140_000, 140_000, 140_000]), 10, 1, 140_000, -1, 0)
 def test_a_mean_is_above_where_the_mean_of_the_window_is(
-    drawn: tuple[list[int], list[int]], width_us: int, few: int, threshold: int, floor: int
+    drawn: tuple[list[int], list[int]], width_us: int, few: int, threshold: int, floor: int, start: int
 ) -> None:
     at_us, values = drawn
     answers: list[Answer] = []
@@ -81,8 +84,8 @@ def test_a_mean_is_above_where_the_mean_of_the_window_is(
     at, terms = int64s(at_us), int64s([value - threshold for value in values])
     rows_of = scratch(len(values))
     assert told(
-        len(values), lambda found: trends.sums_above(at, at, terms, width_us, few, floor, rows_of, found)
-    ) == stretches(answers)
+        len(values), lambda found: kernels.sums_above(at, at, terms, start, width_us, few, floor, rows_of, found)
+    ) == stretches(answers, start)
 
 
 @given(series(least=1), widths, fewest, st.sampled_from([500, 10_000, 30_000]))
@@ -99,25 +102,25 @@ def test_a_term_that_spans_two_readings_counts_when_both_are_in_view(
     at, since, terms = int64s(at_us[1:]), int64s(at_us[:-1]), int64s([step - threshold for step in steps])
     rows_of = scratch(len(steps))
     assert told(
-        len(steps), lambda found: trends.sums_above(at, since, terms, width_us, few, 0, rows_of, found)
+        len(steps), lambda found: kernels.sums_above(at, since, terms, 0, width_us, few, 0, rows_of, found)
     ) == stretches(answers)
 
 
-@given(series(), widths, st.integers(2, 6), st.sampled_from([1, 10_000, 15_000, 70_711]))
+@given(series(), widths, st.integers(2, 6), st.sampled_from([1, 10_000, 15_000, 70_711]), starts)
 def test_a_standard_deviation_is_above_where_that_of_the_window_is(
-    drawn: tuple[list[int], list[int]], width_us: int, few: int, limit: int
+    drawn: tuple[list[int], list[int]], width_us: int, few: int, limit: int, start: int
 ) -> None:
     at_us, values = drawn
     answers: list[Answer] = []
     for i in range(len(values)):
         mine = [Fraction(values[j]) for j in in_view(at_us, i, width_us)]
         answers.append(None if len(mine) < few else variance(mine) > limit**2)
-    assert _spreads(at_us, values, width_us, few, limit, is_relative=False) == stretches(answers)
+    assert _spreads(at_us, values, start, width_us, few, limit, is_relative=False) == stretches(answers, start)
 
 
-@given(series(), widths, st.integers(2, 6), st.sampled_from([1, 1100, 1280, 4915]))
+@given(series(), widths, st.integers(2, 6), st.sampled_from([1, 1100, 1280, 4915]), starts)
 def test_a_coefficient_of_variation_is_above_where_that_of_the_window_is(
-    drawn: tuple[list[int], list[int]], width_us: int, few: int, limit: int
+    drawn: tuple[list[int], list[int]], width_us: int, few: int, limit: int, start: int
 ) -> None:
     at_us, values = drawn
     answers: list[Answer] = []
@@ -128,59 +131,71 @@ def test_a_coefficient_of_variation_is_above_where_that_of_the_window_is(
             continue
         mean = sum(mine) / len(mine)
         answers.append(mean > 0 and variance(mine) > (Fraction(limit, 10_000) * mean) ** 2)
-    assert _spreads(at_us, values, width_us, few, limit, is_relative=True) == stretches(answers)
+    assert _spreads(at_us, values, start, width_us, few, limit, is_relative=True) == stretches(answers, start)
 
 
 def _spreads(
-    at_us: Sequence[int], values: Sequence[int], width_us: int, few: int, limit: int, *, is_relative: bool
+    at_us: Sequence[int], values: Sequence[int], start: int, width_us: int, few: int, limit: int, *, is_relative: bool
 ) -> list[Stretch]:
     at, milli, terms, rows = int64s(at_us), int64s(values), scratch(len(values)), scratch(len(values))
     return told(
         len(values),
-        lambda found: trends.spreads_above(at, milli, width_us, few, limit, is_relative, terms, rows, found),
+        lambda found: kernels.spreads_above(at, milli, start, width_us, few, limit, is_relative, terms, rows, found),
     )
 
 
 @given(*[st.integers(0, 2**62)] * 4)
 def test_products_of_128_bits_are_compared_exactly(a: int, b: int, c: int, d: int) -> None:
-    assert trends._product_exceeds(a, b, c, d) == (a * b > c * d)
+    assert kernels._product_exceeds(a, b, c, d) == (a * b > c * d)
 
 
 @given(st.integers(0, 2**62), st.integers(0, 2**62))
 def test_equal_products_do_not_exceed_each_other(a: int, b: int) -> None:
-    assert not trends._product_exceeds(a, b, b, a)
+    assert not kernels._product_exceeds(a, b, b, a)
 
 
-@given(times(), st.data(), widths, fewest)
-def test_a_hit_counts_while_it_is_in_view(at_us: list[int], data: st.DataObject, width_us: int, few: int) -> None:
+@given(times(), st.data(), widths, fewest, starts)
+def test_a_hit_counts_while_it_is_in_view(
+    at_us: list[int], data: st.DataObject, width_us: int, few: int, start: int
+) -> None:
     hits = data.draw(st.lists(st.sampled_from([0, 0, 0, 1]), min_size=len(at_us), max_size=len(at_us)))
     answers: list[Answer] = []
     for i in range(len(hits)):
         rows = in_view(at_us, i, width_us)
         answers.append(None if len(rows) < few else any(hits[j] for j in rows))
     at, flags = int64s(at_us), np.array(hits, np.uint8)
-    assert told(len(hits), lambda found: trends.hit_within(at, flags, width_us, few, found)) == stretches(answers)
-
-
-@given(times(), widths, fewest)
-def test_many_readings_are_counted_in_their_window(at_us: list[int], width_us: int, needed: int) -> None:
-    answers = [len(in_view(at_us, i, width_us)) >= needed for i in range(len(at_us))]
-    at, flags = int64s(at_us), np.zeros(len(at_us) + 1, np.uint8)
-    assert told(len(at_us), lambda found: trends.many_within(at, needed, width_us, flags, found)) == stretches(answers)
-
-
-@given(st.lists(st.sampled_from([0, 1]), max_size=40), st.integers(1, 6), st.integers(1, 6))
-def test_hits_are_counted_among_the_last_few_readings(hits: list[int], needed: int, of_last: int) -> None:
-    answers = [None if i + 1 < of_last else sum(hits[i + 1 - of_last : i + 1]) >= needed for i in range(len(hits))]
-    flags, counted = np.zeros(len(hits) + 1, np.uint8), np.array(hits, np.uint8)
-    assert told(len(hits), lambda found: trends.hits_among_last(counted, needed, of_last, flags, found)) == stretches(
-        answers
+    assert told(len(hits), lambda found: kernels.hit_within(at, flags, start, width_us, few, found)) == stretches(
+        answers, start
     )
 
 
-@given(series(), widths, fewest, st.sampled_from([1, 1_000, 30_000, 110_000]))
+@given(times(), widths, fewest, starts)
+def test_many_readings_are_counted_in_their_window(at_us: list[int], width_us: int, needed: int, start: int) -> None:
+    answers = [len(in_view(at_us, i, width_us)) >= needed for i in range(len(at_us))]
+    at, flags = int64s(at_us), np.zeros(len(at_us) + 1, np.uint8)
+    assert told(len(at_us), lambda found: kernels.many_within(at, start, width_us, needed, flags, found)) == stretches(
+        answers, start
+    )
+
+
+@given(times(), st.data(), widths | st.just(FOREVER_US), st.integers(1, 6), st.integers(1, 6), starts)
+def test_hits_are_counted_among_the_last_few_readings_that_are_in_view(
+    at_us: list[int], data: st.DataObject, width_us: int, needed: int, of_last: int, start: int
+) -> None:
+    hits = data.draw(st.lists(st.sampled_from([0, 1]), min_size=len(at_us), max_size=len(at_us)))
+    answers: list[Answer] = []
+    for i in range(len(hits)):
+        mine = [j for j in in_view(at_us, i, width_us) if j > i - of_last]
+        answers.append(None if i + 1 < of_last else sum(hits[j] for j in mine) >= needed)
+    at, flags, rows = int64s(at_us), np.array(hits, np.uint8), scratch(len(hits))
+    assert told(
+        len(hits), lambda found: kernels.hits_among_last(at, flags, start, width_us, needed, of_last, rows, found)
+    ) == stretches(answers, start)
+
+
+@given(series(), widths, fewest, st.sampled_from([1, 1_000, 30_000, 110_000]), starts)
 def test_a_rise_is_measured_from_the_lowest_in_view(
-    drawn: tuple[list[int], list[int]], width_us: int, few: int, by: int
+    drawn: tuple[list[int], list[int]], width_us: int, few: int, by: int, start: int
 ) -> None:
     at_us, values = drawn
     answers: list[Answer] = []
@@ -188,17 +203,21 @@ def test_a_rise_is_measured_from_the_lowest_in_view(
         rows = in_view(at_us, i, width_us)
         answers.append(None if len(rows) < few else values[i] - min(values[j] for j in rows) >= by)
     at, micro = int64s(at_us), np.array(values, np.int32)
-    assert told(len(values), lambda found: trends.rises_by(at, micro, width_us, few, by, found)) == stretches(answers)
+    assert told(len(values), lambda found: kernels.rises_by(at, micro, start, width_us, few, by, found)) == stretches(
+        answers, start
+    )
 
 
-@given(times(), st.data(), widths)
+@given(times(), st.data(), widths, starts)
 def test_a_repeat_is_the_very_next_reading_and_soon_enough(
-    at_us: list[int], data: st.DataObject, within_us: int
+    at_us: list[int], data: st.DataObject, within_us: int, start: int
 ) -> None:
     hits = data.draw(st.lists(st.sampled_from([0, 1]), min_size=len(at_us), max_size=len(at_us)))
     answers = [i > 0 and hits[i] == hits[i - 1] == 1 and at_us[i] - at_us[i - 1] <= within_us for i in range(len(hits))]
     at, flags = int64s(at_us), np.array(hits, np.uint8)
-    assert told(len(hits), lambda found: trends.repeated(at, flags, within_us, found)) == stretches(answers)
+    assert told(len(hits), lambda found: kernels.repeated(at, flags, start, within_us, found)) == stretches(
+        answers, start
+    )
 
 
 @given(times(), widths, st.integers(0, 700))
@@ -211,4 +230,4 @@ def test_silence_lasts_until_the_next_reading(at_us: list[int], width_us: int, l
         if after - at > width_us
     ]
     at = int64s(at_us)
-    assert told(len(at_us), lambda found: trends.silent(at, width_us, now_us, found)) == expected
+    assert told(len(at_us), lambda found: kernels.silent(at, width_us, now_us, found)) == expected

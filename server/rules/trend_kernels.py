@@ -4,12 +4,13 @@ A series is one patient's usable readings of one signal in order of time. A *str
 holds, ended by the first reading at which it can be answered and does not hold: where too few readings are in view the question
 is open, and what was true stays true, because a gap is never read as a good value.
 
-Everything is an integer and exact: values are in millionths of the signal's unit, times in microseconds, and a mean is compared
-as a sum. What cannot matter is not computed: the sum over any window that ends at a reading is at most the largest sum of any
-run that ends there (Kadane), so only the few readings where that bound exceeds the threshold are looked at more closely.
+Everything is an integer and exact: values are in millionths of the signal's unit, a mean is compared as a sum, and `at` is in
+microseconds, or in days where a window is one of days; it never decreases. What cannot matter is not computed: the sum over any
+window that ends at a reading is at most the largest sum of any run that ends there (Kadane), so only the few readings where that
+bound exceeds the threshold are looked at more closely.
 
-No zone, no rule text, no Python objects. Every function writes its stretches to the first rows of `found` (int64[n, 3]; n rows
-are always enough) and returns how many they are.
+Readings before row `start` are in view of later ones and answer nothing themselves. Every function writes its stretches to the
+first rows of `found` (int64[n, 3]; n rows are always enough) and returns how many they are. No zone, no rule text.
 """
 
 from typing import Final
@@ -62,36 +63,46 @@ def _promising(terms: Int64s, floor: int, rows: Int64s) -> int:
 
 
 @njit(
-    "int64(int64[::1], int64[::1], int64[::1], int64, int64, int64, int64[::1], int64[:, ::1])", cache=True, nogil=True
+    "int64(int64[::1], int64[::1], int64[::1], int64, int64, int64, int64, int64[::1], int64[:, ::1])",
+    cache=True,
+    nogil=True,
 )
 def sums_above(
-    at_us: Int64s, since_us: Int64s, terms: Int64s, width_us: int, fewest: int, floor: int, rows: Int64s, found: Int64s
+    at: Int64s,
+    since: Int64s,
+    terms: Int64s,
+    start: int,
+    width: int,
+    fewest: int,
+    floor: int,
+    rows: Int64s,
+    found: Int64s,
 ) -> int:
     """Where the sum of the terms in (t - width, t] is above `floor` (0, or -1 for at least 0). `rows`: scratch of n + 1.
 
-    A mean above T is a sum of (value - T) above 0; so is a share. A term is in view when all of it is: `since_us` is `at_us`
+    A mean above T is a sum of (value - T) above 0; so is a share. A term is in view when all of it is: `since` is `at`
     unless a term spans two readings. Answerable with at least `fewest` terms in view.
     """
-    n, m = len(at_us), 0
+    n, m = len(at), 0
     promising = _promising(terms, floor, rows)
     rows[promising] = n
     left, right, total = 0, 0, 0  # the window looked at last is [left, right), and the sum over it
     nth, i = 0, rows[0]
     holds = False
     while i < n:
-        begin = at_us[i] - width_us
-        if right == 0 or since_us[right - 1] <= begin:
+        begin = at[i] - width
+        if right == 0 or since[right - 1] <= begin:
             left, right, total = i, i, 0
-            while left > 0 and since_us[left - 1] > begin:
+            while left > 0 and since[left - 1] > begin:
                 left -= 1
                 total += terms[left]
         while right <= i:
             total += terms[right]
             right += 1
-        while left < right and since_us[left] <= begin:
+        while left < right and since[left] <= begin:
             total -= terms[left]
             left += 1
-        if right - left >= fewest:
+        if right - left >= fewest and i >= start:
             m = _holds(found, m, i, holds, total > floor)
             holds = total > floor
         if holds:
@@ -151,18 +162,19 @@ def _spread_terms(milli: Int64s, centre: int, fewest: int, limit: int, is_relati
     for i in range(len(milli)):
         away = milli[i] - centre
         allowed = relative * (centre * centre + 2 * centre * away) if is_relative else limit * limit * share
-        terms[i] = away * away - np.int64(allowed * (1.0 - _SLACK)) + 1
+        terms[i] = away * away - np.int64(allowed - _SLACK * abs(allowed)) + 1
 
 
 @njit(
-    "int64(int64[::1], int64[::1], int64, int64, int64, boolean, int64[::1], int64[::1], int64[:, ::1])",
+    "int64(int64[::1], int64[::1], int64, int64, int64, int64, boolean, int64[::1], int64[::1], int64[:, ::1])",
     cache=True,
     nogil=True,
 )
 def spreads_above(
-    at_us: Int64s,
+    at: Int64s,
     milli: Int64s,
-    width_us: int,
+    start: int,
+    width: int,
     fewest: int,
     limit: int,
     is_relative: bool,
@@ -175,7 +187,7 @@ def spreads_above(
     `milli`: values in thousandths of their unit. `limit`: thousandths; with `is_relative` (the coefficient of variation)
     hundredths of a percent of the mean. Answerable with at least `fewest` (2 or more) values in view.
     """
-    n, m = len(at_us), 0
+    n, m = len(at), 0
     if n == 0:
         return 0
     centre = int(np.sum(milli)) // n
@@ -186,20 +198,20 @@ def spreads_above(
     nth, i = 0, rows[0]
     holds = False
     while i < n:
-        begin = at_us[i] - width_us
-        if right == 0 or at_us[right - 1] <= begin:
+        begin = at[i] - width
+        if right == 0 or at[right - 1] <= begin:
             left, right, total, squares = i, i, 0, 0
-            while left > 0 and at_us[left - 1] > begin:
+            while left > 0 and at[left - 1] > begin:
                 left -= 1
                 away = milli[left] - centre
                 total, squares = total + away, squares + away * away
         while right <= i:
             away = milli[right] - centre
             total, squares, right = total + away, squares + away * away, right + 1
-        while at_us[left] <= begin:
+        while at[left] <= begin:
             away = milli[left] - centre
             total, squares, left = total - away, squares - away * away, left + 1
-        if right - left >= fewest:
+        if right - left >= fewest and i >= start:
             is_met = _is_spread(right - left, total, squares, centre, limit, is_relative)
             m = _holds(found, m, i, holds, is_met)
             holds = is_met
@@ -212,19 +224,19 @@ def spreads_above(
     return m
 
 
-@njit("int64(int64[::1], uint8[::1], int64, int64, int64[:, ::1])", cache=True, nogil=True)
-def hit_within(at_us: Int64s, hits: Flags, width_us: int, fewest: int, found: Int64s) -> int:
+@njit("int64(int64[::1], uint8[::1], int64, int64, int64, int64[:, ::1])", cache=True, nogil=True)
+def hit_within(at: Int64s, hits: Flags, start: int, width: int, fewest: int, found: Int64s) -> int:
     """Where at least one reading in (t - width, t] is a hit: the highest is above, or the lowest below.
 
     Answerable with at least `fewest` readings in view.
     """
     m, last = 0, -1
     holds = False
-    for i in range(len(at_us)):
+    for i in range(len(at)):
         if hits[i]:
             last = i
-        is_met = last >= 0 and at_us[i] - at_us[last] < width_us
-        if (is_met or holds) and i + 1 >= fewest and at_us[i] - at_us[i + 1 - fewest] < width_us:
+        is_met = last >= 0 and at[i] - at[last] < width
+        if (is_met or holds) and i >= start and i + 1 >= fewest and at[i] - at[i + 1 - fewest] < width:
             m = _holds(found, m, i, holds, is_met)
             holds = is_met
     return m
@@ -246,54 +258,62 @@ def _stretches(flags: Flags, start: int, found: Int64s) -> int:
     return m
 
 
-@njit("int64(int64[::1], int64, int64, uint8[::1], int64[:, ::1])", cache=True, nogil=True)
-def many_within(at_us: Int64s, needed: int, width_us: int, flags: Flags, found: Int64s) -> int:
+@njit("int64(int64[::1], int64, int64, int64, uint8[::1], int64[:, ::1])", cache=True, nogil=True)
+def many_within(at: Int64s, start: int, width: int, needed: int, flags: Flags, found: Int64s) -> int:
     """Where (t - width, t] holds at least `needed` readings. Always answerable. `flags`: scratch of n."""
-    n = len(at_us)
-    for i in range(needed - 1, n):
-        flags[i] = at_us[i] - at_us[i + 1 - needed] < width_us
-    return _stretches(flags[:n], needed - 1, found)
+    n = len(at)
+    flags[:n] = 0
+    for i in range(max(start, needed - 1), n):
+        flags[i] = at[i] - at[i + 1 - needed] < width
+    return _stretches(flags[:n], start, found)
 
 
-@njit("int64(uint8[::1], int64, int64, uint8[::1], int64[:, ::1])", cache=True, nogil=True)
-def hits_among_last(hits: Flags, needed: int, of_last: int, flags: Flags, found: Int64s) -> int:
-    """Where at least `needed` of the last `of_last` readings are hits. `flags`: scratch of n.
+@njit("int64(int64[::1], uint8[::1], int64, int64, int64, int64, int64[::1], int64[:, ::1])", cache=True, nogil=True)
+def hits_among_last(
+    at: Int64s, hits: Flags, start: int, width: int, needed: int, of_last: int, rows: Int64s, found: Int64s
+) -> int:
+    """Where at least `needed` of the last `of_last` readings are hits of (t - width, t]. `rows`: scratch of n + 1.
 
     Answerable from the `of_last`-th reading on.
     """
-    n, count = len(hits), 0
-    for i in range(min(of_last - 1, n)):
+    n, m, count = len(hits), 0, 0
+    holds = False
+    for i in range(n):
+        rows[count] = i
         count += hits[i]
-    for i in range(of_last - 1, n):
-        count += hits[i]
-        flags[i] = count >= needed
-        count -= hits[i + 1 - of_last]
-    return _stretches(flags[:n], of_last - 1, found)
+        if count < needed or i + 1 < of_last or i < start:
+            continue
+        oldest = rows[count - needed]
+        is_met = oldest > i - of_last and at[i] - at[oldest] < width
+        if is_met or holds:
+            m = _holds(found, m, i, holds, is_met)
+            holds = is_met
+    return m
 
 
-@njit("int64(int64[::1], int32[::1], int64, int64, int64, int64[:, ::1])", cache=True, nogil=True)
-def rises_by(at_us: Int64s, micro: Int32s, width_us: int, fewest: int, by: int, found: Int64s) -> int:
+@njit("int64(int64[::1], int32[::1], int64, int64, int64, int64, int64[:, ::1])", cache=True, nogil=True)
+def rises_by(at: Int64s, micro: Int32s, start: int, width: int, fewest: int, by: int, found: Int64s) -> int:
     """Where a value lies at least `by` above the lowest in (t - width, t]. Answerable with at least `fewest` readings in view.
 
     A fall is a rise of the negated values.
     """
-    n, m = len(at_us), 0
+    n, m = len(at), 0
     holds = False
     before = np.int64(np.iinfo(np.int32).max)  # the lowest of the block before
-    for start in range(0, n, _BLOCK):
-        stop = min(start + _BLOCK, n)
-        lowest = micro[start]
-        for i in range(start + 1, stop):
+    for first in range(0, n, _BLOCK):
+        stop = min(first + _BLOCK, n)
+        lowest = micro[first]
+        for i in range(first + 1, stop):
             lowest = min(lowest, micro[i])
         enough = min(np.int64(lowest), before) + by
         before = np.int64(lowest)
-        for i in range(max(start, fewest - 1), stop):
-            begin = at_us[i] - width_us
-            is_near = micro[i] >= enough or holds or (start >= _BLOCK and at_us[start - _BLOCK] > begin)
-            if not is_near or at_us[i + 1 - fewest] <= begin:
+        for i in range(max(first, start, fewest - 1), stop):
+            begin = at[i] - width
+            is_near = micro[i] >= enough or holds or (first >= _BLOCK and at[first - _BLOCK] > begin)
+            if not is_near or at[i + 1 - fewest] <= begin:
                 continue
             is_met, j = False, i - 1
-            while j >= 0 and at_us[j] > begin and not is_met:
+            while j >= 0 and at[j] > begin and not is_met:
                 is_met = np.int64(micro[i]) - micro[j] >= by
                 j -= 1
             m = _holds(found, m, i, holds, is_met)
@@ -301,13 +321,13 @@ def rises_by(at_us: Int64s, micro: Int32s, width_us: int, fewest: int, by: int, 
     return m
 
 
-@njit("int64(int64[::1], uint8[::1], int64, int64[:, ::1])", cache=True, nogil=True)
-def repeated(at_us: Int64s, hits: Flags, within_us: int, found: Int64s) -> int:
-    """Where a hit is the repeat of another: the reading before it was one too, at most `within_us` earlier."""
+@njit("int64(int64[::1], uint8[::1], int64, int64, int64[:, ::1])", cache=True, nogil=True)
+def repeated(at: Int64s, hits: Flags, start: int, within: int, found: Int64s) -> int:
+    """Where a hit is the repeat of another: the reading before it was one too, at most `within` earlier."""
     m = 0
     holds = False
-    for i in range(1, len(at_us)):
-        is_met = hits[i] == 1 and hits[i - 1] == 1 and at_us[i] - at_us[i - 1] <= within_us
+    for i in range(max(start, 1), len(at)):
+        is_met = hits[i] == 1 and hits[i - 1] == 1 and at[i] - at[i - 1] <= within
         if is_met or holds:
             m = _holds(found, m, i, holds, is_met)
             holds = is_met
@@ -315,17 +335,17 @@ def repeated(at_us: Int64s, hits: Flags, within_us: int, found: Int64s) -> int:
 
 
 @njit("int64(int64[::1], int64, int64, int64[:, ::1])", cache=True, nogil=True)
-def silent(at_us: Int64s, width_us: int, now_us: int, found: Int64s) -> int:
-    """Where nothing follows a reading for `width_us`: it holds from that instant on, though no row says so.
+def silent(at: Int64s, width: int, now: int, found: Int64s) -> int:
+    """Where nothing follows a reading for `width`: it holds from that instant on, though no row says so.
 
-    BEGAN and LAST: the reading after which nothing came. ENDED: the next one, or -1 if there is none until `now_us`.
+    BEGAN and LAST: the reading after which nothing came. ENDED: the next one, or -1 if there is none until `now`.
     """
-    m, n = 0, len(at_us)
+    m, n = 0, len(at)
     for i in range(n - 1):
-        if at_us[i + 1] - at_us[i] > width_us:
+        if at[i + 1] - at[i] > width:
             found[m, BEGAN], found[m, LAST], found[m, ENDED] = i, i, i + 1
             m += 1
-    if n and now_us - at_us[n - 1] > width_us:
+    if n and now - at[n - 1] > width:
         found[m, BEGAN], found[m, LAST], found[m, ENDED] = n - 1, n - 1, -1
         m += 1
     return m
