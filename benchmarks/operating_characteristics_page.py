@@ -57,6 +57,7 @@ messages: the product pushes once for an episode. A day with one sitting is told
   of summer time in it), by the rule `{rule}` version {rule_version} of the catalog or a variation of it. Every
   reading is accepted, since the model makes no artefacts; one row shows what the product's quality marks would change.
 - *numpy*: rules that the product deliberately does not have, computed beside it. They are the reason for the choice.
+  *Highest* and *lowest* are meant of each pressure by itself: D asks for every systolic of a day, or for every diastolic.
 - In a cell: the share, its 95 % Monte-Carlo interval, and in brackets the *published* figure, by which the rule was chosen
   before there was an engine: the same model in plain numpy, 4,000 people of each kind, 120 days. A cell is *outside*, and
   marked **!**, if the two differ by more than three standard errors of both together and the rounding of the published one.
@@ -92,14 +93,14 @@ that a day is measured at all, drawn for each day by itself. The rise is a step 
 
 **What it omits**: the white-coat effect and its decay, effects of treatment, days that resemble the days before them, days left
 out because of how somebody feels, artefacts of measuring, and people who vary more than others. Published data have a heavier
-tail: the top tenth of the CV begins at 11.0 % (Juhanoja 2017). Real people will be flagged wrongly more often than these.
+tail: the top tenth of the CV begins at 11.0 % (Juhanoja 2017). Real people are likely to be flagged wrongly more often.
 
 ## Whose figures they are
 
 Every row of the engine, but the one with quality marks, was computed twice: by the product's kernels and by the rule's formula in
 plain numpy. They were equal flag for flag: {flags:,} flags on {days:,} measured days. Whole histories, judged with the rule's own
 resolving and re-arming, opened an episode on everybody's first flag ({first_openings:,} times), and none on a day without a
-flag. A run stops where that is not so.
+flag. A run stops where that is not so. It fails where a figure lies outside; with another seed one may do so by chance.
 """
 
 
@@ -197,8 +198,8 @@ def _made_by(run: Run) -> str:
     return (
         "Made by `python -m benchmarks.operating_characteristics --markdown` from the line in `operating-characteristics.json`\n"
         f"beside it; a test compares the two. Run of {commit}{changed} of {run['date']}:\n"
-        f"{run['patients']:,} people of each kind, {run['days']} days, seed {run['seed']}; {run['cpu_seconds']:.0f} s of one core, "
-        f"{run['peak_mb']:,} MB.\n"
+        f"{run['patients']:,} people of each kind, {run['days']} days, seed {run['seed']};\n"
+        f"{run['cpu_seconds']:.0f} s of one core, {run['peak_mb']:,} MB.\n"
         f"Of {run['compared']} figures with a published one, {run['outside']} lie outside."
     )
 
@@ -218,11 +219,11 @@ def _columns(cells: CellOf) -> Sequence[str]:
 def _share(cell: Mapping[str, Any], line_break: str) -> str:
     published = "" if cell["published"] is None else f"{line_break}({cell['published']:.3f})"
     mark = " **!**" if cell["is_outside"] else ""
-    return f"{cell['value']:.3f}{mark}{line_break}{cell['low']:.3f}–{cell['high']:.3f}{published}"
+    return f"{round(cell['value'], 3):.3f}{mark}{line_break}{cell['low']:.3f}–{cell['high']:.3f}{published}"
 
 
 def _per_cent(cell: Mapping[str, Any]) -> str:
-    return f"{100 * cell['value']:.1f} %"
+    return f"{100 * round(cell['value'], 3):.1f} %"
 
 
 def _interval(cell: Mapping[str, Any]) -> str:
