@@ -401,15 +401,22 @@ def test_a_meter_whose_numbers_began_anew_is_asked_for_everything() -> None:
     assert _sequences(home) == [7, 1, 2]
 
 
-@pytest.mark.parametrize("breaks_after", range(1, 12))
-def test_a_session_that_breaks_after_the_numbers_began_anew_hides_none_of_them(breaks_after: int) -> None:
+def _new_battery(*, read: int, waiting: int) -> tuple[Home, int | None]:
+    """A home whose glucometer began its numbers anew after `read` samples were read, and has `waiting` since; with the highest
+    number known."""
     home = Home(_glucometer())
-    for n in range(3):
+    for n in range(read):
         _prick(home, 100 + n)
     highest = home.session().highest_sequence
     home.meter = _glucometer()
-    for n in range(6):
+    for n in range(waiting):
         _prick(home, 200 + n)
+    return home, highest
+
+
+@pytest.mark.parametrize("breaks_after", range(1, 12))
+def test_a_session_that_breaks_after_the_numbers_began_anew_hides_none_of_them(breaks_after: int) -> None:
+    home, highest = _new_battery(read=3, waiting=6)
     reports = count(1)
     home.loses_link_before = lambda command: isinstance(command, Wait) and next(reports) == breaks_after
     with suppress(LinkError):
@@ -420,13 +427,7 @@ def test_a_session_that_breaks_after_the_numbers_began_anew_hides_none_of_them(b
 
 
 def test_a_meter_whose_numbers_began_anew_and_have_passed_the_old_ones_is_noticed() -> None:
-    home = Home(_glucometer())
-    for n in range(2):
-        _prick(home, 100 + n)
-    highest = home.session().highest_sequence
-    home.meter = _glucometer()
-    for n in range(4):
-        _prick(home, 200 + n)
+    home, highest = _new_battery(read=2, waiting=4)
     home.session(highest=highest)
     assert _requests(home)[-1] == "0101"
     assert len(home.kept) == 6
