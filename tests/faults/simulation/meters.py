@@ -50,6 +50,11 @@ class Inflation:
     set_aside: bytes | None = None
     reading_ids: set[str] = field(default_factory=set)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no gateway has taken anything of it yet, and it is not gone either."""
+        return not self.reading_ids and self.lost_by is None and self.set_aside is None
+
 
 class SimMeter:
     """One meter and everything it ever measured. `first_number` numbers its inflations."""

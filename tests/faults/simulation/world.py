@@ -27,6 +27,8 @@ HELD_UP_S: Final = 300.0
 """What is held up on the way is let go together, every five minutes."""
 DRAIN_S: Final = 36 * 3600.0
 """Long enough for the day after the month to close everywhere, and for every backoff to end."""
+LAST_PLAN: Final = Plan(at_s=0, systolic_mmhg=118, diastolic_mmhg=76, pulse_bpm=70, glucose_mg_dl=100)
+"""What everybody measures once the faults have stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,13 +157,21 @@ class World:
         troubles.end(self)
         for home in self.homes:
             for meter in home.meters:
-                plan = Plan(at_s=0, systolic_mmhg=118, diastolic_mmhg=76, pulse_bpm=70, glucose_mg_dl=100)
-                self.agenda.after(self.rng.uniform(600, 7200), self._measuring(home, plan, meter))
+                self.agenda.after(self.rng.uniform(600, 7200), self._measuring(home, LAST_PLAN, meter))
+        for nth in range(1, 9):
+            self.agenda.after(nth * 4 * 3600.0, self._measure_where_records_wait)
         for nth in range(1, 37):
             self.agenda.after(nth * 3600.0 - 1, self.clinic.judge)
             for home in self.homes if nth % 6 == 0 else ():
                 self.agenda.after(nth * 3600.0 + home.person.number, home.box.say)
         self.agenda.run(self.end_s + DRAIN_S)
+
+    def _measure_where_records_wait(self) -> None:
+        """A glucometer that has told all its records is silent until the next one, though a full outbox took only some."""
+        for home in self.homes:
+            for meter in home.meters:
+                if any(each.is_waiting for each in meter.inflations):
+                    self._measuring(home, LAST_PLAN, meter)()
 
     def _home(self, number: int) -> Home:
         die = self.die(f"person {number}")
