@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from server.oracle import day_runs, failures, single_values
+from server.oracle import day_runs, failures, single_values, trends
 from server.oracle.chart import Chart, chart_of
-from server.oracle.rules import DaysRule, OracleRule, ValueRule
+from server.oracle.rules import DaysRule, FailureRule, OracleRule, ValueRule
 from server.oracle.shapes import OracleAlert, OraclePatient
 
 
@@ -22,5 +22,7 @@ def _alerts(rule: OracleRule, chart: Chart) -> list[OracleAlert]:
             return day_runs.alerts(rule, chart)
         case ValueRule():
             return single_values.alerts(rule, chart)
-        case _:
+        case FailureRule():
             return failures.alerts(rule, chart)
+        case _:
+            return trends.alerts(rule, chart)

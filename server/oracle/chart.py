@@ -18,10 +18,20 @@ Sittings = list[list[Inflation]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sitting:
+    """One with something `accepted` in it. `day`: its first reading's, of any quality. After `over_at` none can join it."""
+
+    day: date
+    over_at: datetime
+    accepted: list[Inflation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """A patient at `now`. `measured`: the accepted readings of each day by sitting, days without any left out.
 
     `unjudged`: days up to it are not judged. `place`: the sitting of each reading by name; none where its time is in doubt.
+    `sat`: the sittings of `measured` in order of time.
     """
 
     patient: OraclePatient
@@ -31,6 +41,7 @@ class Chart:
     inflations: list[Inflation]
     quality: dict[str, Quality]
     place: dict[str, int]
+    sat: list[Sitting]
     measured: dict[date, Sittings]
 
 
@@ -39,11 +50,14 @@ def chart_of(patient: OraclePatient, now: datetime) -> Chart:
     ordered = inflations(patient.readings)
     quality = among_others(ordered)
     runs = sittings(ordered)
+    sat: list[Sitting] = []
     measured: dict[date, Sittings] = {}
     for run in runs:
         accepted = [one for one in run if quality[one.name] == "accepted"]
         if accepted:
-            measured.setdefault(days.day(run[0].at), []).append(accepted)
+            day = days.day(run[0].at)
+            sat.append(Sitting(day=day, over_at=run[-1].at + SITTING_GAP, accepted=accepted))
+            measured.setdefault(day, []).append(accepted)
     return Chart(
         patient=patient,
         now=now,
@@ -52,6 +66,7 @@ def chart_of(patient: OraclePatient, now: datetime) -> Chart:
         inflations=ordered,
         quality=quality,
         place={one.name: index for index, run in enumerate(runs) for one in run},
+        sat=sat,
         measured=dict(sorted(measured.items())),
     )
 
@@ -71,11 +86,11 @@ def sittings(ordered: list[Inflation]) -> Sittings:
 
 def day_value(groups: Sittings) -> Pressure:
     """The mean of the sittings, each of the same weight."""
-    values = [_sitting_value(group) for group in groups]
+    values = [sitting_value(group) for group in groups]
     return _mean([v[0] for v in values]), _mean([v[1] for v in values])
 
 
-def _sitting_value(accepted: list[Inflation]) -> Pressure:
+def sitting_value(accepted: list[Inflation]) -> Pressure:
     """The mean of what was accepted; of three or more the first does not count."""
     counted = accepted[1:] if len(accepted) >= 3 else accepted
     return (

@@ -5,32 +5,49 @@ would otherwise pass as a rule that agrees.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final, Literal
 
 import yaml
 
+from server.oracle.figures import Figure
 from server.oracle.shapes import OracleThreshold
+from server.oracle.signals import PRESSURE, Signal, signal_called
 from vitals.errors import MalformedError
 
 COMPARISONS: Final = ("above", "at_least", "below", "at_most")
+STATISTICS: Final = ("mean", "highest", "lowest", "sd", "cv", "arv", "count")
+OWN_UNITS: Final = {"cv": "%", "count": "readings"}
+"""Of the statistics that are not in the unit of the signal."""
+
+OF: Final = ("readings", "first_of_day", "first_of_morning", "sittings", "days")
+OF_PRESSURES: Final = ("sittings", "days")
+"""What a trend counts; these two are made of several inflations, so they have the two pressures alone."""
+
+WIDEST_DAYS: Final = 90
+"""The widest window that a rule may name. Nothing bounds the time that `count_of_last` goes back; it gets as much."""
+
 _WHEN_WORDS: Final = {
     "days_in_a_row": {"kind", "any_of", "days", "missing_day", "max_span_days", "min_readings_per_day"},
     "single_value": {"kind", "any_of", "readings", "arrived"},
     "failed_measurements": {"kind", "count"},
+    "rolling": {"kind", "statistic", "of", "over", "min_readings", "any_of"},
+    "count_of_last": {"kind", "of", "needed", "of_last", "within", "any_of"},
+    "change": {"kind", "of", "within", "signal", "unit", "rises_by", "falls_by"},
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """`signal` (systolic or diastolic) compared with `value` in mmHg."""
+    """`signal` compared with `value` in `unit`."""
 
     signal: str
     comparison: str
     value: Fraction
+    unit: str
 
-    def is_met(self, value: Fraction) -> bool:
+    def is_met(self, value: Figure) -> bool:
         match self.comparison:
             case "above":
                 return value > self.value
@@ -41,7 +58,7 @@ class Condition:
             case _:
                 return value <= self.value
 
-    def is_good(self, value: Fraction, by: Fraction) -> bool:
+    def is_good(self, value: Figure, by: Fraction) -> bool:
         """Is it on the other side, by at least so much?"""
         is_far = value <= self.value - by if self.comparison in ("above", "at_least") else value >= self.value + by
         return is_far and not self.is_met(value)
@@ -90,7 +107,74 @@ class FailureRule:
     count: int
 
 
-OracleRule = DaysRule | ValueRule | FailureRule
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How far a window goes back from an element, which is in it: some clinical days, its own counted, or some hours."""
+
+    days: int | None
+    hours: int | None
+
+    @property
+    def span_days(self) -> int:
+        """The most calendar days that it can touch; one of them may have 23 hours."""
+        if self.days is not None:
+            return self.days
+        assert self.hours is not None
+        return self.hours // 24 + 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollingRule:
+    """The `statistic` of the elements within `over` meets a condition; over when it is `below_by` on the good side."""
+
+    id: str
+    version: int
+    priority: str
+    tell: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    below_by: Fraction
+    of: str
+    statistic: str
+    over: Reach
+    min_readings: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountRule:
+    """`needed` of the last `of_last` elements meet a condition, those not `within` counting as if they did not."""
+
+    id: str
+    version: int
+    priority: str
+    tell: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    below_by: Fraction
+    of: str
+    needed: int
+    of_last: int
+    within: Reach | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRule:
+    """An element is so far above the lowest `within`, or below the highest: `direction` (rises_by or falls_by) says which.
+
+    How far is its one condition.
+    """
+
+    id: str
+    version: int
+    priority: str
+    tell: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    below_by: Fraction
+    of: str
+    direction: str
+    within: Reach
+
+
+TrendRule = RollingRule | CountRule | ChangeRule
+OracleRule = DaysRule | ValueRule | FailureRule | TrendRule
 
 
 def rules_of(yaml_text: str) -> tuple[OracleRule, ...]:
@@ -100,36 +184,63 @@ def rules_of(yaml_text: str) -> tuple[OracleRule, ...]:
 
 def span_days(rules: tuple[OracleRule, ...]) -> int:
     """The longest run of calendar days that any of the rules looks at."""
-    return max((rule.span for rule in rules if isinstance(rule, DaysRule)), default=1)
+    return max(map(_span_days, rules), default=1)
 
 
-def in_force(conditions: tuple[Condition, ...], personal: OracleThreshold | None) -> tuple[Condition, ...]:
-    """The conditions with a patient's own numbers in place of the rule's."""
+def _span_days(rule: OracleRule) -> int:
+    match rule:
+        case DaysRule():
+            return rule.span
+        case RollingRule():
+            return rule.over.span_days
+        case ChangeRule():
+            return rule.within.span_days
+        case CountRule():
+            return WIDEST_DAYS
+        case _:
+            return 1
+
+
+def in_force(
+    conditions: tuple[Condition, ...], personal: OracleThreshold | None, *, parameter: str | None = None
+) -> tuple[Condition, ...]:
+    """The conditions with a patient's own numbers in place of the rule's: by signal, or all by the one called `parameter`."""
     own = {} if personal is None else personal.parameters
-    return tuple(
-        Condition(signal=c.signal, comparison=c.comparison, value=_number(own.get(c.signal, c.value)))
-        for c in conditions
-    )
+    return tuple(replace(c, value=_number(own.get(parameter or c.signal, c.value))) for c in conditions)
 
 
 def _rule(written: Mapping[str, Any]) -> OracleRule:
     when, resolve = written["when"], written["resolve"]
     known = _WHEN_WORDS.get(when["kind"])
-    if known is None or set(when) - known:
-        raise MalformedError(
-            "rule_not_understood", f"the oracle does not understand {written['id']}: teach it first", written["id"]
-        )
-    if when["kind"] == "days_in_a_row":
-        return _days_rule(written, when, resolve)
-    if when["kind"] == "single_value":
-        return _value_rule(written, when, resolve)
+    _need(known is not None and not set(when) - known, written)
+    match when["kind"]:
+        case "days_in_a_row":
+            return _days_rule(written, when, resolve)
+        case "single_value":
+            return _value_rule(written, when, resolve)
+        case "rolling":
+            return _rolling_rule(written, when)
+        case "count_of_last":
+            return _count_rule(written, when)
+        case "change":
+            return _change_rule(written, when)
     return FailureRule(**_common(written), count=when["count"])
+
+
+def _need(is_understood: bool, written: Mapping[str, Any]) -> None:
+    if not is_understood:
+        raise _not_understood(written)
+
+
+def _not_understood(written: Mapping[str, Any]) -> MalformedError:
+    rule_id = written["id"]
+    return MalformedError("rule_not_understood", f"the oracle does not understand {rule_id}: teach it first", rule_id)
 
 
 def _days_rule(written: Mapping[str, Any], when: Mapping[str, Any], resolve: Mapping[str, Any]) -> DaysRule:
     return DaysRule(
         **_common(written),
-        conditions=_conditions(when),
+        conditions=_pressures(written),
         days=when["days"],
         span=when["days"] if when["missing_day"] == "break" else when["max_span_days"],
         min_readings=when.get("min_readings_per_day", 1),
@@ -141,7 +252,7 @@ def _days_rule(written: Mapping[str, Any], when: Mapping[str, Any], resolve: Map
 def _value_rule(written: Mapping[str, Any], when: Mapping[str, Any], resolve: Mapping[str, Any]) -> ValueRule:
     return ValueRule(
         **_common(written),
-        conditions=_conditions(when),
+        conditions=_pressures(written),
         qualities=frozenset(when["readings"]),
         is_about_late=when["arrived"] == "late",
         ends_by=resolve["by"],
@@ -150,13 +261,84 @@ def _value_rule(written: Mapping[str, Any], when: Mapping[str, Any], resolve: Ma
     )
 
 
+def _rolling_rule(written: Mapping[str, Any], when: Mapping[str, Any]) -> RollingRule:
+    statistic = when["statistic"]
+    _need(statistic in STATISTICS, written)
+    return RollingRule(
+        **_of_trend(written),
+        conditions=_trend_conditions(written, unit=OWN_UNITS.get(statistic)),
+        statistic=statistic,
+        over=_reach(written, when["over"]),
+        min_readings=when["min_readings"],
+    )
+
+
+def _count_rule(written: Mapping[str, Any], when: Mapping[str, Any]) -> CountRule:
+    return CountRule(
+        **_of_trend(written),
+        conditions=_trend_conditions(written, unit=None),
+        needed=when["needed"],
+        of_last=when["of_last"],
+        within=None if when.get("within") is None else _reach(written, when["within"]),
+    )
+
+
+def _change_rule(written: Mapping[str, Any], when: Mapping[str, Any]) -> ChangeRule:
+    said = [word for word in ("rises_by", "falls_by") if when.get(word) is not None]
+    _need(len(said) == 1, written)
+    signal = _signal(written, when["signal"], when["unit"])
+    condition = Condition(signal=signal.name, comparison="at_least", value=_number(when[said[0]]), unit=signal.unit)
+    return ChangeRule(
+        **_of_trend(written), conditions=(condition,), direction=said[0], within=_reach(written, when["within"])
+    )
+
+
 def _common(written: Mapping[str, Any]) -> dict[str, Any]:
     return {name: written[name] for name in ("id", "version", "priority")} | {"tell": tuple(written["tell"])}
 
 
+def _of_trend(written: Mapping[str, Any]) -> dict[str, Any]:
+    of = written["when"].get("of", "readings")
+    _need(of in OF and set(written["resolve"]) == {"below_by"}, written)
+    return _common(written) | {"of": of, "below_by": _number(written["resolve"]["below_by"])}
+
+
+def _reach(written: Mapping[str, Any], said: Mapping[str, int | None]) -> Reach:
+    days, hours = said.get("days"), said.get("hours")
+    _need(not set(said) - {"days", "hours"} and (days is None) is not (hours is None), written)
+    return Reach(days=days, hours=hours)
+
+
+def _pressures(written: Mapping[str, Any]) -> tuple[Condition, ...]:
+    """The conditions of a rule that knows the two pressures alone: another signal would be taken for one of them."""
+    found = _conditions(written["when"])
+    _need(all(c.signal in ("systolic", "diastolic") for c in found), written)
+    return found
+
+
+def _trend_conditions(written: Mapping[str, Any], *, unit: str | None) -> tuple[Condition, ...]:
+    """`unit` is that of the statistic, if it has one of its own. A signal comes in one unit, so that it is one column."""
+    for said in written["when"]["any_of"]:
+        comparisons = set(said) - {"signal", "unit"}
+        _need(len(comparisons) == 1 and comparisons < set(COMPARISONS), written)
+    found = _conditions(written["when"])
+    for c in found:
+        _need(unit in (None, c.unit), written)
+        _signal(written, c.signal, c.unit if unit is None else None)
+    _need(len({(c.signal, c.unit) for c in found}) == len({c.signal for c in found}), written)
+    return found
+
+
+def _signal(written: Mapping[str, Any], name: str, unit: str | None) -> Signal:
+    signal = signal_called(name, unit)
+    if signal is None or (written["when"].get("of") in OF_PRESSURES and signal.group != PRESSURE):
+        raise _not_understood(written)
+    return signal
+
+
 def _conditions(when: Mapping[str, Any]) -> tuple[Condition, ...]:
     return tuple(
-        Condition(signal=c["signal"], comparison=word, value=_number(c[word]))
+        Condition(signal=c["signal"], comparison=word, value=_number(c[word]), unit=c["unit"])
         for c in when["any_of"]
         for word in COMPARISONS
         if c.get(word) is not None

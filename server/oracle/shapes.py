@@ -28,6 +28,7 @@ class OracleReading:
     diastolic_mmhg: Fraction | None = None
     pulse_bpm: Fraction | None = None
     glucose_mmol_l: Fraction | None = None
+    glucose_mg_dl: Fraction | None = None
     is_censored: bool = False
     is_control: bool = False
     status: int | None = None

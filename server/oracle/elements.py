@@ -1,0 +1,115 @@
+"""The elements of a trend: what it counts one by one, be that readings, sittings or days. Knows no rule.
+
+HI and LO are no numbers, and a reading whose time is in doubt has no place in a row: neither is in any trend.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Final
+
+from server.oracle.chart import Chart, Pressure, Sittings, day_value, sitting_value
+from server.oracle.figures import MILLION, Exact
+from server.oracle.marks import by_itself
+from server.oracle.shapes import OracleReading
+from server.oracle.signals import Signal
+
+NOON: Final = time(12)
+
+Placed = tuple[datetime, str]
+"""A reading by its instant and name, as readings are ordered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """`at` is known from then on. `values` by signal, in millionths of its unit; `readings`: what it is made of, in order."""
+
+    at: datetime
+    day: date
+    values: Mapping[str, Exact]
+    readings: tuple[Placed, ...]
+
+
+def elements_of(chart: Chart, signals: Sequence[Signal], of: str) -> list[Element]:
+    """In order of time. `signals` are of one group, so that every element has all of them."""
+    match of:
+        case "sittings":
+            return _sittings(chart)
+        case "days":
+            return _days(chart)
+        case "readings":
+            return [_reading(chart, signals, one) for one in _usable(chart, signals)]
+    firsts = _firsts(chart, _usable(chart, signals))
+    return [_reading(chart, signals, one) for one in firsts if of == "first_of_day" or _is_of_morning(chart, one)]
+
+
+def _usable(chart: Chart, signals: Sequence[Signal]) -> list[OracleReading]:
+    """The readings that trends may use, in order."""
+    found = [
+        reading
+        for reading in chart.patient.readings
+        if reading.kind in signals[0].kinds
+        and _is_usable(chart, reading)
+        and all(signal.value(reading) is not None for signal in signals)
+    ]
+    return sorted(found, key=lambda one: (one.measured_at, one.name))
+
+
+def _is_usable(chart: Chart, reading: OracleReading) -> bool:
+    """Blood pressures are marked among each other and not used on the day of enrolment; all else stands by itself."""
+    if reading.kind == "blood_pressure":
+        is_warm = chart.days.day(reading.measured_at) > chart.patient.enrolled_on
+        return is_warm and chart.quality.get(reading.name) == "accepted"
+    is_placed = reading.time_quality not in ("orphan", "suspect")
+    return is_placed and not reading.is_censored and by_itself(reading) == "accepted"
+
+
+def _firsts(chart: Chart, ordered: Iterable[OracleReading]) -> Iterable[OracleReading]:
+    """The earliest of each clinical day."""
+    found: dict[date, OracleReading] = {}
+    for one in ordered:
+        found.setdefault(chart.days.day(one.measured_at), one)
+    return found.values()
+
+
+def _is_of_morning(chart: Chart, one: OracleReading) -> bool:
+    """Before noon of its own clinical day: 00:20 is no morning, it is the night of the day before."""
+    wall = one.measured_at.astimezone(chart.days.zone_at(one.measured_at)).replace(tzinfo=None)
+    return wall < datetime.combine(chart.days.day(one.measured_at), NOON)
+
+
+def _reading(chart: Chart, signals: Sequence[Signal], one: OracleReading) -> Element:
+    values: dict[str, Exact] = {}
+    for signal in signals:
+        value = signal.value(one)
+        assert value is not None, "only readings with all the signals are elements"
+        values[signal.name] = round(value * MILLION)
+    at = one.measured_at
+    return Element(at=at, day=chart.days.day(at), values=values, readings=((at, one.name),))
+
+
+def _sittings(chart: Chart) -> list[Element]:
+    """Those that are over: until then another reading may join."""
+    return [
+        _group(sitting.over_at, sitting.day, sitting_value(sitting.accepted), [sitting.accepted])
+        for sitting in chart.sat
+        if sitting.over_at <= chart.now and sitting.day > chart.patient.enrolled_on
+    ]
+
+
+def _days(chart: Chart) -> list[Element]:
+    """Those that are closed: until then another sitting may come."""
+    return [
+        _group(chart.days.close(day), day, day_value(groups), groups)
+        for day, groups in chart.measured.items()
+        if chart.days.is_closed(day) and day > chart.patient.enrolled_on
+    ]
+
+
+def _group(at: datetime, day: date, value: Pressure, groups: Sittings) -> Element:
+    return Element(
+        at=at,
+        day=day,
+        values={"systolic": value[0] * MILLION, "diastolic": value[1] * MILLION},
+        readings=tuple((one.at, one.name) for group in groups for one in group),
+    )

@@ -1,0 +1,40 @@
+"""The signals that a trend may be about: one entry each says where its number stands and in which unit it is written.
+
+A signal that is not in the table is not understood, and the rule that names it is refused (`rules`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from server.oracle.shapes import Kind, OracleReading
+
+PRESSURE: Final = "pressure"
+"""The group of the two pressures of an inflation, which are always there together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """`value`: a reading's number in `unit`, if it has one. Signals of one `group` are there together or not at all."""
+
+    name: str
+    unit: str
+    group: str
+    kinds: tuple[Kind, ...]
+    value: Callable[[OracleReading], Fraction | None]
+
+
+SIGNALS: Final = (
+    Signal(name="systolic", unit="mmHg", group=PRESSURE, kinds=("blood_pressure",), value=lambda r: r.systolic_mmhg),
+    Signal(name="diastolic", unit="mmHg", group=PRESSURE, kinds=("blood_pressure",), value=lambda r: r.diastolic_mmhg),
+    Signal(name="pulse", unit="bpm", group="pulse", kinds=("blood_pressure",), value=lambda r: r.pulse_bpm),
+    Signal(name="glucose", unit="mmol/L", group="glucose", kinds=("glucose",), value=lambda r: r.glucose_mmol_l),
+    Signal(name="glucose", unit="mg/dL", group="glucose", kinds=("glucose",), value=lambda r: r.glucose_mg_dl),
+)
+"""The first entry of a name is the column for figures that have no unit of the signal's own: a CV, a count."""
+
+
+def signal_called(name: str, unit: str | None = None) -> Signal | None:
+    """The signal of this name and unit; without a unit the first of the name. None: there is none."""
+    return next((one for one in SIGNALS if one.name == name and unit in (None, one.unit)), None)
