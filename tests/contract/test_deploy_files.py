@@ -75,7 +75,7 @@ def test_the_image_copies_only_what_exists() -> None:
             assert [source for source in sources if not (root / source).exists()] == [], line
 
 
-@pytest.mark.parametrize("lock", ["server", "gateway", "demo", "test", "uv"])
+@pytest.mark.parametrize("lock", ["server", "gateway", "demo", "test", "bench", "uv"])
 def test_every_locked_package_has_an_exact_version_and_a_hash(lock: str) -> None:
     text = (DEPLOY / "requirements" / f"{lock}.txt").read_text().replace("\\\n", " ")
     packages = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
@@ -100,6 +100,8 @@ def test_all_locks_agree_on_versions() -> None:
         "gateway": set(),
         "demo": set(),
     }
+    in_both = {pin.split("==")[0] for pin in pins("bench")} & {pin.split("==")[0] for pin in pins("demo")}
+    assert {pin for pin in pins("bench") - pins("demo") if pin.split("==")[0] in in_both} == set()
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
