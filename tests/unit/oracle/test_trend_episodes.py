@@ -65,6 +65,15 @@ def test_a_spread_ends_on_the_good_side_too() -> None:
     assert alert.state == "active"
 
 
+def test_the_end_of_an_sd_is_in_thousandths_too() -> None:
+    """The SD of (6, 8, 8) is 1.1547: above 1.1546, and not above 1.155."""
+    sd = rolling("sd", "at_least: 2, unit: mmol/L", needed=3, over="days: 3")
+    (alert,) = judged(sd, glucoses(4, 6, 8, 8), below_by="0.8454")
+    assert alert.resolved_at == at(4)
+    (alert,) = judged(sd, glucoses(4, 6, 8, 8), below_by="0.8456")
+    assert alert.state == "active"
+
+
 def test_what_cannot_be_answered_neither_begins_nor_ends_it() -> None:
     """Yes on the 2nd; alone on the 8th and the 20th; good on the 21st."""
     readings = [*glucoses(10, 12), *glucoses(4, first=8), *glucoses(4, 4, first=20)]
