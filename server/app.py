@@ -18,6 +18,8 @@ from server.config import Settings
 from server.errors import SchemaError, UnavailableError
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from server.store.postgres import Pool
 
 log = structlog.get_logger()
@@ -109,11 +111,22 @@ async def _in_thread(name: str, work: Callable[[], None]) -> None:
     await done
 
 
+def _web(settings: Settings, pool: "Pool") -> "FastAPI":
+    from server.asgi import create_app
+
+    token = settings.metrics_token
+    return create_app(
+        pool,
+        now=clock.now,
+        secure_cookies=settings.has_secure_cookies,
+        clinic_phone=settings.clinic_phone,
+        metrics_token=token.get_secret_value() if token else None,
+    )
+
+
 async def _serve(settings: Settings, pool: "Pool", ending: asyncio.Event) -> None:
     """The pages and the API, until told to end."""
     import uvicorn
-
-    from server.asgi import create_app
 
     class Server(uvicorn.Server):
         @contextmanager
@@ -121,14 +134,7 @@ async def _serve(settings: Settings, pool: "Pool", ending: asyncio.Event) -> Non
             """Signals are heard by the process as a whole (`_run`)."""
             yield
 
-    token = settings.metrics_token
-    app = create_app(
-        pool,
-        now=clock.now,
-        secure_cookies=settings.has_secure_cookies,
-        clinic_phone=settings.clinic_phone,
-        metrics_token=token.get_secret_value() if token else None,
-    )
+    app = await asyncio.to_thread(_web, settings, pool)  # its imports take seconds, in which a signal is to be heard
     server = Server(
         uvicorn.Config(
             app,
