@@ -5,14 +5,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from faults.rings.d1_simulation import in_memory, reckon
 from faults.simulation import reckoning
+from faults.simulation.records import Books, Judging
 from faults.simulation.world import Scale, World
 
+NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 SEED = "a test"
 SCALE = Scale(patients=9, days=12)
 
@@ -118,6 +122,31 @@ def test_a_reading_that_waits_for_ever_is_seen(world: World) -> None:
         assert kinds(world) == {"unsettled"}
     finally:
         outbox._db.execute("update reading set answered_at = kept_at where seq = 1")
+
+
+def test_readings_that_nobody_judged_are_seen_though_later_ones_make_up_for_them(world: World) -> None:
+    books = world.records.books
+    world.records.books = books.copy()
+    judgings = world.records.books.judgings[0]
+    assert judgings
+    judgings[:] = [each._replace(after=each.after - 1) for each in judgings]
+    try:
+        assert kinds(world) == {"unjudged"}
+    finally:
+        world.records.books = books
+
+
+def test_only_a_judging_that_looks_back_far_enough_at_what_had_come_is_one_of_a_reading() -> None:
+    books = Books()
+    books.commit(["earlier", "late"])
+    books.commit(["late", "newest"])
+    before_it_came = Judging(after=1, since=NOON - DAY)
+    from_later_on = Judging(after=3, since=NOON + DAY)
+    books.judgings[7] = [before_it_came, from_later_on]
+    assert not books.have_judged(7, "late", NOON)
+    assert books.have_judged(7, "earlier", NOON)
+    books.judgings[7].append(Judging(after=3, since=NOON))
+    assert books.have_judged(7, "late", NOON)
 
 
 def test_what_is_wrong_is_told_with_the_way_that_it_went(world: World) -> None:

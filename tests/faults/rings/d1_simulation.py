@@ -57,7 +57,7 @@ def reckon(world: World) -> tuple[Tally, str]:
         readings=len(world.records.kept),
         kills=world.clinic.deaths + sum(home.box.plugs_pulled for home in world.homes),
         faults=world.faults,
-        repeats=world.clinic.rows_taken - len(world.records.committed),
+        repeats=world.clinic.rows_taken - len(world.records.books.committed),
         lost=kinds["lost"],
         doubled=kinds["doubled"],
         pushes=world.database.rows("select count(*) from push where state = 'sent'")[0][0],
@@ -93,7 +93,8 @@ RING: Final = Ring(
     makes=(
         "messages lost, repeated, reordered, late; links lost and records garbled in the middle of a dump; meters away for weeks;"
         " clocks never set, reset, years off, moved by summer time; batteries changed; gateways without power, network or time;"
-        " outboxes full or lost; brokers that forget; intakes, judges and senders that die; databases away or set back"
+        " outboxes full or lost; brokers that forget; intakes, judges and senders that die; readings that come while others are"
+        " judged; databases away or set back"
     ),
     small=10,
     full=200,

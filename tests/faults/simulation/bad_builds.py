@@ -1,9 +1,9 @@
-"""Mistakes that somebody could make in times, numbers, receipts and judging. Each must show within a month of twenty homes.
+"""Mistakes that somebody could make in times, numbers, receipts and judging. Each must show within a few months of thirty homes.
 
 Every function replaces parts of the product for the rest of the process, and changes as little as the mistake would.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -90,6 +90,16 @@ def late_readings_judged_as_new() -> None:
     judging.take_due = wrong
 
 
+def due_deleted_beyond_those_taken() -> None:
+    from server.store import judging
+
+    statements: Mapping[str, bytes] = judging.SQL
+    everything = (
+        b"delete from due where patient_id in (select patient_id from due where due_id = any(%(due_ids)s::bigint[]))"
+    )
+    judging.SQL = {**statements, "forget_due": everything}  # type: ignore[misc]
+
+
 ALL: Final = (
     Mistake(
         name="corrected-time-in-id",
@@ -122,5 +132,11 @@ ALL: Final = (
         breaks="judging looks six hours back, however late the readings are",
         switch_on=late_readings_judged_as_new,
         trials=16,
+    ),
+    Mistake(
+        name="due-deleted-beyond-those-taken",
+        breaks="a judging deletes what became due while it went on",
+        switch_on=due_deleted_beyond_those_taken,
+        trials=8,
     ),
 )

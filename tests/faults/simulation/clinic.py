@@ -7,13 +7,13 @@ and nothing else.
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from faults.simulation.agenda import Agenda
 from faults.simulation.database import Database, DiedError
 from faults.simulation.people import Person
-from faults.simulation.records import Records
+from faults.simulation.records import Judging, Records
 from server.intake import Intake
 from server.judge import Judge
 from server.push.dispatch import Dispatcher
@@ -47,6 +47,18 @@ class Message(NamedTuple):
     reading_ids: tuple[str, ...]
 
 
+class WatchedJudge(Judge):
+    """The product's judge; tells the model that a judging has been committed."""
+
+    on_judged: Callable[[], None]
+
+    def judge_patient(self, patient_id: int) -> bool:
+        is_judged = super().judge_patient(patient_id)
+        if is_judged:
+            self.on_judged()
+        return is_judged
+
+
 class Clinic:
     """`answer` carries a receipt to a gateway, as `(gateway_id, payload)`."""
 
@@ -68,10 +80,12 @@ class Clinic:
         self._database, self._agenda, self._records, self._rng, self._answer = database, agenda, records, rng, answer
         self._queue: list[Message] = []
         self._is_woken = False
-        self._is_taking = False
         self._is_at_it = False
         self._intake = Intake(database)  # type: ignore[arg-type]
-        self._judge = Judge(database, load_catalog())  # type: ignore[arg-type]
+        self._judge = WatchedJudge(database, load_catalog())  # type: ignore[arg-type]
+        self._judge.on_judged = self._note_judged
+        self._begun: tuple[int, Judging] | None = None
+        self._judge_dies = False
         self._sender = Dispatcher(database, Inbox())  # type: ignore[arg-type]
 
     def enrol(self, people: Iterable[Person]) -> None:
@@ -126,22 +140,17 @@ class Clinic:
 
     def _take_in(self) -> None:
         self._is_woken = False
-        if not self._queue or not self.is_up:
-            return
-        self._is_taking = True
-        try:
-            self._take_some()
-        finally:
-            self._is_taking = False
+        if self._queue and self.is_up:
+            size = self._rng.randint(1, 5) if self._rng.random() < self.odds.split else BATCH
+            self._take(self._queue[:size])
 
-    def _take_some(self) -> None:
-        size = self._rng.randint(1, 5) if self._rng.random() < self.odds.split else BATCH
-        batch = self._queue[:size]
+    def _take(self, batch: list[Message]) -> None:
         fate = self._rng.random()
         self._database.dies_before_commit = fate < self.odds.intake_dies / 2
         try:
             receipts = self._intake.take_all((each.gateway_id, each.payload) for each in batch)
         except (DiedError, UnavailableError) as e:
+            self._database.dies_before_commit = False
             self._note_death("intake", e)
             self._wake_intake(self._rng.uniform(5, 120))
             return
@@ -149,12 +158,13 @@ class Clinic:
             self._database.dies_before_commit = False  # a batch without a commit leaves no death to the next one
         for each in batch:
             self.rows_taken += len(each.reading_ids)
-            self._records.committed.update(each.reading_ids)
+            self._records.books.commit(each.reading_ids)
         if self.odds.intake_dies / 2 <= fate < self.odds.intake_dies:
             self._note_death("intake after its commit", None)
             self._wake_intake(self._rng.uniform(5, 120))
             return
-        del self._queue[: len(batch)]
+        for each in batch:
+            self._queue.remove(each)
         for each, receipt in zip(batch, receipts, strict=True):
             if receipt is not None:
                 self._answer(each.gateway_id, encode_receipt(receipt))
@@ -182,8 +192,8 @@ class Clinic:
         if not self.is_judging or self._is_at_it:
             return
         self._is_at_it = True
+        self._judge_dies = self._rng.random() < self.odds.judge_dies
         try:
-            self._database.dies_before_commit = self._rng.random() < self.odds.judge_dies
             while judged := self._judge.judge_due():
                 self.judgings += judged
         except (DiedError, UnavailableError) as e:
@@ -202,10 +212,27 @@ class Clinic:
             self._note_death("sender", e)
         self._database.dies_before_commit = False
 
+    def note_taken(self, patient_id: int, since: datetime) -> None:
+        """A judging begins, with what is due just now."""
+        self._begun = patient_id - 1, Judging(after=len(self._records.books.committed), since=since)
+
+    def _note_judged(self) -> None:
+        assert self._begun is not None, "nobody is judged before what is due has been taken"
+        home, judging = self._begun
+        self._records.books.judgings[home].append(judging)
+
     def meanwhile(self) -> None:
-        """A patient's readings have been loaded, and the judging has not ended: something may arrive just now."""
-        if self._queue and not self._is_taking and self._rng.random() < self.odds.arrives_meanwhile:
-            self._take_in()
+        """A patient's readings have been loaded, and the judging has not ended: something may arrive just now, rather of the same
+        patient than of another; and the judge may die."""
+        assert self._begun is not None, "nothing is loaded before what is due has been taken"
+        home, _ = self._begun
+        if self._queue and self._rng.random() < self.odds.arrives_meanwhile:
+            theirs = (each for each in self._queue if each.gateway_id == f"gw-{home:03d}")
+            message = next(theirs, self._queue[0])
+            words = f"in the middle of a judging, readings of {message.gateway_id} arrive"
+            self._records.diary.note(self._agenda.now_s, words, home=home)
+            self._take([message])
+        self._database.dies_before_commit, self._judge_dies = self._judge_dies, False
 
     def _note_death(self, who: str, why: BaseException | None) -> None:
         self.deaths += 1

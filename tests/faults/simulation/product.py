@@ -1,8 +1,9 @@
-"""What of the product is replaced for a simulation, from outside: nothing but a die, a size, the log, and a place to look in."""
+"""What of the product is replaced for a simulation, from outside: a die, a size, the log, and two places to look in."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -26,10 +27,13 @@ class SeededSecrets:
 
 
 @contextmanager
-def simulated_product(rng: random.Random, *, meanwhile: Callable[[], None]) -> Iterator[list[str]]:
+def simulated_product(
+    rng: random.Random, *, on_taken: Callable[[int, datetime], None], meanwhile: Callable[[], None]
+) -> Iterator[list[str]]:
     """The product with seeded epochs, small spare rooms and a log that is only listened to; gives what it logs as an error.
 
-    `meanwhile` is called in the middle of each judging: there another process may commit something.
+    `on_taken` is told of each judging that begins: whose, and since when. `meanwhile` is called in the middle of it: there
+    another process may commit something.
     """
     complaints: list[str] = []
     before = structlog.get_config()
@@ -42,7 +46,13 @@ def simulated_product(rng: random.Random, *, meanwhile: Callable[[], None]) -> I
             )
         raise structlog.DropEvent
 
-    load = judging.history_of
+    take, load = judging.take_due, judging.history_of
+
+    def take_and_tell(conn: judging.Connection, patient_id: int) -> judging.Taken | None:
+        taken = take(conn, patient_id)
+        if taken is not None:
+            on_taken(patient_id, taken.since)
+        return taken
 
     def load_and_wait(*given: Any, **more: Any) -> Any:
         history = load(*given, **more)
@@ -54,6 +64,7 @@ def simulated_product(rng: random.Random, *, meanwhile: Callable[[], None]) -> I
         with (
             patch.object(outbox_file, "secrets", SeededSecrets(rng)),
             patch.object(spare_room, "PART_BYTES", SPARE_BYTES),
+            patch.object(judging, "take_due", take_and_tell),
             patch.object(judging, "history_of", load_and_wait),
         ):
             yield complaints

@@ -34,7 +34,8 @@ CERTAIN: Final = frozenset({TimeQuality.SYNCED, TimeQuality.CORRECTED, TimeQuali
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrong:
-    """Something that is not as it must be. `kind`: lost, doubled, altered, misplaced, alert, push, account, unsettled."""
+    """Something that is not as it must be. `kind`: lost, doubled, altered, misplaced, alert, push, account, unsettled,
+    unjudged."""
 
     kind: str
     words: str
@@ -66,6 +67,7 @@ def wrongs(world: World) -> list[Wrong]:
                 found += _fate(world, home, inflation, stored, quarantined)
     found += _accounts(world)
     found += _alerts(world, stored)
+    found += _unjudged(world, stored)
     return found
 
 
@@ -289,6 +291,16 @@ def _alerts(world: World, stored: dict[str, Stored]) -> Iterator[Wrong]:
             yield Wrong(kind="alert", words=f"patient {patient_id} has {fact}, and should not", home=home.person.number)
         for fact in sorted(wanted.keys() & found.keys(), key=str):
             yield from _pushes(home, wanted[fact], *found[fact], told)
+
+
+def _unjudged(world: World, stored: dict[str, Stored]) -> Iterator[Wrong]:
+    """Every reading was judged for its own sake: another one, which would make up for it, may never come."""
+    for row in stored.values():
+        home, measured_at = row.patient_id - 1, row.sent.measured_at
+        versions = world.records.kept.get(row.reading_id)
+        if versions and not world.records.books.have_judged(home, row.reading_id, measured_at):
+            words = f"reading {row.reading_id} is stored, and since then nobody has been judged from {measured_at} on"
+            yield Wrong(kind="unjudged", words=words, home=home, inflation=versions[0].inflation)
 
 
 def _fact(alert: OracleAlert) -> tuple[object, ...]:

@@ -1,11 +1,14 @@
 """What the simulation itself knows: every measurement, every reading that an outbox kept, and where copies of it still are.
 
-It is told what the product did (kept, settled, committed) and what befell it, and never asks the product what is true.
+It is told what the product did (kept, settled, committed, judged) and what befell it, and never asks the product what is true.
 """
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import NamedTuple
 
 from faults.simulation.agenda import Diary
 from faults.simulation.meters import Inflation, SimMeter
@@ -45,6 +48,36 @@ class Kept:
     is_first: bool
 
 
+class Judging(NamedTuple):
+    """One judging of a home's person, looking for news from `since` on, in a database to which `after` readings had come."""
+
+    after: int
+    since: datetime
+
+
+@dataclass(slots=True)
+class Books:
+    """The clinic's database as the model knows it, and only what was committed: each reading with how many had come by then, and
+    the judgings of each home in order."""
+
+    committed: dict[str, int] = field(default_factory=dict)
+    judgings: dict[int, list[Judging]] = field(default_factory=lambda: defaultdict(list))
+
+    def copy(self) -> "Books":
+        return Books(dict(self.committed), defaultdict(list, {home: [*each] for home, each in self.judgings.items()}))
+
+    def commit(self, reading_ids: Iterable[str]) -> None:
+        for reading_id in reading_ids:
+            self.committed.setdefault(reading_id, len(self.committed) + 1)
+
+    def have_judged(self, home: int, reading_id: str, measured_at: datetime) -> bool:
+        """Whether anybody has looked for news from that reading on since it came. A look from a later time on, which a newer
+        reading or a timer asks for, may come upon what follows from it, or may not."""
+        judgings = self.judgings[home]
+        first = bisect_left(judgings, self.committed[reading_id], key=lambda each: each.after)
+        return any(each.since <= measured_at for each in judgings[first:])
+
+
 class Records:
     """All of it, for all homes."""
 
@@ -53,7 +86,7 @@ class Records:
         self.inflations: list[Inflation] = []
         self.home_of: list[int] = []
         self.kept: dict[str, list[Kept]] = defaultdict(list)
-        self.committed: set[str] = set()
+        self.books = Books()
         self.lost: Counter[str] = Counter()
         self.given_again: set[str] = set()
         """Readings whose number another reading had before the outbox was set back."""
@@ -98,7 +131,7 @@ class Records:
                 is_safe = (
                     each.lost_by is not None
                     or each.set_aside in aside
-                    or not each.reading_ids.isdisjoint(self.committed)
+                    or not each.reading_ids.isdisjoint(self.books.committed)
                     or not each.reading_ids.isdisjoint(in_file)
                 )
                 is_somewhere = is_safe or memory[each.raw] > 0

@@ -32,7 +32,7 @@ def plan(world: "World") -> None:
     world.network.straggle = rng.choice((0.0, 0.02, 0.1))
     world.clinic.odds = clinic.Odds(
         intake_dies=0.02,
-        judge_dies=0.02,
+        judge_dies=0.1,
         sender_dies=0.05,
         split=rng.choice((0.05, 0.25)),
         judged_between=0.3,

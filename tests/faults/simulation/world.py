@@ -20,7 +20,7 @@ from faults.simulation.database import Database
 from faults.simulation.meters import SimMeter
 from faults.simulation.people import Person, Plan
 from faults.simulation.product import simulated_product
-from faults.simulation.records import Records
+from faults.simulation.records import Books, Records
 
 DAY_S: Final = 86400.0
 HELD_UP_S: Final = 300.0
@@ -76,12 +76,12 @@ class World:
             answer=self._answer,
         )
         self.homes = [self._home(number) for number in range(scale.patients)]
-        self._saved: set[str] = set()
+        self._saved = Books()
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
         self.complaints = self._exit.enter_context(
-            simulated_product(self.die("product"), meanwhile=self.clinic.meanwhile)
+            simulated_product(self.die("product"), on_taken=self.clinic.note_taken, meanwhile=self.clinic.meanwhile)
         )
         self._exit.enter_context(self.database)
         self.clinic.enrol(home.person for home in self.homes)
@@ -138,13 +138,13 @@ class World:
 
     def save_database(self) -> None:
         self.database.save_copy()
-        self._saved = set(self.records.committed)
+        self._saved = self.records.books.copy()
         self.diary.note(self.agenda.now_s, "the database is backed up")
 
     def set_database_back(self) -> None:
         """To its backup: what was committed since is gone, and the outboxes have it."""
         self.database.set_back()
-        self.records.committed = set(self._saved)
+        self.records.books = self._saved.copy()
         self.diary.note(self.agenda.now_s, "the database is set back to its backup")
         for home in self.homes:
             home.box.audit("the database was set back, and no outbox had it any more")
