@@ -5,15 +5,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from faults.rings.d1_simulation import in_memory, reckon
 from faults.simulation import reckoning
+from faults.simulation.meters import SimMeter
+from faults.simulation.people import Plan
 from faults.simulation.records import Books, Judging
 from faults.simulation.world import Scale, World
+from firmware_sims.settings import WrongClock
+from vitals.reading import TimeQuality
 
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -147,6 +153,27 @@ def test_only_a_judging_that_looks_back_far_enough_at_what_had_come_is_one_of_a_
     assert books.have_judged(7, "earlier", NOON)
     books.judgings[7].append(Judging(after=3, since=NOON))
     assert books.have_judged(7, "late", NOON)
+
+
+def test_only_what_the_meters_wrong_clock_said_excuses_a_trusted_time(world: World) -> None:
+    """A cuff three hours fast, whose clock cannot be read and whose record is read three hours and five minutes late."""
+    person = world.homes[0].person
+    meter = SimMeter(structs.replace(person.cuff, clock=WrongClock(offset_s=3 * 3600)), person, NOON)
+    inflation = meter.measure(Plan(at_s=0, systolic_mmhg=120, diastolic_mmhg=80, pulse_bpm=70), NOON, 0)
+    said, read_at = NOON + timedelta(hours=3), NOON + timedelta(hours=3, minutes=5)
+    (some, *_), *_ = world.records.kept.values()
+
+    def is_excused(measured_at: datetime, received_at: datetime) -> bool:
+        reading = structs.replace(
+            some.reading, measured_at=measured_at, received_at=received_at, time_quality=TimeQuality.TRUSTED
+        )
+        kept = replace(some, reading=reading, clock_life=inflation.clock_life, is_first=False)
+        return reckoning.is_beyond_knowing(inflation, kept)
+
+    assert is_excused(said, read_at)
+    assert not is_excused(read_at, read_at), "that is what the gateway's clock said"
+    assert not is_excused(said + timedelta(minutes=1), read_at)
+    assert not is_excused(said, read_at + timedelta(hours=1)), "nobody may take it at its word"
 
 
 def test_what_is_wrong_is_told_with_the_way_that_it_went(world: World) -> None:

@@ -65,6 +65,21 @@ def any_clock_believed() -> None:
     Clock.is_believable = lambda self: True  # type: ignore[method-assign]
 
 
+def stored_record_trusted_as_live() -> None:
+    from gateway import timing
+    from vitals.reading import TimeQuality
+
+    right = timing._by_the_record_alone
+
+    def wrong(evidence: Any, wall: Any, zone: Any) -> Any:
+        placed = right(evidence, wall, zone)
+        if placed.time_quality is not TimeQuality.SUSPECT:
+            return placed
+        return timing.Placed(measured_at=evidence.received_at, time_quality=TimeQuality.TRUSTED)
+
+    timing._by_the_record_alone = wrong
+
+
 def sent_again_on_reconnect_only() -> None:
     from gateway.flights import Flights
 
@@ -138,5 +153,10 @@ ALL: Final = (
         breaks="a judging deletes what became due while it went on",
         switch_on=due_deleted_beyond_those_taken,
         trials=8,
+    ),
+    Mistake(
+        name="stored-record-trusted-as-live",
+        breaks="a stored record of a meter whose clock cannot be read is dated when it is read, and called trusted",
+        switch_on=stored_record_trusted_as_live,
     ),
 )

@@ -9,7 +9,7 @@ import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 from faults.simulation.people import Person, Plan
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
@@ -36,7 +36,8 @@ class Inflation:
     """One measurement as it was made: an inflation of a cuff or a drop of blood.
 
     `is_told_apart`: the meter's clock ran, so that a repeat of its record can be known as one. `clock_life` counts the settings
-    of the meter's clock. `lost_by` is the cause once no copy is left anywhere; `set_aside` is the frame if it came garbled.
+    of the meter's clock. `meant_at`: the instants that its own stamp can mean at home, none or one, or two in the hour that comes
+    twice. `lost_by` is the cause once no copy is left anywhere; `set_aside` is the frame if it came garbled.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Inflation:
     raw: bytes
     is_told_apart: bool
     clock_life: int
+    meant_at: tuple[datetime, ...] = ()
     lost_by: str | None = None
     set_aside: bytes | None = None
     reading_ids: set[str] = field(default_factory=set)
@@ -68,6 +70,7 @@ class SimMeter:
         self.failures = 0
         self.by_raw: dict[bytes, list[Inflation]] = defaultdict(list)
         self.inflations: list[Inflation] = []
+        self._zone = person.zone
         self._wall_zone = timezone(start.astimezone(person.zone).utcoffset() or timedelta(0))
 
     @property
@@ -101,10 +104,16 @@ class SimMeter:
             raw=raw,
             is_told_apart=clock.is_there and clock.is_set and clock.stuck_at is None,
             clock_life=self.clock_life,
+            meant_at=self._meant_at(firmware._shown(wall)),
         )
         self.by_raw[raw].append(inflation)
         self.inflations.append(inflation)
         return inflation
+
+    def _meant_at(self, shown: datetime | None) -> tuple[datetime, ...]:
+        if shown is None:
+            return ()
+        return tuple(dict.fromkeys(shown.replace(tzinfo=self._zone, fold=fold).astimezone(UTC) for fold in (0, 1)))
 
     def memory(self) -> Counter[bytes]:
         """The frames that a collector could still get from it, and how often: two inflations may look alike."""

@@ -209,12 +209,14 @@ def _time(world: World, inflation: Inflation, row: Stored, where: dict[str, int]
 def is_beyond_knowing(inflation: Inflation, kept: Kept) -> bool:
     """Whether nothing could have told that its time is wrong: the meter's clock was set between measuring and reading, or the
     meter says no time that can be used and the record was the first of its connection, which is taken for live, or a clock that
-    is hours wrong and cannot be read said the very time at which its record was read, hours late."""
+    is hours wrong and cannot be read said the very time at which its record was read, hours late: then what it said, and nothing
+    else, is the reading's time."""
     reading = kept.reading
     was_set = kept.clock_life != inflation.clock_life
     seemed_live = kept.is_first and reading.time_quality is TimeQuality.RECEIVED
     by_chance = (
         reading.time_quality is TimeQuality.TRUSTED
+        and reading.measured_at in inflation.meant_at
         and abs(reading.received_at - reading.measured_at) <= TAKEN_AT_ITS_WORD
     )
     return was_set or seemed_live or by_chance
