@@ -132,8 +132,10 @@ def lanes(at_once: int) -> int:
 
 
 def _workers(plan: RingPlan) -> int:
-    """So few that each has two trials to do: a worker's own start (a cluster, imports) is dear."""
-    return max(1, min(lanes(plan.ring.at_once), (len(plan.numbers) + 1) // 2))
+    """So few that each has two trials to do: a worker's own start (a cluster, imports) is dear. Where trials mostly wait, that is
+    done meanwhile."""
+    trials_each = 1 if plan.ring.mostly_waits else 2
+    return max(1, min(lanes(plan.ring.at_once), -(-len(plan.numbers) // trials_each)))
 
 
 def _trial(wish: Wish, plan: RingPlan, number: int, bad: str | None, folder: Path) -> Trial:

@@ -21,6 +21,24 @@ for _ in sys.stdin:
 """
 
 
+CONTEND = """
+import resource, threading
+is_over = threading.Event()
+
+def wake_often():
+    while not is_over.wait(0.001):
+        pass
+
+others = [threading.Thread(target=wake_often) for _ in range(3)]
+for each in others:
+    each.start()
+sum(range(60_000_000))  # all that time it has Python's lock
+ours, everybodys = resource.getrusage(resource.RUSAGE_THREAD), resource.getrusage(resource.RUSAGE_SELF)
+is_over.set()
+print((everybodys.ru_utime + everybodys.ru_stime) / (ours.ru_utime + ours.ru_stime))
+"""
+
+
 @pytest.fixture
 def clock(tmp_path: Path) -> WrongClock:
     if (reason := why_not()) is not None:
@@ -46,6 +64,13 @@ def test_only_the_wall_clock_is_wrong_and_it_can_be_stepped(clock: WrongClock, t
         process.stdin.close()
     forget(process.pid)
     assert not Path(f"/dev/shm/faketime_shm_{process.pid}").exists()
+
+
+def test_threads_that_wait_for_pythons_lock_leave_the_cores_to_others(clock: WrongClock) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CONTEND], env=os.environ | clock.environment, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 1.5, "times the work of the one that has it"
 
 
 def _ask(process: "subprocess.Popen[str]") -> tuple[datetime, float, str]:

@@ -62,7 +62,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ring:
-    """One kind of fault. `small` and `full`: how many trials; `at_once`: how many may run side by side on two cores.
+    """One kind of fault. `small` and `full`: how many trials; `at_once`: how many may run side by side on two cores;
+    `mostly_waits`: they leave those cores idle most of the time, so that each of a few is worth a worker of its own.
 
     `run` is a function of a module, so that it can be sent to a worker process. `why_not` says why the ring cannot run on
     this machine, or None. `makes` are the faults in words, for the results page.
@@ -75,6 +76,7 @@ class Ring:
     full: int
     run: Callable[[Trial], Tally]
     at_once: int = 2
+    mostly_waits: bool = False
     why_not: Callable[[], str | None] = lambda: None
 
 

@@ -391,7 +391,8 @@ RING: Final = Ring(
     small=3,
     full=200,
     run=run,
-    at_once=2,
+    at_once=3,
+    mostly_waits=True,
     why_not=why_not,
 )
 BAD: Final = (

@@ -149,6 +149,7 @@ RING: Final = Ring(
     full=60,
     run=run,
     at_once=2,
+    mostly_waits=True,
     why_not=why_not,
 )
 BAD: Final[tuple[BadBuild, ...]] = ()
