@@ -28,10 +28,12 @@ def why_not() -> str | None:
     probe = f"hvprobe{os.getpid()}"
     if not _succeeds("ip", "netns", "add", probe):
         return "the kernel makes no network namespace for us"
+    link = f"{probe[-8:]}a"
     try:
-        made = _succeeds("ip", "link", "add", f"{probe[-8:]}a", "type", "veth", "peer", "name", "eth0", "netns", probe)
+        made = _succeeds("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", probe)
         return None if made else "the kernel makes no veth pair"
     finally:
+        _succeeds("ip", "link", "del", link)  # the kernel takes its time to do so for a namespace, and we may ask again
         _succeeds("ip", "netns", "del", probe)
 
 

@@ -59,6 +59,10 @@ def _answers(url: str) -> bool:
     return True
 
 
+def test_whether_there_can_be_hosts_may_be_asked_again_and_again() -> None:
+    assert len({why_not() for _ in range(8)}) == 1
+
+
 @pytest.mark.timeout(120)
 def test_a_database_host_that_vanishes_is_given_up_and_found_again(hosts: Hosts, far_database_url: str) -> None:
     with open_pool(far_database_url) as pool:
