@@ -13,7 +13,7 @@ from server.store.enrolment import add_gateway, add_patient, bind_meter
 from server.store.postgres import Connection
 from vitals.envelope import encode_envelope, encode_reading
 from vitals.identity import reading_id
-from vitals.reading import BloodPressure, Glucose, Reading, TimeQuality
+from vitals.reading import BloodPressure, Glucose, Measurement, Reading, TimeQuality, Weight, kind_of
 
 EPOCH = "0123456789abcdef0123456789abcdef"
 _numbers = count(1)
@@ -53,11 +53,22 @@ class Household:
         given = reading_id(meter_id=self.glucometer, kind="glucose", raw=raw, sequence=sequence, meter_time=said)
         return self._reading(given, self.glucometer, measurement, at, said, "2a18", raw, changes)
 
+    def weight(self, at: datetime, weight_kg: float = 81.4, **changes: Any) -> Reading:
+        """A weighing, on a scale that goes by the glucometer's binding."""
+        return self.other(at, Weight(weight_kg=weight_kg, unit_sent="kg", weight_sent=weight_kg), "2a9d", **changes)
+
+    def other(self, at: datetime, measurement: Measurement, characteristic: str, **changes: Any) -> Reading:
+        """A reading of any kind, by a meter that goes by the glucometer's binding."""
+        raw = struct.pack("<I", next(_numbers))
+        said = at.replace(tzinfo=None).isoformat(timespec="seconds")
+        given = reading_id(meter_id=self.glucometer, kind=kind_of(measurement), raw=raw, meter_time=said)
+        return self._reading(given, self.glucometer, measurement, at, said, characteristic, raw, changes)
+
     def _reading(
         self,
         given: UUID,
         meter_id: str,
-        measurement: BloodPressure | Glucose,
+        measurement: Measurement,
         at: datetime,
         said: str,
         characteristic: str,

@@ -6,7 +6,7 @@ is `None`, never NaN. These structs are also the wire format (see `envelope`): s
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, get_args
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -21,6 +21,7 @@ Instant = Annotated[datetime, Meta(tz=True)]
 """An aware instant."""
 
 Word16 = Annotated[int, Meta(ge=0, le=0xFFFF)]
+Word24 = Annotated[int, Meta(ge=0, le=0xFFFFFF)]
 UserSlot = Annotated[int, Meta(ge=0, le=0xFE)]
 """A meter's user number; 0xFF means unknown on the wire and is `None` here."""
 
@@ -81,12 +82,67 @@ class Glucose(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     meal: Meal | None = None
 
 
-Measurement = BloodPressure | Glucose
+class SensorGlucose(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="sensor_glucose"
+):
+    """One value of a glucose sensor that is worn (CGM). `sequence` is its time offset, minutes since the session began.
+
+    `status` is the Sensor Status Annunciation as sent: the octet of the status lowest, then calibration and temperature, then
+    warnings (GATT 0x2AA7). `censored` is what the sensor says is below or above all that it can process.
+    """
+
+    sequence: Word16
+    glucose_mmol_l: float | None
+    glucose_mg_dl: float | None
+    unit_sent: Literal["mg/dL", "mmol/L"] | None = None
+    glucose_sent: float | None = None
+    censored: Literal["HI", "LO"] | None = None
+    status: Word24 | None = None
+    trend_mg_dl_per_min: float | None = None
+    quality_percent: float | None = None
+
+
+class Weight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="weight"):
+    """One weighing (GATT 0x2A9D). `bmi` in kg/m² and `height_m` where the scale knows who stands on it."""
+
+    weight_kg: float | None
+    unit_sent: Literal["kg", "lb"]
+    weight_sent: float | None = None
+    bmi: float | None = None
+    height_m: float | None = None
+
+
+class OxygenSaturation(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="oxygen_saturation"
+):
+    """One spot check of a pulse oximeter. `status` is its Measurement Status, `sensor_status` its Device and Sensor Status,
+    both as sent (bits: GATT 0x2A5E)."""
+
+    spo2_percent: float | None
+    pulse_bpm: float | None = None
+    status: Word16 | None = None
+    sensor_status: Word24 | None = None
+
+
+class Temperature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="temperature"):
+    """One body temperature (GATT 0x2A1C). `site` is the specification's name of where; a reserved one is `None`."""
+
+    temperature_celsius: float | None
+    unit_sent: Literal["°C", "°F"]
+    temperature_sent: float | None = None
+    site: SpecificationName | None = None
+
+
+Measurement = BloodPressure | Glucose | SensorGlucose | Weight | OxygenSaturation | Temperature
 
 
 def kind_of(measurement: Measurement) -> str:
-    """`blood_pressure` or `glucose`: the word that is stored and sent."""
+    """One of `KINDS`: the word that is stored and sent."""
     return str(measurement.__struct_config__.tag)
+
+
+KINDS: Final = tuple(str(each.__struct_config__.tag) for each in get_args(Measurement))
+"""Every kind by its word."""
 
 
 class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

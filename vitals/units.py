@@ -1,7 +1,8 @@
 """One canonical unit per quantity; an unknown unit raises.
 
-Pressure is kept in mmHg, glucose in mmol/L *and* mg/dL, because a threshold is compared in the unit in which it is
-written. Conversions run in decimal arithmetic, so that 0.00126 kg/L is 126 mg/dL and not 126.00000000000001.
+Pressure is kept in mmHg, weight in kg, temperature in °C; glucose in mmol/L *and* mg/dL, because a threshold is compared in
+the unit in which it is written. Conversions run in decimal arithmetic, so that 0.00126 kg/L is 126 mg/dL and not
+126.00000000000001.
 """
 
 from decimal import Decimal
@@ -14,6 +15,9 @@ MMHG_PER_KPA: Final = Decimal("7.50062")
 
 MG_DL_PER_MMOL_L: Final = Decimal("18.0182")
 """mg/dL of glucose in one mmol/L: molar mass 180.182 g/mol, as glucose meters' own documents use it."""
+
+KG_PER_LB: Final = Decimal("0.45359237")
+"""kg in one pound: exact since the international yard and pound agreement of 1959."""
 
 
 def pressure_mmhg(value: Decimal, unit: str) -> Decimal:
@@ -40,3 +44,23 @@ def glucose(value: Decimal, unit: str) -> tuple[Decimal, Decimal]:
         case _:
             raise MalformedError("unit", f"glucose in {unit!r}; expected kg/L, mol/L, mg/dL or mmol/L", unit)
     return mg_dl / MG_DL_PER_MMOL_L, mg_dl
+
+
+def weight_kg(value: Decimal, unit: str) -> Decimal:
+    """`value` in "kg" or "lb", as kg."""
+    match unit:
+        case "kg":
+            return value
+        case "lb":
+            return value * KG_PER_LB
+    raise MalformedError("unit", f"weight in {unit!r}; expected kg or lb", unit)
+
+
+def temperature_celsius(value: Decimal, unit: str) -> Decimal:
+    """`value` in "°C" or "°F", as °C."""
+    match unit:
+        case "°C":
+            return value
+        case "°F":
+            return (value - 32) * 5 / 9
+    raise MalformedError("unit", f"temperature in {unit!r}; expected °C or °F", unit)

@@ -3,7 +3,7 @@
 from datetime import date
 
 from server.oracle.chart import Chart
-from server.oracle.marks import by_itself, is_possible_glucose
+from server.oracle.marks import by_itself, has_possible_value
 from server.oracle.rules import FailureRule
 from server.oracle.shapes import OracleAlert, OracleReading
 
@@ -23,10 +23,8 @@ def alerts(rule: FailureRule, chart: Chart) -> list[OracleAlert]:
 
 
 def _has_failed(reading: OracleReading) -> bool:
-    """Invalid; but a control solution that gave a number shows that the meter works."""
-    if by_itself(reading) != "invalid":
-        return False
-    return reading.kind == "blood_pressure" or not is_possible_glucose(reading.glucose_mmol_l)
+    """Invalid; but a control solution, or an oximeter that shows what it can do, gave a number: so the meter works."""
+    return by_itself(reading) == "invalid" and not has_possible_value(reading)
 
 
 def _said(rule: FailureRule, chart: Chart, day: date, failed: list[OracleReading]) -> OracleAlert:

@@ -19,6 +19,18 @@ CUFF_MOVED: Final = (0, 1, 5)
 SENSOR_FAILED: Final = (1, 2, 3, 4, 7, 8, 9, 10)
 """Bits of the Sensor Status: fault, sample, strip (3 times), temperature (2 times), interrupted, device fault."""
 
+WORN_SENSOR_FAILED: Final = (2, 3, 5, 11, 12, 13)
+"""Bits of a worn sensor's Sensor Status Annunciation: wrong sensor, malfunction, fault, wants calibration, too hot, too cold."""
+
+NOT_A_PERSON: Final = (10, 11)
+"""Bits of an oximeter's Measurement Status: it shows what it can do, or is being tested."""
+
+OXIMETER_UNSURE: Final = (6, 12, 13, 14, 15)
+"""Bits of its Measurement Status: early estimate, calibrating, unavailable, questionable, invalid."""
+
+FINGER_OR_SENSOR: Final = (1, 2, 3, 4, 6, 7, 8, 10, 11, 12, 13, 14, 15)
+"""Bits of its Device and Sensor Status: all that is known but a busy display, low perfusion, and analysis still going on."""
+
 TOO_SOON: Final = timedelta(seconds=45)
 JUMP_WINDOW: Final = timedelta(days=14)
 JUMP_MMHG: Final = 40
@@ -65,7 +77,17 @@ def inflations(readings: Sequence[OracleReading]) -> list[Inflation]:
 
 def by_itself(reading: OracleReading) -> Quality:
     """The absolute mark: impossible is invalid, disturbed is rejected, all else stands."""
-    return _pressure_mark(reading) if reading.kind == "blood_pressure" else _glucose_mark(reading)
+    match reading.kind:
+        case "blood_pressure":
+            return _pressure_mark(reading)
+        case "glucose":
+            return "invalid" if reading.is_control else _sugar_mark(reading, SENSOR_FAILED)
+        case "sensor_glucose":
+            return _sugar_mark(reading, WORN_SENSOR_FAILED)
+        case "oxygen_saturation":
+            return _oxygen_mark(reading)
+        case "weight" | "temperature":
+            return "accepted" if has_possible_value(reading) else "invalid"
 
 
 def _pressure_mark(reading: OracleReading) -> Quality:
@@ -79,18 +101,34 @@ def _pressure_mark(reading: OracleReading) -> Quality:
     return "rejected" if _has_bit(reading.status, CUFF_MOVED) else "accepted"
 
 
-def _glucose_mark(reading: OracleReading) -> Quality:
-    if reading.is_control:
-        return "invalid"
-    if _has_bit(reading.status, SENSOR_FAILED):
+def _sugar_mark(reading: OracleReading, faults: Sequence[int]) -> Quality:
+    if _has_bit(reading.status, faults):
         return "rejected"
-    if reading.is_censored:
-        return "accepted"
-    return "accepted" if is_possible_glucose(reading.glucose_mmol_l) else "invalid"
+    return "accepted" if reading.is_censored or has_possible_value(reading) else "invalid"
 
 
-def is_possible_glucose(mmol_l: Fraction | None) -> bool:
-    return mmol_l is not None and Fraction("0.6") <= mmol_l <= 50
+def _oxygen_mark(reading: OracleReading) -> Quality:
+    if _has_bit(reading.status, NOT_A_PERSON) or not has_possible_value(reading):
+        return "invalid"
+    if reading.pulse_bpm is not None and not 20 <= reading.pulse_bpm <= 250:
+        return "rejected"
+    is_unsure = _has_bit(reading.status, OXIMETER_UNSURE) or _has_bit(reading.sensor_status, FINGER_OR_SENSOR)
+    return "rejected" if is_unsure else "accepted"
+
+
+def has_possible_value(reading: OracleReading) -> bool:
+    """Is there a number, and one that a body can have?"""
+    match reading.kind:
+        case "blood_pressure":
+            return _pressure_mark(reading) != "invalid"
+        case "glucose" | "sensor_glucose":
+            return reading.glucose_mmol_l is not None and Fraction("0.6") <= reading.glucose_mmol_l <= 50
+        case "weight":
+            return reading.weight_kg is not None and 2 <= reading.weight_kg <= 400
+        case "oxygen_saturation":
+            return reading.spo2_percent is not None and 40 <= reading.spo2_percent <= 100
+        case "temperature":
+            return reading.temperature_celsius is not None and 25 <= reading.temperature_celsius <= 45
 
 
 def _has_bit(status: int | None, bits: Sequence[int]) -> bool:

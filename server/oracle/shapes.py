@@ -6,7 +6,7 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any, Literal
 
-Kind = Literal["blood_pressure", "glucose"]
+Kind = Literal["blood_pressure", "glucose", "sensor_glucose", "weight", "oxygen_saturation", "temperature"]
 Quality = Literal["invalid", "rejected", "suspect", "accepted"]
 State = Literal["pending", "active", "resolved", "closed"]
 
@@ -15,8 +15,9 @@ State = Literal["pending", "active", "resolved", "closed"]
 class OracleReading:
     """One measurement as the meter gave it, without anybody's opinion of it.
 
-    `name` (the reading's id) orders readings of one instant. `status` is the status word of GATT 0x2A35 (blood pressure) or
-    0x2A18 (glucose). `is_censored`: the meter showed HI or LO. `is_control`: a test with control solution.
+    `name` (the reading's id) orders readings of one instant. `status` is the status word of GATT 0x2A35 (blood pressure), 0x2A18
+    (glucose), 0x2AA7 (sensor glucose) or 0x2A5E (oxygen saturation, with `sensor_status` beside it). `is_censored`: the meter
+    showed HI (`is_hi`) or LO instead of a number. `is_control`: a test with control solution.
     """
 
     name: str
@@ -30,8 +31,14 @@ class OracleReading:
     glucose_mmol_l: Fraction | None = None
     glucose_mg_dl: Fraction | None = None
     is_censored: bool = False
+    is_hi: bool = False
     is_control: bool = False
+    meal: str | None = None
+    weight_kg: Fraction | None = None
+    spo2_percent: Fraction | None = None
+    temperature_celsius: Fraction | None = None
     status: int | None = None
+    sensor_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

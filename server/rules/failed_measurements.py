@@ -1,52 +1,64 @@
-"""Findings of a failed-measurements rule: several failures of one kind in a clinical day mean the meter, not the patient."""
+"""Findings of a failed-measurements rule: several failures of one kind in a clinical day mean the meter, not the patient.
 
-from collections.abc import Iterator
+Every kind of reading is counted, each by itself.
+"""
+
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.rules import sentences
 from server.rules.episodes import Finding, Verdict
 from server.rules.features import Features
 from server.rules.rule import FailedMeasurementsRule
-from server.rules.windows import BLOOD_PRESSURE, GLUCOSE, INVALID, KIND_CODES, TIME_UNUSABLE, from_us
+from server.rules.windows import GLUCOSE, INVALID, KIND_CODES, OXYGEN_SATURATION, TIME_UNUSABLE, Window, from_us
+from vitals.quality import GLUCOSE_RANGE_MMOL_L, SPO2_RANGE_PERCENT
+
+Rows = NDArray[np.intp]
 
 _NAMES: Final = {code: name for name, code in KIND_CODES.items()}
-_GLUCOSE_RANGE_MMOL_L: Final = (0.6, 50.0)
 
 
 def findings(rule: FailedMeasurementsRule, features: Features) -> list[Finding]:
     """One finding for each clinical day and kind with at least `rule.when.count` failures, oldest first."""
-    window = features.history.window
     found = []
-    for kind in (BLOOD_PRESSURE, GLUCOSE):
-        rows = _failures(features, kind)
-        days = features.calendar.days_of(window.measured_at_us[rows])
+    for kind, rows in _failures(features.history.window).items():
+        days = features.calendar.days_of(features.history.window.measured_at_us[rows])
         for day in np.unique(days):
             here = rows[days == day]
             if day > features.unjudged and len(here) >= rule.when.count:
                 found.append(_finding(rule, features, kind, int(day), [int(row) for row in here]))
-    return sorted(found, key=lambda finding: (finding.first_day, finding.started_at))
+    return sorted(found, key=lambda each: (each.first_day, each.started_at, each.verdict.numbers["reading_ids"]))
 
 
 def failure_days(features: Features) -> Iterator[int]:
-    """The clinical days on which a measurement failed."""
-    for kind in (BLOOD_PRESSURE, GLUCOSE):
-        rows = _failures(features, kind)
-        yield from (
-            int(day) for day in np.unique(features.calendar.days_of(features.history.window.measured_at_us[rows]))
-        )
+    """The clinical days on which a measurement failed, once for each kind."""
+    for rows in _failures(features.history.window).values():
+        days = features.calendar.days_of(features.history.window.measured_at_us[rows])
+        yield from (int(day) for day in np.unique(days))
 
 
-def _failures(features: Features, kind: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    window = features.history.window
-    failed = (window.kind == kind) & (window.quality == INVALID) & (window.time_quality != TIME_UNUSABLE)
-    if kind == GLUCOSE:
-        # A test with control solution is invalid as a patient's value, but it gave a number: the meter worked.
-        low, high = _GLUCOSE_RANGE_MMOL_L
-        failed &= ~((window.glucose_mmol_l >= low) & (window.glucose_mmol_l <= high))
-    return np.flatnonzero(failed)
+def _failures(window: Window) -> Mapping[int, Rows]:
+    """The failed measurements by kind; a kind without any is left out. Mostly there are none: then one look is enough."""
+    rows = np.flatnonzero((window.quality == INVALID) & (window.time_quality != TIME_UNUSABLE))
+    rows = rows[~_gave_a_number(window, rows)]
+    kinds = window.kind[rows]
+    return {int(kind): rows[kinds == kind] for kind in np.unique(kinds)}
+
+
+def _gave_a_number(window: Window, rows: Rows) -> NDArray[np.bool_]:
+    """A test with control solution, or of an oximeter that shows what it can do, is invalid as a patient's value: but it gave a
+    number, so the meter worked."""
+    gave = np.zeros(len(rows), np.bool_)
+    for kind, values, (low, high) in (
+        (GLUCOSE, window.glucose_mmol_l, GLUCOSE_RANGE_MMOL_L),
+        (OXYGEN_SATURATION, window.spo2_percent, SPO2_RANGE_PERCENT),
+    ):
+        gave |= (window.kind[rows] == kind) & (values[rows] >= low) & (values[rows] <= high)
+    return gave
 
 
 def _finding(rule: FailedMeasurementsRule, features: Features, kind: int, day: int, rows: list[int]) -> Finding:

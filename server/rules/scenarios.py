@@ -5,7 +5,7 @@ the patient's wall clock) or `dN HH:MM[:SS]` counted from `start`, which is d1.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -18,14 +18,11 @@ from pydantic import BeforeValidator, Field, ValidationError
 from server.rules.load import explain, read_yaml
 from server.rules.rehearsal import Arrival
 from server.rules.rule import Part, Priority
-from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpan, window_of
+from server.rules.scenario_readings import Moment, read_measurement
+from server.rules.windows import PatientHistory, PersonalThreshold, ZoneSpan, row_of, window_of
 from vitals import quality
 from vitals.errors import MalformedError
-from vitals.reading import BloodPressure, Glucose
-from vitals.units import MG_DL_PER_MMOL_L
-
-Moment = datetime | date | str
-"""As YAML gives it: an ISO time, a date, or text such as `d3 07:30`."""
+from vitals.reading import Measurement
 
 FIRST_DAY: Final = date(2026, 3, 1)
 """d1 where a file says no `start`."""
@@ -34,18 +31,6 @@ ENROLLED_BEFORE_DAYS: Final = 30
 """Long enough for the warm-up day to be past."""
 
 _NAMESPACE: Final = UUID("5f0f0a0e-54cb-5d9e-b7b2-9f3f6d1f2c77")
-_QUALITIES: Final = ("accepted", "suspect", "rejected", "invalid")
-_TIMES: Final = {"time_suspect": "suspect", "orphan": "orphan"}
-
-
-class Marks(Part):
-    """What a reading may carry at its end, as words or as this mapping."""
-
-    quality: Literal["accepted", "suspect", "rejected", "invalid"] | None = None
-    time_quality: Literal["synced", "corrected", "trusted", "received", "suspect", "orphan"] = "trusted"
-    pulse: float | None = None
-    arrives: Moment | None = None  # comes to the judge then, and counts as received then
-    received: Moment | None = None  # received then, whenever it comes
 
 
 class Expected(Part):
@@ -230,67 +215,26 @@ class _Scene:
     def _reading(self, index: int, item: Any) -> "_Reading":
         field = f"readings.{index}"
         if not isinstance(item, list) or len(item) < 3:
-            raise self._wrong(
-                field, "a reading is [time, bp, systolic, diastolic, marks…] or [time, glucose, value, unit, …]"
-            )
+            shown = "[d1 07:30, bp, 152, 94] or [d1 07:30, weight, 81.4]"
+            raise self._wrong(field, f"a reading is [time, kind, value …, marks …]: {shown}")
         if not isinstance(item[0], datetime | str):
             raise self._wrong(field, f"{item[0]!r} is not a time")
         measured_at = self._instant(item[0], field)
-        kind, values, rest = self._values(item[1], item[2:], field)
-        marks = self._marks(rest, field)
-        grade = marks.quality or quality.grade(_measurement(kind, values))[0].value
+        try:
+            measured, marks = read_measurement(item[1], item[2:])
+        except MalformedError as e:
+            raise self._wrong(field, e.message) from e
         arrives = None if marks.arrives is None else self._instant(marks.arrives, field)
         received = None if marks.received is None else self._instant(marks.received, field)
         return _Reading(
             reading_id=uuid5(_NAMESPACE, f"{self.test.name} {index}"),
-            kind=kind,
+            measured=measured,
             measured_at=measured_at,
-            values=values,
-            quality=grade,
-            marks=marks,
+            quality=marks.quality or quality.grade(measured)[0].value,
+            time_quality=marks.time_quality,
             arrives=arrives,
             received=received or arrives,
         )
-
-    def _values(self, kind: Any, rest: list[Any], field: str) -> tuple[str, tuple[float | None, ...], list[Any]]:
-        """(kind, (systolic, diastolic, mmol/L, mg/dL), what is left)."""
-        if kind in ("bp", "blood_pressure"):
-            if rest[0] == "failed":
-                return "blood_pressure", (None, None, None, None), rest[1:]
-            if len(rest) < 2 or not all(_is_number(value) for value in rest[:2]):
-                raise self._wrong(field, "blood pressure is two numbers in mmHg, or the word failed")
-            return "blood_pressure", (float(rest[0]), float(rest[1]), None, None), rest[2:]
-        if kind == "glucose":
-            if rest[0] == "failed":
-                return "glucose", (None, None, None, None), rest[1:]
-            if len(rest) < 2 or not _is_number(rest[0]) or rest[1] not in ("mg/dL", "mmol/L"):
-                raise self._wrong(field, "glucose is a number and its unit, mg/dL or mmol/L")
-            factor = float(MG_DL_PER_MMOL_L)
-            if rest[1] == "mg/dL":
-                return "glucose", (None, None, rest[0] / factor, float(rest[0])), rest[2:]
-            return "glucose", (None, None, float(rest[0]), rest[0] * factor), rest[2:]
-        raise self._wrong(field, f"{kind!r} is not a kind; there are bp and glucose")
-
-    def _marks(self, rest: list[Any], field: str) -> Marks:
-        given: dict[str, Any] = {}
-        for mark in rest:
-            if isinstance(mark, Mapping):
-                given |= mark
-            elif mark in _QUALITIES:
-                given["quality"] = mark
-            elif mark in _TIMES:
-                given["time_quality"] = _TIMES[mark]
-            elif _is_number(mark):
-                given["pulse"] = float(mark)
-            else:
-                words = ", ".join((*_QUALITIES, *_TIMES))
-                raise self._wrong(field, f"{mark!r} is not a mark; there are {words}, a pulse, or a mapping")
-        try:
-            return Marks.model_validate(given)
-        except ValidationError as e:
-            raise self._wrong(
-                field, "; ".join(f"{d['loc'][0] if d['loc'] else ''}: {d['msg']}" for d in e.errors())
-            ) from e
 
     def _arrivals(self, readings: list["_Reading"], now: datetime) -> tuple[Arrival, ...]:
         """When each reading comes to the judge. A permuted arrival happens between the last reading and `now`."""
@@ -314,38 +258,20 @@ class _Scene:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
     reading_id: UUID
-    kind: str
+    measured: Measurement
     measured_at: datetime
-    values: tuple[float | None, ...]
     quality: str
-    marks: Marks
+    time_quality: str
     arrives: datetime | None
     received: datetime | None
 
     def arrival(self, at: datetime, received_at: datetime) -> Arrival:
-        systolic, diastolic, mmol_l, mg_dl = self.values
-        row: Row = (
-            self.reading_id,
-            self.kind,
-            self.measured_at,
-            self.received or received_at,
-            systolic,
-            diastolic,
-            self.marks.pulse,
-            mmol_l,
-            mg_dl,
-            self.quality,
-            self.marks.time_quality,
+        row = row_of(
+            self.measured,
+            reading_id=self.reading_id,
+            measured_at=self.measured_at,
+            received_at=self.received or received_at,
+            quality=self.quality,
+            time_quality=self.time_quality,
         )
         return Arrival(at=at, row=row)
-
-
-def _measurement(kind: str, values: tuple[float | None, ...]) -> BloodPressure | Glucose:
-    systolic, diastolic, mmol_l, mg_dl = values
-    if kind == "blood_pressure":
-        return BloodPressure(systolic_mmhg=systolic, diastolic_mmhg=diastolic, unit_sent="mmHg")
-    return Glucose(sequence=0, glucose_mmol_l=mmol_l, glucose_mg_dl=mg_dl)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -14,6 +14,14 @@ _COMPARISONS: Final[Mapping[Language, Mapping[Comparison, str]]] = {
     "en": {"above": "above", "at_least": "at or above", "below": "below", "at_most": "at or below"},
     "zh": {"above": "高于", "at_least": "达到或超过", "below": "低于", "at_most": "不高于"},
 }
+_KINDS: Final[Mapping[str, dict[Language, str]]] = {
+    "blood_pressure": {"en": "blood pressure", "zh": "血压"},
+    "glucose": {"en": "glucose", "zh": "血糖"},
+    "sensor_glucose": {"en": "sensor glucose", "zh": "动态血糖"},
+    "weight": {"en": "weight", "zh": "体重"},
+    "oxygen_saturation": {"en": "blood oxygen", "zh": "血氧"},
+    "temperature": {"en": "temperature", "zh": "体温"},
+}
 
 Condition = tuple[str, Comparison, float]
 """(signal, comparison, value in mmHg)"""
@@ -46,9 +54,7 @@ def single_value(
 
 def failed_measurements(kind: str, count: int) -> dict[Language, str]:
     """`3 blood pressure measurements failed in one day`."""
-    what: dict[Language, str] = (
-        {"en": "blood pressure", "zh": "血压"} if kind == "blood_pressure" else {"en": "glucose", "zh": "血糖"}
-    )
+    what = _KINDS[kind]
     return {
         "en": f"{count} {what['en']} measurements failed in one day: check the meter",
         "zh": f"一天内有 {count} 次{what['zh']}测量失败：请检查仪器",

@@ -4,17 +4,28 @@ Built by the store, judged by `engine`. Order of arrival is not in here: rows ar
 any order, repeats and batches make the same window. It does not judge.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from itertools import repeat
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
-BLOOD_PRESSURE, GLUCOSE = 1, 2
-KIND_CODES = {"blood_pressure": BLOOD_PRESSURE, "glucose": GLUCOSE}
+from vitals.reading import Measurement, kind_of
+
+BLOOD_PRESSURE, GLUCOSE, SENSOR_GLUCOSE, WEIGHT, OXYGEN_SATURATION, TEMPERATURE = 1, 2, 3, 4, 5, 6
+KIND_CODES = {
+    "blood_pressure": BLOOD_PRESSURE,
+    "glucose": GLUCOSE,
+    "sensor_glucose": SENSOR_GLUCOSE,
+    "weight": WEIGHT,
+    "oxygen_saturation": OXYGEN_SATURATION,
+    "temperature": TEMPERATURE,
+}
 
 INVALID, REJECTED, SUSPECT, ACCEPTED = 0, 1, 2, 3
 QUALITY_CODES = {"invalid": INVALID, "rejected": REJECTED, "suspect": SUSPECT, "accepted": ACCEPTED}
@@ -22,6 +33,21 @@ QUALITY_CODES = {"invalid": INVALID, "rejected": REJECTED, "suspect": SUSPECT, "
 TIME_CERTAIN, TIME_SUSPECT, TIME_UNUSABLE = 0, 1, 2
 TIME_CODES = {"synced": 0, "corrected": 0, "trusted": 0, "received": 0, "suspect": 1, "orphan": 2}
 """An orphan (a record from before a clock change) is kept and shown, and no rule uses it."""
+
+LO, HI = -1, 1
+CENSORED_CODES = {None: 0, "LO": LO, "HI": HI}
+"""A glucose below or above all that its meter can say: not a number, and more than a failure."""
+
+MEAL_UNKNOWN, PREPRANDIAL, POSTPRANDIAL, FASTING, CASUAL, BEDTIME = 0, 1, 2, 3, 4, 5
+MEAL_CODES = {
+    None: MEAL_UNKNOWN,
+    "preprandial": PREPRANDIAL,
+    "postprandial": POSTPRANDIAL,
+    "fasting": FASTING,
+    "casual": CASUAL,
+    "bedtime": BEDTIME,
+}
+"""The numbers of GATT 0x2A34."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +63,11 @@ class Window:
     pulse_bpm: NDArray[np.float64]
     glucose_mmol_l: NDArray[np.float64]
     glucose_mg_dl: NDArray[np.float64]
+    weight_kg: NDArray[np.float64]
+    spo2_percent: NDArray[np.float64]
+    temperature_celsius: NDArray[np.float64]
+    censored: NDArray[np.int8]
+    meal: NDArray[np.int8]
     quality: NDArray[np.int8]  # absolute marks; the relative ones are computed at every judging
     time_quality: NDArray[np.int8]
 
@@ -76,37 +107,86 @@ class PatientHistory:
     judged_from: datetime | None = None
 
 
-Row = tuple[
-    UUID, str, datetime, datetime, float | None, float | None, float | None, float | None, float | None, str, str
-]
-"""(reading_id, kind, measured_at, received_at, systolic_mmhg, diastolic_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl,
-quality, time_quality): instants aware, absent values `None`, words as stored."""
+class Row(NamedTuple):
+    """A reading as it is stored: instants aware, absent values `None`, words as stored.
+
+    The statement that loads a window (`judging.sql`, readings) gives its columns in this order and by these names.
+    """
+
+    reading_id: UUID
+    kind: str
+    measured_at: datetime
+    received_at: datetime
+    systolic_mmhg: float | None
+    diastolic_mmhg: float | None
+    pulse_bpm: float | None
+    glucose_mmol_l: float | None
+    glucose_mg_dl: float | None
+    weight_kg: float | None
+    spo2_percent: float | None
+    temperature_celsius: float | None
+    glucose_censored: str | None
+    meal: str | None
+    quality: str
+    time_quality: str
+
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+_VALUES: Final = Row._fields[Row._fields.index("systolic_mmhg") : Row._fields.index("glucose_censored")]
+
+
+def row_of(
+    measured: Measurement,
+    *,
+    reading_id: UUID,
+    measured_at: datetime,
+    received_at: datetime,
+    quality: str,
+    time_quality: str,
+) -> Row:
+    """The row that the store would hold of `measured`: its values under their own names, what its kind lacks `None`."""
+    return Row(
+        reading_id=reading_id,
+        kind=kind_of(measured),
+        measured_at=measured_at,
+        received_at=received_at,
+        **{name: getattr(measured, name, None) for name in _VALUES},
+        glucose_censored=getattr(measured, "censored", None),
+        meal=getattr(measured, "meal", None),
+        quality=quality,
+        time_quality=time_quality,
+    )
 
 
 def window_of(rows: Iterable[Row]) -> Window:
     """The window of `rows`, in any order. A repeated reading_id is kept once."""
-    ordered = sorted({row[0]: row for row in rows}.values(), key=lambda row: (row[2], row[0]))
+    by_id = {row.reading_id.int: row for row in rows}
+    ordered = sorted((by_id[each] for each in sorted(by_id)), key=attrgetter("measured_at"))  # stable
+    columns = dict(zip(Row._fields, zip(*ordered, strict=True) if ordered else repeat(()), strict=False))
     return Window(
-        reading_ids=tuple(row[0] for row in ordered),
-        kind=np.array([KIND_CODES[row[1]] for row in ordered], np.int8),
-        measured_at_us=np.array([to_us(row[2]) for row in ordered], np.int64),
-        received_at_us=np.array([to_us(row[3]) for row in ordered], np.int64),
-        systolic_mmhg=_column(ordered, 4),
-        diastolic_mmhg=_column(ordered, 5),
-        pulse_bpm=_column(ordered, 6),
-        glucose_mmol_l=_column(ordered, 7),
-        glucose_mg_dl=_column(ordered, 8),
-        quality=np.array([QUALITY_CODES[row[9]] for row in ordered], np.int8),
-        time_quality=np.array([TIME_CODES[row[10]] for row in ordered], np.int8),
+        reading_ids=columns["reading_id"],
+        kind=_coded(columns["kind"], KIND_CODES),
+        measured_at_us=_us(columns["measured_at"]),
+        received_at_us=_us(columns["received_at"]),
+        systolic_mmhg=_numbers(columns["systolic_mmhg"]),
+        diastolic_mmhg=_numbers(columns["diastolic_mmhg"]),
+        pulse_bpm=_numbers(columns["pulse_bpm"]),
+        glucose_mmol_l=_numbers(columns["glucose_mmol_l"]),
+        glucose_mg_dl=_numbers(columns["glucose_mg_dl"]),
+        weight_kg=_numbers(columns["weight_kg"]),
+        spo2_percent=_numbers(columns["spo2_percent"]),
+        temperature_celsius=_numbers(columns["temperature_celsius"]),
+        censored=_coded(columns["glucose_censored"], CENSORED_CODES),
+        meal=_coded(columns["meal"], MEAL_CODES),
+        quality=_coded(columns["quality"], QUALITY_CODES),
+        time_quality=_coded(columns["time_quality"], TIME_CODES),
     )
 
 
 def to_us(instant: datetime) -> int:
     """Microseconds since 1970 UTC of an aware instant."""
-    return (instant - _EPOCH) // _MICROSECOND
+    since = instant - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_us(us: int) -> datetime:
@@ -114,5 +194,14 @@ def from_us(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=int(us))
 
 
-def _column(rows: list[Row], index: int) -> NDArray[np.float64]:
-    return np.array([np.nan if row[index] is None else row[index] for row in rows], np.float64)
+def _us(instants: Sequence[datetime]) -> NDArray[np.int64]:
+    return np.array([to_us(instant) for instant in instants], np.int64)
+
+
+def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+    """None as NaN. Most columns of a window are all None, and numpy is slow to find that out."""
+    return np.full(len(values), np.nan) if values.count(None) == len(values) else np.array(values, np.float64)
+
+
+def _coded(words: Sequence[Any], codes: Mapping[Any, int]) -> NDArray[np.int8]:
+    return np.array([codes[word] for word in words], np.int8)

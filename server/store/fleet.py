@@ -17,11 +17,9 @@ from server.store.heartbeat import Beat
 from server.store.intake import holes, outbox_lives
 from server.store.postgres import Connection, load_sql
 from server.store.recompute import Run
+from vitals.reading import KINDS
 
 SQL: Final = load_sql("fleet")
-
-KINDS: Final = ("blood_pressure", "glucose")
-"""The kinds of reading that count as having measured (vitals.reading.Measurement)."""
 
 HEARD_LATELY: Final = timedelta(days=1)
 """A gateway that was heard within a day is expected to be heard now."""
@@ -165,7 +163,11 @@ def load_facts(conn: Connection, *, now: datetime, spans: Spans, scope: Scope | 
     patient_ids = [] if scope is None else sorted(scope.patient_ids)
     meter_ids = [] if scope is None else sorted(scope.meter_ids)
     within: dict[str, object] = {"gateway_ids": gateway_ids, "patient_ids": patient_ids, "meter_ids": meter_ids}
-    asked = within | {"now": now, "since": now - spans.meters, "kinds": list(KINDS)}
+    asked = within | {
+        "now": now,
+        "since": now - spans.meters,
+        "kinds": list(KINDS),
+    }  # whatever was measured, somebody has measured
     with conn.cursor(row_factory=class_row(MeterFacts)) as cursor:
         meters = cursor.execute(SQL["meters"], asked).fetchall()
     with conn.cursor(row_factory=class_row(HeldFacts)) as cursor:

@@ -19,7 +19,7 @@ from psycopg.rows import class_row
 
 from server.store.postgres import Connection, load_sql
 from vitals.quality import Quality
-from vitals.reading import BloodPressure, Glucose, Measurement, Reading, kind_of
+from vitals.reading import Glucose, Measurement, Reading, kind_of
 
 log = structlog.get_logger()
 
@@ -212,10 +212,26 @@ def _insert(conn: Connection, rows: Sequence[Attributed]) -> set[UUID]:
     return found
 
 
+MEASURED: Final[Mapping[str, str]] = {
+    "systolic_mmhg": "systolic_mmhg",
+    "diastolic_mmhg": "diastolic_mmhg",
+    "mean_mmhg": "mean_mmhg",
+    "pulse_bpm": "pulse_bpm",
+    "glucose_mmol_l": "glucose_mmol_l",
+    "glucose_mg_dl": "glucose_mg_dl",
+    "glucose_censored": "censored",
+    "meal": "meal",
+    "weight_kg": "weight_kg",
+    "spo2_percent": "spo2_percent",
+    "temperature_celsius": "temperature_celsius",
+    "unit_sent": "unit_sent",
+    "meter_status": "status",
+}
+"""What is kept of a measurement in a column of its own, and the field that holds it; null where the kind has no such field."""
+
+
 def _columns(row: Attributed) -> dict[str, Any]:
     reading, measured = row.reading, row.reading.measurement
-    pressure = measured if isinstance(measured, BloodPressure) else None
-    glucose = measured if isinstance(measured, Glucose) else None
     return {
         "patient_id": row.patient_id,
         "kind": kind_of(measured),
@@ -224,16 +240,7 @@ def _columns(row: Attributed) -> dict[str, Any]:
         "gateway_id": reading.gateway_id,
         "meter_id": reading.meter_id,
         "user_slot": reading.user_slot,
-        "systolic_mmhg": pressure and pressure.systolic_mmhg,
-        "diastolic_mmhg": pressure and pressure.diastolic_mmhg,
-        "mean_mmhg": pressure and pressure.mean_mmhg,
-        "pulse_bpm": pressure and pressure.pulse_bpm,
-        "glucose_mmol_l": glucose and glucose.glucose_mmol_l,
-        "glucose_mg_dl": glucose and glucose.glucose_mg_dl,
-        "glucose_censored": glucose and glucose.censored,
-        "meal": glucose and glucose.meal,
-        "unit_sent": measured.unit_sent,
-        "meter_status": measured.status,
+        **{column: getattr(measured, field, None) for column, field in MEASURED.items()},
         "quality": row.quality.value,
         "quality_reasons": ",".join(row.quality_reasons),
         "time_quality": reading.time_quality.value,

@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg import Cursor
+from psycopg.rows import RowMaker, class_row
 from psycopg.types.json import Jsonb
 
 from server.rules.episodes import Episode, Finding
-from server.rules.windows import PatientHistory, PersonalThreshold, ZoneSpan, window_of
+from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpan, window_of
 from server.store.postgres import Connection, load_sql
 
 SQL = load_sql("judging")
@@ -121,16 +122,24 @@ def history_of(conn: Connection, patient_id: int, *, since: datetime) -> Patient
     patient = {"patient_id": patient_id}
     row = conn.execute(SQL["patient"], patient).fetchone()
     assert row is not None, patient_id
+    with conn.cursor(row_factory=_rows_of_a_window) as cursor:
+        window = window_of(cursor.execute(SQL["readings"], {**patient, "since": since}))
     return PatientHistory(
         patient_id=patient_id,
         enrolled_on=row[0],
         zones=tuple(ZoneSpan(valid_from=at, zone=zone) for at, zone in conn.execute(SQL["zones"], patient)),
-        window=window_of(conn.execute(SQL["readings"], {**patient, "since": since})),
+        window=window,
         thresholds={
             rule_id: PersonalThreshold(version=version, parameters=parameters)
             for rule_id, version, parameters in conn.execute(SQL["thresholds"], patient)
         },
     )
+
+
+def _rows_of_a_window(cursor: Cursor[Any]) -> RowMaker[Row]:
+    """Makes rows as quickly as tuples; that their columns are those of the statement is asked once."""
+    assert cursor.description is None or tuple(column.name for column in cursor.description) == Row._fields
+    return Row._make
 
 
 def doctor_of(conn: Connection, patient_id: int) -> Doctor:

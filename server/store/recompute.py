@@ -303,9 +303,16 @@ def _readings(conn: Connection, since: Mapping[int, datetime]) -> dict[int, list
                 diastolic_mmhg=_number(said.get("diastolic_mmhg")),
                 pulse_bpm=_number(said.get("pulse_bpm")),
                 glucose_mmol_l=_number(said.get("glucose_mmol_l")),
+                glucose_mg_dl=_number(said.get("glucose_mg_dl")),
                 is_censored=said.get("censored") is not None,
+                is_hi=said.get("censored") == "HI",
+                meal=said.get("meal"),
                 is_control="control_solution" in (said.get("sample_type"), said.get("sample_location")),
+                weight_kg=_number(said.get("weight_kg")),
+                spo2_percent=_number(said.get("spo2_percent")),
+                temperature_celsius=_number(said.get("temperature_celsius")),
                 status=said.get("status"),
+                sensor_status=said.get("sensor_status"),
             )
             found.setdefault(row["patient_id"], []).append(reading)
     return found

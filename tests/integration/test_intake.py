@@ -2,19 +2,29 @@
 
 import json
 import threading
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from fractions import Fraction
+from typing import Any, get_args
+from uuid import UUID
 
 import msgspec
+import numpy
 import pytest
 from households import EPOCH, Household, enrol
 
 from server.clock import now
 from server.intake import Intake
+from server.oracle.marks import by_itself
+from server.rules.windows import FASTING, LO, Window, row_of, window_of
 from server.store.enrolment import add_gateway, bind_meter
+from server.store.intake import MEASURED
+from server.store.judging import history_of
 from server.store.postgres import Pool
+from server.store.recompute import load_cases
 from vitals.envelope import MAX_BYTES_TAKEN, Receipt, encode_reading
-from vitals.reading import Glucose, Reading
+from vitals.quality import grade
+from vitals.reading import Glucose, Measurement, OxygenSaturation, Reading, SensorGlucose, Temperature, Weight
 
 
 @pytest.fixture
@@ -89,6 +99,101 @@ def test_glucose_is_stored_in_both_units_with_its_meal(intake: Intake, home: Hou
     intake.take(home.envelope(home.glucose(earlier(), 126)), topic_gateway=home.gateway_id)
     ((mmol, mg, meal),) = ask(pool, "select glucose_mmol_l, glucose_mg_dl, meal from reading")
     assert (round(mmol, 3), mg, meal) == (6.993, 126, "fasting")
+
+
+OTHERS: tuple[tuple[Measurement, dict[str, Any]], ...] = (
+    (
+        Weight(weight_kg=72.5, unit_sent="lb", weight_sent=159.8, bmi=24.2, height_m=1.73),
+        {"kind": "weight", "weight_kg": 72.5, "unit_sent": "lb"},
+    ),
+    (
+        OxygenSaturation(spo2_percent=93.0, pulse_bpm=88.0, status=0x4120, sensor_status=0x20),
+        {
+            "kind": "oxygen_saturation",
+            "spo2_percent": 93.0,
+            "pulse_bpm": 88.0,
+            "meter_status": 0x4120,
+            "quality": "rejected",
+            "quality_reasons": ["sensor_status"],
+        },
+    ),
+    (
+        Temperature(temperature_celsius=38.4, unit_sent="°C", temperature_sent=38.4, site="tympanum"),
+        {"kind": "temperature", "temperature_celsius": 38.4, "unit_sent": "°C"},
+    ),
+    (
+        SensorGlucose(sequence=5, glucose_mmol_l=6.2, glucose_mg_dl=111.71284, unit_sent="mg/dL", status=0x100000),
+        {
+            "kind": "sensor_glucose",
+            "glucose_mmol_l": 6.2,
+            "glucose_mg_dl": 111.71284,
+            "unit_sent": "mg/dL",
+            "meter_status": 0x100000,
+        },
+    ),
+    (
+        SensorGlucose(sequence=10, glucose_mmol_l=None, glucose_mg_dl=None, censored="LO", status=0x400000),
+        {
+            "kind": "sensor_glucose",
+            "glucose_censored": "LO",
+            "meter_status": 0x400000,
+            "quality_reasons": ["censored_lo"],
+        },
+    ),
+)
+
+
+def test_every_kind_is_stored_in_its_own_columns_and_no_other(intake: Intake, home: Household, pool: Pool) -> None:
+    readings = [home.other(earlier(minutes), measured, "2a9d") for minutes, (measured, _) in enumerate(OTHERS)]
+    assert intake.take(home.envelope(*readings), topic_gateway=home.gateway_id) == Receipt(epoch=EPOCH, upto=5)
+    nothing = dict.fromkeys(MEASURED) | {"quality": "accepted", "quality_reasons": []}
+    for reading, (_, kept) in zip(readings, OTHERS, strict=True):
+        expected = nothing | kept
+        columns = ", ".join(expected)
+        (stored,) = ask(pool, f"select {columns} from reading where reading_id = %s", reading.reading_id)
+        assert dict(zip(expected, stored, strict=True)) == expected
+
+
+def test_a_column_for_a_measurement_is_filled_from_a_field_that_some_kind_has() -> None:
+    fields = {field for kind in get_args(Measurement) for field in kind.__struct_fields__}
+    assert set(MEASURED.values()) <= fields
+
+
+def test_what_was_stored_is_what_the_judge_loads_and_what_the_oracle_marks_alike(
+    intake: Intake, home: Household, pool: Pool
+) -> None:
+    """The last of them fails: so each side grades something that is not good."""
+    glucose = home.glucose(earlier(20), 126)
+    others = [home.other(earlier(minutes), measured, "2a9d") for minutes, (measured, _) in enumerate(OTHERS)]
+    failed = home.other(earlier(30), Weight(weight_kg=441.0, unit_sent="kg"), "2a9d")
+    readings = sorted((home.pressure(earlier(10)), glucose, failed, *others), key=lambda each: each.measured_at)
+    intake.take(home.envelope(*readings), topic_gateway=home.gateway_id)
+    with pool.connection() as conn:
+        window = history_of(conn, home.patient_id, since=home.since).window
+    expected = window_of(
+        row_of(
+            each.measurement,
+            reading_id=each.reading_id,
+            measured_at=each.measured_at,
+            received_at=each.received_at,
+            quality=grade(each.measurement)[0].value,
+            time_quality=each.time_quality.value,
+        )
+        for each in readings
+    )
+    for column in fields(Window):
+        numpy.testing.assert_array_equal(getattr(window, column.name), getattr(expected, column.name), column.name)
+    assert FASTING in window.meal
+    assert LO in window.censored
+    with pool.connection() as conn:
+        (case,) = load_cases(conn, [home.patient_id], days=35, look_back=timedelta(days=1))
+    marks = {UUID(each.name): by_itself(each) for each in case.patient.readings}
+    assert marks == {each.reading_id: grade(each.measurement)[0] for each in readings}
+    assert set(marks.values()) == {"accepted", "rejected", "invalid"}
+    seen = {each.kind: each for each in case.patient.readings if each.name != str(failed.reading_id)}
+    assert (seen["weight"].weight_kg, seen["oxygen_saturation"].sensor_status) == (Fraction("72.5"), 0x20)
+    assert (seen["temperature"].temperature_celsius, seen["glucose"].meal) == (Fraction("38.4"), "fasting")
+    assert {(each.is_censored, each.is_hi) for each in case.patient.readings} == {(False, False), (True, False)}
 
 
 def test_quiet_history_makes_quiet_due_rows(intake: Intake, home: Household, pool: Pool) -> None:

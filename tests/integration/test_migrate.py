@@ -8,6 +8,7 @@ import pytest
 
 from server.errors import SchemaError, UnavailableError
 from server.store.migrate import MIGRATIONS, Migration, migrate, read_migrations
+from vitals.reading import KINDS
 
 
 @pytest.fixture
@@ -94,6 +95,34 @@ def test_a_timescaledb_that_loses_rows_is_refused(empty_database_url: str, folde
             migrate(empty_database_url, folder)
         conn.execute("update pg_extension set extversion = '2.23.0-dev'")
         assert len(migrate(empty_database_url, folder)) == 2
+
+
+def test_readings_of_the_first_release_keep_their_place_and_other_kinds_find_theirs(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    for path in sorted(MIGRATIONS.glob("*.sql"))[:11]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    migrate(empty_database_url, tmp_path)
+    row = """insert into reading (patient_id, kind, measured_at, reading_id, gateway_id, meter_id, quality, time_quality, zone,
+                                  received_at, decoder)
+             select 1, %s, '2026-05-04 07:30Z', gen_random_uuid(), 'gw', 'm', 'accepted', 'trusted', 'UTC', now(), 'test'"""
+    with psycopg.connect(empty_database_url, autocommit=True) as conn:
+        conn.execute("select reading_make_room('2026-05-04')")
+        conn.execute(row.encode(), ("glucose",))
+        with pytest.raises(psycopg.errors.CheckViolation):
+            conn.execute(row.encode(), ("weight",))
+        assert "0012_more_signals.sql" in migrate(empty_database_url)
+        for kind in KINDS:
+            conn.execute(row.encode(), (kind,))
+        with pytest.raises(psycopg.errors.CheckViolation):
+            conn.execute(row.encode(), ("height",))
+        conn.execute("select reading_make_room('2026-06-04')")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            conn.execute(row.replace("2026-05", "2026-06").encode(), ("height",))
+        found = conn.execute("select count(*), count(weight_kg) from reading").fetchone()
+        shape = """select count(*) from information_schema.columns where table_name = '%s'"""
+        assert len({conn.execute((shape % name).encode()).fetchone() for name in ("reading", "reading_shape")}) == 1
+    assert found == (7, 0)
 
 
 def test_without_timescaledb_storage_is_native_partitions(database_url: str) -> None:

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from server.rules.commands import app
 from server.rules.expectations import run_file
 from server.rules.load import CATALOG
 from server.rules.scenarios import load_scenarios
+from server.rules.windows import FASTING, HI, LO, POSTPRANDIAL, window_of
 from vitals.errors import MalformedError
 
 HIGH = """
@@ -79,7 +82,10 @@ def test_a_wall_clock_is_the_patients(tmp_path: Path) -> None:
     readings = "[[d1 01:30, bp, 150, 90], [2026-11-01 02:30:00, bp, 1, 2]]"
     test = f"    zone: America/New_York\n    start: 2026-11-01\n    readings: {readings}\n    expect: none\n"
     (loaded,) = load_scenarios(scenario(tmp_path, test))
-    assert [a.row[2].isoformat() for a in loaded.arrivals] == ["2026-11-01T05:30:00+00:00", "2026-11-01T07:30:00+00:00"]
+    assert [a.row.measured_at.isoformat() for a in loaded.arrivals] == [
+        "2026-11-01T05:30:00+00:00",
+        "2026-11-01T07:30:00+00:00",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -88,13 +94,13 @@ def test_a_wall_clock_is_the_patients(tmp_path: Path) -> None:
 )
 def test_readings_arrive_as_the_case_says(tmp_path: Path, arrive: str, order: list[float]) -> None:
     (loaded,) = load_scenarios(high(tmp_path, f"    arrive: {arrive}\n    now: d9 09:00\n    expect: none\n"))
-    assert [a.row[4] for a in sorted(loaded.arrivals, key=lambda a: a.at)] == order
+    assert [a.row.systolic_mmhg for a in sorted(loaded.arrivals, key=lambda a: a.at)] == order
 
 
 def test_a_shuffle_is_the_same_every_time_and_another_for_another_seed(tmp_path: Path) -> None:
     def order(seed: int) -> list[object]:
         (loaded,) = load_scenarios(high(tmp_path, f"    arrive: shuffled:{seed}\n    expect: none\n"))
-        return [a.row[4] for a in sorted(loaded.arrivals, key=lambda a: a.at)]
+        return [a.row.systolic_mmhg for a in sorted(loaded.arrivals, key=lambda a: a.at)]
 
     assert order(1) == order(1)
     assert len({tuple(order(seed)) for seed in range(10)}) > 1
@@ -102,9 +108,9 @@ def test_a_shuffle_is_the_same_every_time_and_another_for_another_seed(tmp_path:
 
 def test_late_readings_are_received_late_and_shuffled_ones_are_not(tmp_path: Path) -> None:
     (late,) = load_scenarios(high(tmp_path, "    arrive: late:2\n    expect: none\n"))
-    assert all((a.row[3] - a.row[2]).total_seconds() == 7200 for a in late.arrivals)
+    assert all((a.row.received_at - a.row.measured_at).total_seconds() == 7200 for a in late.arrivals)
     (turned,) = load_scenarios(high(tmp_path, "    arrive: reversed\n    expect: none\n"))
-    assert all(a.row[3] == a.row[2] for a in turned.arrivals)
+    assert all(a.row.received_at == a.row.measured_at for a in turned.arrivals)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +118,10 @@ def test_late_readings_are_received_late_and_shuffled_ones_are_not(tmp_path: Pat
     [
         ("    readings: [[d1 7h, bp, 1, 2]]\n    expect: none\n", "test 'a case': readings.0: 'd1 7h' is not a time"),
         ("    readings: [[d1 25:00, bp, 1, 2]]\n    expect: none\n", "readings.0: 'd1 25:00' is not a time"),
-        ("    readings: [[d1 07:30, weight, 80]]\n    expect: none\n", "readings.0: 'weight' is not a kind"),
+        (
+            "    readings: [[d1 07:30, wait, 80]]\n    expect: none\n",
+            "readings.0: 'wait' is not a kind; there are bp, glucose, cgm",
+        ),
         ("    readings: [[d1 07:30, bp, 80]]\n    expect: none\n", "readings.0: blood pressure is two numbers"),
         ("    readings: [[d1 07:30, bp]]\n    expect: none\n", "readings.0: a reading is"),
         ("    readings: [[d1 07:30, bp, 1, 2, goood]]\n    expect: none\n", "readings.0: 'goood' is not a mark"),
@@ -120,6 +129,27 @@ def test_late_readings_are_received_late_and_shuffled_ones_are_not(tmp_path: Pat
         (
             "    readings: [[d1 07:30, glucose, 5, g/L]]\n    expect: none\n",
             "readings.0: glucose is a number and its unit",
+        ),
+        ("    readings: [[d1 07:30, glucose, hi]]\n    expect: none\n", "one of the words HI, LO and failed"),
+        ("    readings: [[d1 07:30, cgm, 6.2]]\n    expect: none\n", "readings.0: glucose is a number and its unit"),
+        (
+            "    readings: [[d1 07:30, [bp], 1, 2]]\n    expect: none\n",
+            "readings.0: ['bp'] is not a kind; there are bp",
+        ),
+        ("    readings: [[d1 07:30, weight, heavy]]\n    expect: none\n", "readings.0: weight is a number in kg"),
+        ("    readings: [[d1 07:30, weight, .nan]]\n    expect: none\n", "readings.0: weight is a number in kg"),
+        ("    readings: [[d1 07:30, weight, true]]\n    expect: none\n", "readings.0: weight is a number in kg"),
+        ("    readings: [[d1 07:30, weight, 81, lb]]\n    expect: none\n", "readings.0: 'lb' is not a mark"),
+        ("    readings: [[d1 07:30, weight, 81, 72]]\n    expect: none\n", "readings.0: weight has no pulse"),
+        ("    readings: [[d1 07:30, spo2, '93']]\n    expect: none\n", "readings.0: spo2 is a number in percent"),
+        ("    readings: [[d1 07:30, spo2, 93, {meal: fasting}]]\n    expect: none\n", "readings.0: spo2 has no meal"),
+        (
+            "    readings: [[d1 07:30, temperature, HI]]\n    expect: none\n",
+            "readings.0: temperature is a number in °C",
+        ),
+        (
+            "    readings: [[d1 07:30, glucose, 5, mmol/L, {meal: brunch}]]\n    expect: none\n",
+            "readings.0: meal: Input should be",
         ),
         (
             "    zone: Mars/Olympus\n    readings: []\n    expect: none\n",
@@ -146,6 +176,49 @@ def test_an_error_in_a_file_names_file_test_and_field(tmp_path: Path, test: str,
         load_scenarios(file)
     assert str(file) in error.value.message
     assert place in error.value.message
+
+
+EVERY_KIND = """
+      - [d1 07:30, weight, 81.4]
+      - [d1 07:31, spo2, 93, {pulse: 88}]
+      - [d1 07:32, temperature, 38.4]
+      - [d1 07:33, cgm, 6.2, mmol/L]
+      - [d1 07:34, cgm, 126, mg/dL, orphan]
+      - [d1 07:35, glucose, HI]
+      - [d1 07:36, glucose, LO, {meal: fasting}]
+      - [d1 07:37, glucose, 126, mg/dL, {meal: postprandial, received: d1 09:00}]
+      - [d1 07:38, cgm, failed]
+      - [d1 07:39, weight, 441]
+      - [d1 07:40, spo2, 97, {pulse: 300}]
+      - [d1 07:41, temperature, 36.6, suspect]
+"""
+
+
+def test_every_kind_of_measurement_can_be_written(tmp_path: Path) -> None:
+    (loaded,) = load_scenarios(scenario(tmp_path, f"    readings:{EVERY_KIND}    expect: none\n"))
+    rows = [arrival.row for arrival in loaded.arrivals]
+    values = ("pulse_bpm", "glucose_mmol_l", "glucose_mg_dl", "weight_kg", "spo2_percent", "temperature_celsius")
+    words = ("glucose_censored", "meal")
+    said = [{name: value for name in (*values, *words) if (value := getattr(row, name)) is not None} for row in rows]
+    seven = float(Decimal(126) / Decimal("18.0182"))  # as a glucometer's own value is converted
+    assert [(row.kind, row.quality, *told.values()) for row, told in zip(rows, said, strict=True)] == [
+        ("weight", "accepted", 81.4),
+        ("oxygen_saturation", "accepted", 88.0, 93.0),
+        ("temperature", "accepted", 38.4),
+        ("sensor_glucose", "accepted", 6.2, 111.71284),
+        ("sensor_glucose", "accepted", seven, 126.0),
+        ("glucose", "accepted", "HI"),
+        ("glucose", "accepted", "LO", "fasting"),
+        ("glucose", "accepted", seven, 126.0, "postprandial"),
+        ("sensor_glucose", "invalid"),
+        ("weight", "invalid", 441.0),
+        ("oxygen_saturation", "rejected", 300.0, 97.0),
+        ("temperature", "suspect", 36.6),
+    ]
+    assert (rows[4].time_quality, rows[7].received_at - rows[7].measured_at) == ("orphan", timedelta(minutes=83))
+    window = window_of(rows)
+    assert window.censored.tolist() == [0, 0, 0, 0, 0, HI, LO, 0, 0, 0, 0, 0]
+    assert window.meal.tolist() == [0, 0, 0, 0, 0, 0, FASTING, POSTPRANDIAL, 0, 0, 0, 0]
 
 
 def test_two_cases_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -179,13 +252,13 @@ def run_command(*arguments: str) -> tuple[int, str]:
 def test_the_command_plays_a_folder_and_says_so() -> None:
     code, output = run_command("test", str(CATALOG))
     assert code == 0
-    assert "meter.test.yaml  check-the-meter  7 cases  7 ok" in output
+    assert "meter.test.yaml  check-the-meter  9 cases  9 ok" in output
     assert output.splitlines()[-1].endswith("passed, 0 failed")
 
 
 def test_the_command_takes_a_rule_file_for_the_scenarios_beside_it() -> None:
     code, output = run_command("test", str(CATALOG / "meter.yaml"))
-    assert (code, output.splitlines()[-1]) == (0, "7 cases: 7 passed, 0 failed")
+    assert (code, output.splitlines()[-1]) == (0, "9 cases: 9 passed, 0 failed")
 
 
 def test_a_scenario_file_may_have_any_name(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from homevigil.demo import population
@@ -11,8 +12,9 @@ from server import clock
 from server.judge import Judge
 from server.rules.load import load_catalog
 from server.store import enrolment
+from server.store.migrate import MIGRATIONS
 from server.store.postgres import Pool, open_pool
-from vitals.reading import Reading
+from vitals.reading import KINDS, Reading
 
 pytestmark = pytest.mark.timescale
 
@@ -81,6 +83,43 @@ def test_the_hypertable_compresses_by_patient_and_keeps_everything(timescale: Po
     assert columns == [("patient_id",)]
     assert [name for (name,) in policies if "retention" in name] == []
     assert [name for (name,) in policies if "compression" in name or "columnstore" in name]
+
+
+def test_the_kinds_after_the_first_release_come_into_chunks_that_are_compressed_already(timescale: Pool) -> None:
+    """The columns and the check are taken away, as before 0012, and that migration runs over what lies there compressed."""
+    run(timescale, BEFORE_0012)
+    run(timescale, A_READING.format(kind="glucose"))
+    ask(timescale, "select compress_chunk(chunk) from show_chunks('reading') chunk")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        run(timescale, A_READING.format(kind="weight"))
+    run(timescale, (MIGRATIONS / "0012_more_signals.sql").read_text(encoding="utf-8"))
+    for kind in KINDS:
+        run(timescale, A_READING.format(kind=kind))
+    with pytest.raises(psycopg.errors.CheckViolation):
+        run(timescale, A_READING.format(kind="height"))
+    ask(timescale, "select compress_chunk(chunk) from show_chunks('reading') chunk")
+    run(timescale, "update reading set weight_kg = 81.4 where kind = 'weight'")
+    assert ask(timescale, "select count(*), sum(weight_kg) from reading") == [(7, 81.4)]
+    run(timescale, "truncate reading")
+
+
+BEFORE_0012 = """
+    alter table reading drop constraint reading_shape_kind_check;
+    alter table reading_shape drop constraint reading_shape_kind_check;
+    alter table reading add constraint reading_shape_kind_check check (kind in ('blood_pressure', 'glucose'));
+    alter table reading_shape add constraint reading_shape_kind_check check (kind in ('blood_pressure', 'glucose'));
+    alter table reading drop column weight_kg, drop column spo2_percent, drop column temperature_celsius;
+    alter table reading_shape drop column weight_kg, drop column spo2_percent, drop column temperature_celsius"""
+
+A_READING = """
+    insert into reading (patient_id, kind, measured_at, reading_id, gateway_id, meter_id, quality, time_quality, zone,
+                         received_at, decoder)
+    select 1, '{kind}', '2026-05-04 07:30Z', gen_random_uuid(), 'gw', 'm', 'accepted', 'trusted', 'UTC', now(), 'test'"""
+
+
+def run(pool: Pool, statements: str) -> None:
+    with pool.connection() as conn:
+        conn.execute(statements.encode())
 
 
 def test_both_engines_hold_the_same_readings_and_find_the_same_alerts(

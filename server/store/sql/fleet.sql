@@ -53,8 +53,15 @@ order by gateway_id, meter_id, reason;
 
 -- name: patients
 -- `covered_since`: since when somebody has had a meter without a break; null: has none now, and `gateway_ids` and `meter_ids`
--- are then those of the last binding. Both kinds of reading are looked up from their newest end.
-with binding as (
+-- are then those of the last binding. Who has measured lately is found in one pass; for the others each kind of reading is looked
+-- up from its newest end: a kind that somebody never had takes a look into every month that there is.
+with lately as (
+    select patient_id, max(measured_at) as last_measured_at,
+           max(measured_at) filter (where quality = 'accepted') as last_accepted_at
+    from reading
+    where measured_at > %(now)s - interval '2 days' and kind = any(%(kinds)s::text[])
+    group by patient_id
+), binding as (
     select b.patient_id,
            array_agg(distinct b.gateway_id) filter (where b.valid_to is null) as gateways,
            array_agg(distinct b.meter_id) filter (where b.valid_to is null) as meters,
@@ -68,9 +75,11 @@ select p.patient_id, p.created_at, coalesce(z.zone, 'UTC') as zone,
        coalesce(b.gateways, array_remove(array[b.last_gateway], null)) as gateway_ids,
        coalesce(b.meters, array_remove(array[b.last_meter], null)) as meter_ids,
        (select lower(span) from unnest(b.spans) span where upper(span) is null) as covered_since,
-       r.last_measured_at, r.last_accepted_at
+       coalesce(n.last_measured_at, r.last_measured_at) as last_measured_at,
+       coalesce(n.last_accepted_at, r.last_accepted_at) as last_accepted_at
 from patient p
 left join binding b using (patient_id)
+left join lately n using (patient_id)
 left join lateral (
     select zone from patient_zone where patient_id = p.patient_id and valid_from <= %(now)s
     order by valid_from desc limit 1
@@ -79,11 +88,13 @@ left join lateral (
     select max(l.measured_at) as last_measured_at, max(a.measured_at) as last_accepted_at
     from unnest(%(kinds)s::text[]) k (kind)
     left join lateral (
-        select measured_at from reading where patient_id = p.patient_id and kind = k.kind
+        select measured_at from reading
+        where patient_id = p.patient_id and kind = k.kind and n.last_accepted_at is null
         order by measured_at desc limit 1
     ) l on true
     left join lateral (
-        select measured_at from reading where patient_id = p.patient_id and kind = k.kind and quality = 'accepted'
+        select measured_at from reading
+        where patient_id = p.patient_id and kind = k.kind and quality = 'accepted' and l.measured_at is not null
         order by measured_at desc limit 1
     ) a on true
 ) r on true

@@ -33,22 +33,25 @@ select reading_id, content_hash from reading_seen where reading_id = any(%(readi
 -- Rows come sorted by key. Never COPY, which cannot say `on conflict`.
 insert into reading (patient_id, kind, measured_at, reading_id, gateway_id, meter_id, user_slot, systolic_mmhg,
                      diastolic_mmhg, mean_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal,
-                     unit_sent, meter_status, quality, quality_reasons, time_quality, meter_time, clock_offset_s, zone,
-                     received_at, decoder)
+                     weight_kg, spo2_percent, temperature_celsius, unit_sent, meter_status, quality, quality_reasons,
+                     time_quality, meter_time, clock_offset_s, zone, received_at, decoder)
 select patient_id, kind, measured_at, reading_id, gateway_id, meter_id, user_slot, systolic_mmhg, diastolic_mmhg,
-       mean_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, unit_sent, meter_status, quality,
-       coalesce(string_to_array(nullif(quality_reasons, ''), ','), '{}'), time_quality, meter_time, clock_offset_s, zone, received_at,
-       decoder
+       mean_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, weight_kg, spo2_percent,
+       temperature_celsius, unit_sent, meter_status, quality,
+       coalesce(string_to_array(nullif(quality_reasons, ''), ','), '{}'), time_quality, meter_time, clock_offset_s, zone,
+       received_at, decoder
 from unnest(%(patient_id)s::bigint[], %(kind)s::text[], %(measured_at)s::timestamptz[], %(reading_id)s::uuid[],
             %(gateway_id)s::text[], %(meter_id)s::text[], %(user_slot)s::smallint[], %(systolic_mmhg)s::float8[],
             %(diastolic_mmhg)s::float8[], %(mean_mmhg)s::float8[], %(pulse_bpm)s::float8[], %(glucose_mmol_l)s::float8[],
-            %(glucose_mg_dl)s::float8[], %(glucose_censored)s::text[], %(meal)s::text[], %(unit_sent)s::text[],
+            %(glucose_mg_dl)s::float8[], %(glucose_censored)s::text[], %(meal)s::text[], %(weight_kg)s::float8[],
+            %(spo2_percent)s::float8[], %(temperature_celsius)s::float8[], %(unit_sent)s::text[],
             %(meter_status)s::int[], %(quality)s::text[], %(quality_reasons)s::text[], %(time_quality)s::text[],
             %(meter_time)s::text[], %(clock_offset_s)s::float8[], %(zone)s::text[], %(received_at)s::timestamptz[],
             %(decoder)s::text[])
      as t (patient_id, kind, measured_at, reading_id, gateway_id, meter_id, user_slot, systolic_mmhg, diastolic_mmhg,
-           mean_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, unit_sent, meter_status, quality,
-           quality_reasons, time_quality, meter_time, clock_offset_s, zone, received_at, decoder)
+           mean_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, weight_kg, spo2_percent,
+           temperature_celsius, unit_sent, meter_status, quality, quality_reasons, time_quality, meter_time,
+           clock_offset_s, zone, received_at, decoder)
 on conflict do nothing
 returning reading_id;
 

@@ -80,8 +80,9 @@ where patient_id = %(patient_id)s
 order by rule_id, version desc;
 
 -- name: readings
-select reading_id, kind, measured_at, received_at, systolic_mmhg, diastolic_mmhg, pulse_bpm, glucose_mmol_l,
-       glucose_mg_dl, quality, time_quality
+-- The columns of `windows.Row`, by name and order.
+select reading_id, kind, measured_at, received_at, systolic_mmhg, diastolic_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl,
+       weight_kg, spo2_percent, temperature_celsius, glucose_censored, meal, quality, time_quality
 from reading
 where patient_id = %(patient_id)s and measured_at >= %(since)s;
 

@@ -103,7 +103,9 @@ select r.patient_id, r.reading_id::text as name, r.kind,
        coalesce(w.sent->>'time_quality', r.time_quality) as time_quality,
        coalesce(w.sent->'measurement', jsonb_build_object(
            'systolic_mmhg', r.systolic_mmhg, 'diastolic_mmhg', r.diastolic_mmhg, 'pulse_bpm', r.pulse_bpm,
-           'glucose_mmol_l', r.glucose_mmol_l, 'censored', r.glucose_censored, 'status', r.meter_status)) as measurement
+           'glucose_mmol_l', r.glucose_mmol_l, 'glucose_mg_dl', r.glucose_mg_dl, 'censored', r.glucose_censored,
+           'meal', r.meal, 'weight_kg', r.weight_kg, 'spo2_percent', r.spo2_percent,
+           'temperature_celsius', r.temperature_celsius, 'status', r.meter_status)) as measurement
 from unnest(%(patient_ids)s::bigint[], %(since)s::timestamptz[]) as p (patient_id, since)
 join reading r on r.patient_id = p.patient_id and r.measured_at >= p.since
 left join reading_raw w using (reading_id);

@@ -53,7 +53,7 @@ class EpisodeMachine(RuleBasedStateMachine):
         self.rows = [histories.row_of(reading) for reading in made.readings]
         self.order = die.choice((self.rows[::-1], die.sample(self.rows, len(self.rows))))
         self.clinic = _WatchfulClinic(replace(self.patient, window=window_of(())), _CATALOG)
-        self.now = min((row[2] for row in self.rows), default=datetime.fromisoformat("2026-05-04T00:00:00Z"))
+        self.now = min((row.measured_at for row in self.rows), default=datetime.fromisoformat("2026-05-04T00:00:00Z"))
 
     @precondition(lambda self: self.order)
     @rule(wait=st.sampled_from((0, 1, 45, 600)))
@@ -86,5 +86,5 @@ class EpisodeMachine(RuleBasedStateMachine):
         self.the_clinic_says_what_is_so()
 
     def _take(self, batch: list[histories.Row], wait: int) -> None:
-        self.now = max(self.now, *(row[2] for row in batch)) + timedelta(minutes=wait)
+        self.now = max(self.now, *(row.measured_at for row in batch)) + timedelta(minutes=wait)
         self.clinic.take(batch, self.now)

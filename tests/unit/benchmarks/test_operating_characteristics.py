@@ -15,7 +15,8 @@ from benchmarks import operating_characteristics_model as model
 from benchmarks.operating_characteristics_model import Population, Step, Taking
 from server.rules.engine import judge
 from server.rules.rule import DaysInARowRule, RuleSet
-from server.rules.windows import PatientHistory, Row, ZoneSpan, from_us, window_of
+from server.rules.windows import PatientHistory, Row, ZoneSpan, from_us, row_of, window_of
+from vitals.reading import BloodPressure
 
 VARIANTS = benchmark.variants()
 
@@ -178,8 +179,9 @@ def judged_openings(people: Population, patient: int) -> list[int]:
         if where[0] == patient and people.measured[where[:2]]:
             at, values = from_us(int(at_us[where])), (people.systolic_mmhg[where], people.diastolic_mmhg[where])
             systolic, diastolic = map(float, values)
-            row = (UUID(int=place), "blood_pressure", at, at, systolic, diastolic, None, None, None)
-            rows.append((*row, "accepted", "corrected"))
+            measured = BloodPressure(systolic_mmhg=systolic, diastolic_mmhg=diastolic, unit_sent="mmHg")
+            when, marks = {"measured_at": at, "received_at": at}, {"quality": "accepted", "time_quality": "corrected"}
+            rows.append(row_of(measured, reading_id=UUID(int=place), **when, **marks))
     history = PatientHistory(
         patient_id=patient,
         enrolled_on=model.FIRST_DAY - timedelta(days=1),

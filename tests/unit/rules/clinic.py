@@ -31,7 +31,7 @@ class Clinic:
         """A batch arrives: timers that have rung before it are judged first."""
         self.wait_until(now)
         self.rows += rows
-        self.judge(now, since=min(row[2] for row in rows))
+        self.judge(now, since=min(row.measured_at for row in rows))
 
     def wait_until(self, now: datetime) -> None:
         while self._timer is not None and self._timer[0] < now:
@@ -39,7 +39,7 @@ class Clinic:
 
     def judge(self, now: datetime, since: datetime) -> None:
         start = view_from(self.stored.values(), since) - timedelta(days=look_back_days(self.rules))
-        rows = (row for row in self.rows if row[2] >= start - RELATIVE_MARKS)
+        rows = (row for row in self.rows if row.measured_at >= start - RELATIVE_MARKS)
         history = replace(self.patient, window=window_of(rows), judged_from=start)
         judgement = judge(history, self.rules, now=now)
         for transition in reconcile(

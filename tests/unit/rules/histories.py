@@ -7,13 +7,23 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from random import Random
+from typing import Literal
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from server.oracle.shapes import OraclePatient, OracleReading
+from server.rules import windows
 from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpan, window_of
 from vitals.quality import CUFF_LOOSE, IMPROPER_POSITION, IRREGULAR_PULSE, MOVEMENT, grade
-from vitals.reading import BloodPressure, Glucose, Measurement
+from vitals.reading import (
+    BloodPressure,
+    Glucose,
+    Measurement,
+    OxygenSaturation,
+    SensorGlucose,
+    Temperature,
+    Weight,
+)
 
 PLACES = (
     (date(2026, 5, 4), ("Asia/Shanghai",)),
@@ -126,20 +136,50 @@ def failed(random: Random, reading: OracleReading) -> OracleReading:
     return replace(reading, systolic_mmhg=systolic, diastolic_mmhg=diastolic)
 
 
-def some_glucose(random: Random, reading: OracleReading) -> OracleReading:
-    """A finger-stick in its place: a value, none, one that nobody has, HI, with a bad strip, or with control solution."""
-    value = random.choice((None, "0.5", "0.6", "5.4", "50", "50.1"))
+BARE = {"systolic_mmhg": None, "diastolic_mmhg": None, "pulse_bpm": None, "status": None}
+"""What a reading of another kind does not say."""
+
+
+def some_other(random: Random, reading: OracleReading) -> OracleReading:
+    """A reading of another kind in its place, with values around every edge, no value, or some status bit."""
+    made = replace(reading, **BARE)  # type: ignore[arg-type]
+    kind = random.choice(("glucose", "glucose", "sensor_glucose", "weight", "oxygen_saturation", "temperature"))
+    match kind:
+        case "glucose" | "sensor_glucose":
+            return _some_glucose(random, replace(made, kind=kind))
+        case "weight":
+            return replace(made, kind=kind, weight_kg=_some(random, None, "1.9", "2", "81.4", "400", "400.1"))
+        case "temperature":
+            celsius = _some(random, None, "24.9", "25", "36.6", "45", "45.1", "98.6")
+            return replace(made, kind=kind, temperature_celsius=celsius)
     return replace(
-        reading,
-        kind="glucose",
-        systolic_mmhg=None,
-        diastolic_mmhg=None,
-        pulse_bpm=None,
-        glucose_mmol_l=None if value is None else Fraction(value),
-        is_censored=value is None and random.random() < 0.5,
-        is_control=random.random() < 0.3,
+        made,
+        kind="oxygen_saturation",
+        spo2_percent=_some(random, None, "39.9", "40", "93", "100", "100.1"),
+        pulse_bpm=_some(random, None, None, "19", "20", "72", "250", "250.5"),
         status=random.choice((None, 0, 0, 1 << random.randrange(16))),
+        sensor_status=random.choice((None, 0, 0, 1 << random.randrange(24))),
     )
+
+
+def _some_glucose(random: Random, made: OracleReading) -> OracleReading:
+    """A value, none, one that nobody has, HI or LO, with a bad strip or sensor, or with control solution."""
+    value = _some(random, None, "0.5", "0.6", "5.4", "50", "50.1")
+    is_finger_stick = made.kind == "glucose"
+    is_censored = value is None and random.random() < 0.5
+    return replace(
+        made,
+        glucose_mmol_l=value,
+        is_censored=is_censored,
+        is_hi=is_censored and random.random() < 0.5,
+        is_control=is_finger_stick and random.random() < 0.3,
+        status=random.choice((None, 0, 0, 1 << random.randrange(16 if is_finger_stick else 24))),
+    )
+
+
+def _some(random: Random, *values: str | None) -> Fraction | None:
+    value = random.choice(values)
+    return None if value is None else Fraction(value)
 
 
 def name_of(number: int) -> str:
@@ -149,38 +189,52 @@ def name_of(number: int) -> str:
 
 def row_of(reading: OracleReading) -> Row:
     """The reading as intake stores it, with the mark that intake gives."""
-    return (
-        UUID(reading.name),
-        reading.kind,
-        reading.measured_at,
-        reading.received_at,
-        _plain(reading.systolic_mmhg),
-        _plain(reading.diastolic_mmhg),
-        _plain(reading.pulse_bpm),
-        _plain(reading.glucose_mmol_l),
-        None,
-        grade(measurement_of(reading))[0].value,
-        reading.time_quality,
+    measured = measurement_of(reading)
+    return windows.row_of(
+        measured,
+        reading_id=UUID(reading.name),
+        measured_at=reading.measured_at,
+        received_at=reading.received_at,
+        quality=grade(measured)[0].value,
+        time_quality=reading.time_quality,
     )
 
 
 def measurement_of(reading: OracleReading) -> Measurement:
     """What the meter sent."""
-    if reading.kind == "glucose":
-        return Glucose(
-            sequence=1,
-            glucose_mmol_l=_plain(reading.glucose_mmol_l),
-            glucose_mg_dl=None,
-            censored="HI" if reading.is_censored else None,
-            sample_type="control_solution" if reading.is_control else None,
-            status=reading.status,
-        )
+    mmol_l, mg_dl, status = _plain(reading.glucose_mmol_l), _plain(reading.glucose_mg_dl), reading.status
+    censored: Literal["HI", "LO"] | None = ("HI" if reading.is_hi else "LO") if reading.is_censored else None
+    match reading.kind:
+        case "glucose":
+            return Glucose(
+                sequence=1,
+                glucose_mmol_l=mmol_l,
+                glucose_mg_dl=mg_dl,
+                censored=censored,
+                sample_type="control_solution" if reading.is_control else None,
+                status=status,
+            )
+        case "sensor_glucose":
+            return SensorGlucose(
+                sequence=1, glucose_mmol_l=mmol_l, glucose_mg_dl=mg_dl, censored=censored, status=status
+            )
+        case "weight":
+            return Weight(weight_kg=_plain(reading.weight_kg), unit_sent="kg")
+        case "oxygen_saturation":
+            return OxygenSaturation(
+                spo2_percent=_plain(reading.spo2_percent),
+                pulse_bpm=_plain(reading.pulse_bpm),
+                status=status,
+                sensor_status=reading.sensor_status,
+            )
+        case "temperature":
+            return Temperature(temperature_celsius=_plain(reading.temperature_celsius), unit_sent="°C")
     return BloodPressure(
         systolic_mmhg=_plain(reading.systolic_mmhg),
         diastolic_mmhg=_plain(reading.diastolic_mmhg),
         pulse_bpm=_plain(reading.pulse_bpm),
         unit_sent="mmHg",
-        status=reading.status,
+        status=status,
     )
 
 

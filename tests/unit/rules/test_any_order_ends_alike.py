@@ -23,7 +23,7 @@ def check_order(random: Random, *, days: int = 18) -> int:
     clinic = Clinic(replace(history, window=window_of(())), CATALOG)
     now = min((r.measured_at for r in made.readings), default=histories.some_now(random, made))
     for batch in _batches(random, [histories.row_of(r) for r in made.readings]):
-        now = max(now, *(row[2] for row in batch)) + timedelta(minutes=random.choice((0, 1, 45, 600)))
+        now = max(now, *(row.measured_at for row in batch)) + timedelta(minutes=random.choice((0, 1, 45, 600)))
         clinic.take(batch, now)
     end = now + timedelta(days=random.choice((0, 1, 20)))
     clinic.wait_until(end)
@@ -34,7 +34,7 @@ def check_order(random: Random, *, days: int = 18) -> int:
 
 def _batches(random: Random, rows: list[histories.Row]) -> list[list[histories.Row]]:
     """All rows in batches: in order, or displaced by some places, or backwards; some of them come twice."""
-    order = sorted(rows, key=lambda row: row[2])
+    order = sorted(rows, key=lambda row: row.measured_at)
     match random.choice(("in order", "displaced", "displaced", "shuffled", "reversed")):
         case "displaced":
             order = [row for _, row in sorted(enumerate(order), key=lambda at: at[0] + random.choice((0, 0, 3, 12)))]

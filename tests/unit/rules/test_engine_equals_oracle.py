@@ -4,7 +4,7 @@ Both read the same YAML, each by its own reader; both grade the same measurement
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -17,9 +17,9 @@ from unit.rules import histories
 
 from server.oracle.alerts import alerts_of
 from server.oracle.chart import chart_of
-from server.oracle.marks import inflations
+from server.oracle.marks import by_itself, inflations
 from server.oracle.rules import OracleRule, rules_of
-from server.oracle.shapes import OracleAlert, OraclePatient, OracleThreshold
+from server.oracle.shapes import Kind, OracleAlert, OraclePatient, OracleReading, OracleThreshold
 from server.rules import single_value
 from server.rules.engine import judge
 from server.rules.episodes import Finding
@@ -28,6 +28,8 @@ from server.rules.load import CATALOG as FOLDER
 from server.rules.load import is_scenario, load_catalog
 from server.rules.rule import RuleFile, RuleSet
 from server.rules.windows import ACCEPTED
+from vitals.quality import grade
+from vitals.reading import KINDS
 
 CATALOG = load_catalog()
 TEXTS = [file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("*.yaml")) if not is_scenario(file)]
@@ -131,6 +133,15 @@ def check_qualities(random: Random) -> None:
     assert words.index("accepted") == ACCEPTED
 
 
+def check_marks(random: Random) -> str:
+    """What intake makes of a measurement of any kind, the oracle makes of it too; which kind it was."""
+    at = datetime(2026, 5, 4, tzinfo=UTC)
+    made = OracleReading(name=histories.name_of(1), measured_at=at, received_at=at, status=0)
+    made = histories.some_other(random, made)
+    assert grade(histories.measurement_of(made))[0] == by_itself(made), made
+    return made.kind
+
+
 def check_single(random: Random) -> int:
     made = some_patient(random)
     oracles = tuple(rule for rule in ORACLES if rule.id in CRITICAL)
@@ -139,9 +150,7 @@ def check_single(random: Random) -> int:
 
 def check_failed(random: Random) -> int:
     made = histories.patient(random)
-    readings = [
-        random.choice((histories.failed(random, r), histories.some_glucose(random, r), r)) for r in made.readings
-    ]
+    readings = [random.choice((histories.failed(random, r), histories.some_other(random, r), r)) for r in made.readings]
     made = replace(made, readings=tuple(readings))
     oracles = tuple(rule for rule in ORACLES if rule.id == "check-the-meter")
     return check(made, CATALOG.only(("check-the-meter",)), oracles, histories.some_now(random, made))
@@ -184,6 +193,33 @@ def test_the_quality_of_every_reading_equals_the_oracles(random: Random) -> None
     check_qualities(random)
 
 
+@settings(max_examples=1000, deadline=None)
+@given(random=randoms)
+def test_the_mark_of_a_measurement_of_any_kind_equals_the_oracles(random: Random) -> None:
+    check_marks(random)
+
+
+GOOD: dict[Kind, dict[str, Fraction]] = {
+    "blood_pressure": {"systolic_mmhg": Fraction(120), "diastolic_mmhg": Fraction(80)},
+    "glucose": {"glucose_mmol_l": Fraction(6)},
+    "sensor_glucose": {"glucose_mmol_l": Fraction(6)},
+    "oxygen_saturation": {"spo2_percent": Fraction(97)},
+}
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_every_status_bit_means_the_same_to_both(kind: Kind) -> None:
+    at = datetime(2026, 5, 4, tzinfo=UTC)
+    good = OracleReading(name=histories.name_of(1), kind=kind, measured_at=at, received_at=at, **GOOD[kind])  # type: ignore[arg-type]
+    width = 24 if kind == "sensor_glucose" else 16
+    made = [replace(good, status=1 << bit) for bit in range(width)]
+    if kind == "oxygen_saturation":
+        made += [replace(good, sensor_status=1 << bit) for bit in range(24)]
+    marks = [grade(histories.measurement_of(each))[0] for each in made]
+    assert marks == [by_itself(each) for each in made]
+    assert {"accepted", "rejected"} <= set(marks)
+
+
 @settings(max_examples=200, deadline=None)
 @given(random=randoms)
 def test_the_events_of_single_value_rules_equal_the_oracles(random: Random) -> None:
@@ -207,6 +243,7 @@ def test_the_made_up_histories_do_fire() -> None:
     assert sum(check_days(Random(seed), "low") for seed in range(100)) > 30
     assert sum(check_single(Random(seed)) for seed in range(60)) > 60
     assert sum(check_failed(Random(seed)) for seed in range(60)) > 60
+    assert {check_marks(Random(seed)) for seed in range(60)} == set(KINDS) - {"blood_pressure"}
 
 
 def test_the_oracle_reads_every_rule_of_the_catalog() -> None:

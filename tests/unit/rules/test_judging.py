@@ -13,7 +13,8 @@ from server.rules.engine import judge, look_back_days
 from server.rules.episodes import Finding
 from server.rules.load import load_catalog
 from server.rules.rule import RuleSet
-from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpan, from_us, to_us, window_of
+from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpan, from_us, row_of, to_us, window_of
+from vitals.reading import BloodPressure
 
 CATALOG = load_catalog()
 START = datetime(2026, 3, 1, 7, 30, tzinfo=UTC)
@@ -23,7 +24,8 @@ def reading(day: int, systolic: float | None, diastolic: float | None, *, minute
     at = START + timedelta(days=day - 1, minutes=minute)
     number = UUID(int=day * 10_000 + minute)
     quality, time = more.get("quality", "accepted"), more.get("time", "trusted")
-    return (number, "blood_pressure", at, at, systolic, diastolic, 70.0, None, None, quality, time)
+    measured = BloodPressure(systolic_mmhg=systolic, diastolic_mmhg=diastolic, pulse_bpm=70.0, unit_sent="mmHg")
+    return row_of(measured, reading_id=number, measured_at=at, received_at=at, quality=quality, time_quality=time)
 
 
 def patient(*rows: Row, **changes: Any) -> PatientHistory:
@@ -157,9 +159,9 @@ def test_a_mean_of_thirds_that_ties_is_at_least_and_not_above() -> None:
 
 def test_patients_judged_in_one_call_are_judged_as_if_alone() -> None:
     """The kernels take many patients; nothing of one leaks into the next."""
-    us = np.array([to_us(row[2]) for row in HIGH], np.int64)
-    systolic = kernels.micro(np.array([row[4] for row in HIGH], np.float64))
-    diastolic = kernels.micro(np.array([row[5] for row in HIGH], np.float64))
+    us = np.array([to_us(row.measured_at) for row in HIGH], np.int64)
+    systolic = kernels.micro(np.array([row.systolic_mmhg for row in HIGH], np.float64))
+    diastolic = kernels.micro(np.array([row.diastolic_mmhg for row in HIGH], np.float64))
     certain, absolute = np.ones(4, np.int8), np.full(4, 3, np.int8)
     day = np.array([1, 2, 3, 3], np.int64)
 

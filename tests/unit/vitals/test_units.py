@@ -47,3 +47,30 @@ def test_an_unknown_unit_of_pressure_raises(unit: str) -> None:
 def test_an_unknown_unit_of_glucose_raises(unit: str) -> None:
     with pytest.raises(MalformedError, match="unit"):
         units.glucose(Decimal(1), unit)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "kg"), [("72.5", "kg", "72.5"), ("1", "lb", "0.45359237"), ("159.83", "lb", "72.4976684971")]
+)
+def test_the_conversion_of_weight(value: str, unit: str, kg: str) -> None:
+    assert units.weight_kg(Decimal(value), unit) == Decimal(kg)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "celsius"),
+    [("36.6", "°C", "36.6"), ("32", "°F", "0"), ("98.6", "°F", "37"), ("-40", "°F", "-40")],
+)
+def test_the_conversion_of_temperature(value: str, unit: str, celsius: str) -> None:
+    assert units.temperature_celsius(Decimal(value), unit) == Decimal(celsius)
+
+
+@pytest.mark.parametrize("unit", ["", "KG", "g", "st", "°C"])
+def test_an_unknown_unit_of_weight_raises(unit: str) -> None:
+    with pytest.raises(MalformedError, match="unit"):
+        units.weight_kg(Decimal(1), unit)
+
+
+@pytest.mark.parametrize("unit", ["", "C", "F", "K", "kg"])
+def test_an_unknown_unit_of_temperature_raises(unit: str) -> None:
+    with pytest.raises(MalformedError, match="unit"):
+        units.temperature_celsius(Decimal(1), unit)
