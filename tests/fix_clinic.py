@@ -102,6 +102,19 @@ class Clinic:
         values = {"glucose_mmol_l": mmol_l, "glucose_mg_dl": mmol_l * 18.0156, "unit_sent": "mol/L", "meal": meal}
         return self._store(patient_id, "glucose", at, values, "accepted", (), "corrected")
 
+    def add_value(
+        self,
+        patient_id: int,
+        kind: str,
+        at: datetime,
+        *,
+        quality: str = "accepted",
+        reasons: Sequence[str] = (),
+        **values: object,
+    ) -> UUID:
+        """A reading of any kind: `values` are its columns."""
+        return self._store(patient_id, kind, at, values, quality, reasons, "corrected")
+
     def _store(
         self,
         patient_id: int,

@@ -10,7 +10,7 @@ from server.api.paging import Page, cut, decode_cursor, encode_cursor
 from server.api.shapes import InboxOut, MessageOut, ReadingOut, ReadingsOut
 from server.people import panels
 from server.people.door import SignedIn
-from server.store import worklist
+from server.store import reading_lists, worklist
 from server.store.postgres import transaction
 
 router: Final = APIRouter(prefix="/api/v1", tags=["patients"])
@@ -26,7 +26,9 @@ def list_readings(caller: SignedIn, patient_id: PatientId, page: Annotated[Page,
     before = decode_cursor(page.cursor)
     with transaction(caller.clinic.pool) as conn:
         panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
-        rows = worklist.list_readings(conn, patient_id, since=FROM_THE_BEGINNING, limit=page.limit + 1, before=before)
+        rows = reading_lists.list_readings(
+            conn, patient_id, since=FROM_THE_BEGINNING, limit=page.limit + 1, before=before
+        )
     shown, last = cut(rows, page.limit)
     return ReadingsOut(
         readings=tuple(ReadingOut.of(reading) for reading in shown),

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from server.people.decisions import NOTE_MAX, Resolution
 from server.people.evidence import reading_ids
 from server.people.rule_texts import RuleText, text_of
-from server.store.worklist import Alert, InboxMessage, ShownReading
+from server.store.reading_lists import ShownReading
+from server.store.worklist import Alert, InboxMessage
 
 State = Literal["active", "acknowledged", "snoozed", "resolved", "retracted"]
 Priority = Literal["information", "low", "medium", "high"]
@@ -135,6 +136,9 @@ class ReadingOut(Shape):
     glucose_mg_dl: float | None
     glucose_censored: str | None
     meal: str | None
+    weight_kg: float | None
+    spo2_percent: float | None
+    temperature_celsius: float | None
     unit_sent: str | None
     quality: str
     quality_reasons: tuple[str, ...]

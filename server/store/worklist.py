@@ -1,4 +1,4 @@
-"""Rows that clinicians and patients read: panels, alerts, readings, pushes. It decides nothing and shows nobody.
+"""Rows that clinicians and patients read: panels, alerts, pushes (`reading_lists`: readings). It decides and shows nothing.
 
 Whatever meets a patient takes the `user_id` that asks and joins the panel in SQL; a foreign patient is not found. The
 exceptions say that the caller has asked `people.panels` or holds the patient's own link. Statements are in
@@ -85,53 +85,6 @@ class LinkedPatient:
     name: str
     language: str
     zone: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownReading:
-    """A stored reading, in canonical units, with where it came from and how far value and time can be trusted."""
-
-    reading_id: UUID
-    kind: str
-    measured_at: datetime
-    received_at: datetime
-    meter_id: str
-    user_slot: int | None
-    systolic_mmhg: float | None
-    diastolic_mmhg: float | None
-    mean_mmhg: float | None
-    pulse_bpm: float | None
-    glucose_mmol_l: float | None
-    glucose_mg_dl: float | None
-    glucose_censored: str | None
-    meal: str | None
-    unit_sent: str | None
-    quality: str
-    quality_reasons: Sequence[str]
-    time_quality: str
-    meter_time: str | None
-    clock_offset_s: float | None
-    zone: str
-
-    @property
-    def is_failed(self) -> bool:
-        """The meter gave no value or half of one: that is no measurement, and no number of it is shown."""
-        if self.kind == "blood_pressure":
-            return self.systolic_mmhg is None or self.diastolic_mmhg is None
-        return self.glucose_mmol_l is None and self.glucose_censored is None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PanelValue:
-    """One accepted value behind a sparkline."""
-
-    patient_id: int
-    kind: str
-    measured_at: datetime
-    systolic_mmhg: float | None
-    diastolic_mmhg: float | None
-    glucose_mmol_l: float | None
-    quality: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,13 +232,6 @@ def _panel(
         return cursor.execute(_SQL["list_panel"], values).fetchall()
 
 
-def list_panel_values(conn: Connection, patient_ids: Sequence[int], *, since: datetime) -> Sequence[PanelValue]:
-    """Accepted values of patients found in the panel, by patient, oldest first."""
-    values = {"patient_ids": list(patient_ids), "since": since}
-    with conn.cursor(row_factory=class_row(PanelValue)) as cursor:
-        return cursor.execute(_SQL["list_panel_values"], values).fetchall()
-
-
 def list_thresholds(conn: Connection, patient_ids: Sequence[int]) -> Sequence[OwnThreshold]:
     """What patients whom the caller may see have of their own."""
     with conn.cursor(row_factory=class_row(OwnThreshold)) as cursor:
@@ -296,22 +242,6 @@ def find_patient(conn: Connection, patient_id: int, *, now: datetime) -> LinkedP
     """Whose page a link opens; the caller holds the link."""
     with conn.cursor(row_factory=class_row(LinkedPatient)) as cursor:
         return cursor.execute(_SQL["find_patient"], {"patient_id": patient_id, "now": now}).fetchone()
-
-
-def list_readings(
-    conn: Connection, patient_id: int, *, since: datetime, limit: int, before: Place | None = None
-) -> Sequence[ShownReading]:
-    """Newest first, from `since` on; the caller has asked `people.panels` or holds the patient's link."""
-    values = {"patient_id": patient_id, "since": since, **_before(before), "limit": min(limit, PAGE_MAX)}
-    with conn.cursor(row_factory=class_row(ShownReading)) as cursor:
-        return cursor.execute(_SQL["list_readings"], values).fetchall()
-
-
-def list_these_readings(conn: Connection, patient_id: int, reading_ids: Sequence[UUID]) -> Sequence[ShownReading]:
-    """Exactly these readings of a patient whom the caller may see, oldest first."""
-    values = {"patient_id": patient_id, "reading_ids": list(reading_ids)}
-    with conn.cursor(row_factory=class_row(ShownReading)) as cursor:
-        return cursor.execute(_SQL["list_these_readings"], values).fetchall()
 
 
 def list_transitions(conn: Connection, episode_id: UUID) -> Sequence[ShownTransition]:

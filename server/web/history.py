@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from server.people.rule_texts import Condition
-from server.store.worklist import ShownReading
+from server.store.reading_lists import ShownReading
 from server.web import charts
 from server.web.charts import Dot, Slot
-from server.web.words import MEALS, QUALITIES, QUALITY_REASONS, TIME_QUALITIES, Words
+from server.web.words import KINDS, MEALS, QUALITIES, QUALITY_REASONS, TIME_QUALITIES, UNITS, Words
 
 DAY: Final = timedelta(days=1)
 
@@ -216,7 +216,9 @@ def reading_row(reading: ShownReading, zone: str, conditions: Sequence[Condition
         value=shown_value(reading, words),
         unit=shown_unit(reading),
         pulse="" if reading.pulse_bpm is None else words.number(reading.pulse_bpm),
-        detail=words.among(MEALS, reading.meal) if reading.meal else "",
+        detail=words.listed(
+            [*shown_kind(reading, words), *([words.among(MEALS, reading.meal)] if reading.meal else [])]
+        ),
         quality=words.say("%(quality)s (%(reasons)s)", quality=quality, reasons=words.listed(reasons))
         if reasons
         else quality,
@@ -227,20 +229,24 @@ def reading_row(reading: ShownReading, zone: str, conditions: Sequence[Condition
     )
 
 
+def shown_kind(reading: ShownReading, words: Words) -> list[str]:
+    """What was measured, where the unit does not say it."""
+    says_it_itself = reading.kind in ("blood_pressure", "glucose") and not reading.is_failed
+    return [] if says_it_itself else [words.among(KINDS, reading.kind)]
+
+
 def shown_value(reading: ShownReading, words: Words) -> str:
-    """152/94, 7.0, HI; in words that it failed, where the meter gave no value or half of one."""
+    """152/94, 7.0, 81.4, HI; in words that it failed, where the meter gave no value or half of one."""
     if reading.is_failed:
         return words.say("measurement failed")
     if reading.kind == "blood_pressure":
         return words.pressure(reading.systolic_mmhg, reading.diastolic_mmhg)
     if reading.glucose_censored:
         return reading.glucose_censored
-    assert reading.glucose_mmol_l is not None
-    return words.number(reading.glucose_mmol_l, 1)
+    assert reading.value is not None
+    return words.amount(reading.kind, reading.value)
 
 
 def shown_unit(reading: ShownReading) -> str:
     """What the value is in; nothing where there is none."""
-    if reading.is_failed:
-        return ""
-    return "mmHg" if reading.kind == "blood_pressure" else "mmol/L"
+    return "" if reading.is_failed else UNITS[reading.kind]

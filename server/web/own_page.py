@@ -3,9 +3,9 @@
 What it says of a value is a word and a shape, never a colour alone, and never that all is well: it says when was measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -19,17 +19,20 @@ from server.people.errors import NotOnPanelError
 from server.people.rule_texts import Condition, text_of
 from server.store import worklist
 from server.store.postgres import transaction
-from server.store.worklist import LinkedPatient, PatientMessage, ShownReading
+from server.store.reading_lists import MEASURED_BY_HAND, WORN, ShownReading, list_readings, list_worn_days
+from server.store.worklist import LinkedPatient, PatientMessage
 from server.web.history import is_past, shown_unit, shown_value
 from server.web.rendering import render, words_for
 from server.web.rows import conditions_for, own_thresholds
-from server.web.words import SYMPTOMS, Words, mark
+from server.web.words import KINDS, SYMPTOMS, Words, mark
 
 router: Final = APIRouter(include_in_schema=False)
 
 MESSAGES_SHOWN: Final = 10
 LOOKED_BACK: Final = timedelta(days=30)
 STRIP_DAYS: Final = 7
+WORN_LOOKED_BACK: Final = timedelta(hours=1)
+"""What a worn sensor said an hour ago is not what it says now."""
 PRESSURE_STAYS_FOR: Final = timedelta(hours=18)
 """From a morning until the same night."""
 
@@ -68,6 +71,8 @@ INSTRUCTIONS: Final = {
     Standing.NOTED: mark("Keep measuring as agreed with your clinic."),
 }
 
+MEASURE_AGAIN: Final = mark("Measure again.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayMark:
@@ -85,11 +90,15 @@ def show_own_page(clinic: AClinic, request: Request, token: str) -> Response:
         patient = worklist.find_patient(conn, patient_id, now=now) if patient_id is not None else None
         if patient is None:
             raise NotOnPanelError("no such page")
-        readings = worklist.list_readings(conn, patient.patient_id, since=now - LOOKED_BACK, limit=worklist.PAGE_MAX)
+        whose, limit = patient.patient_id, worklist.PAGE_MAX
+        by_hand = list_readings(conn, whose, since=now - LOOKED_BACK, limit=limit, kinds=MEASURED_BY_HAND)
+        worn = list_readings(conn, whose, since=now - WORN_LOOKED_BACK, limit=limit, kinds=(WORN,))
+        worn_on = list_worn_days(conn, whose, since=now - timedelta(days=STRIP_DAYS), zone=patient.zone)
         messages = worklist.list_patient_messages(conn, patient.patient_id, limit=MESSAGES_SHOWN)
         own = own_thresholds(conn, [patient.patient_id])
     words = words_for(request, patient.language)
     conditions = conditions_for(clinic, own, patient.patient_id, None)
+    readings = merge(by_hand, worn)
     latest = pick(readings, now)
     standing = stand(latest, conditions, _critical(clinic))
     return render(
@@ -98,22 +107,29 @@ def show_own_page(clinic: AClinic, request: Request, token: str) -> Response:
         words,
         patient=patient,
         clinic_phone=clinic.clinic_phone,
+        kind=words.among(KINDS, latest.kind) if latest else "",
         value=shown_value(latest, words) if latest and not latest.is_failed else "",
         unit=shown_unit(latest) if latest else "",
         when=_say_when(latest, readings, patient, words, now),
         standing=standing,
         name=words.say(NAMES[standing]),
-        instruction=words.say(INSTRUCTIONS[standing]),
+        instruction=_instruct(latest, standing, words),
         is_critical=standing is Standing.VERY_HIGH or _was_told_critical(clinic, messages, now),
         spoken=_spoken(latest, standing, words),
         messages=messages,
-        strip=_strip(readings, patient, words, now),
+        strip=_strip(by_hand, worn_on, patient, words, now),
         now=now,
     )
 
 
+def merge(by_hand: Sequence[ShownReading], worn: Sequence[ShownReading]) -> list[ShownReading]:
+    """Both, newest first. Nobody has done anything wrong when a worn sensor has no value for a while: that is not shown."""
+    usable = [each for each in worn if each.quality == "accepted"]
+    return sorted([*by_hand, *usable], key=lambda each: each.measured_at, reverse=True)
+
+
 def pick(readings: Sequence[ShownReading], now: datetime) -> ShownReading | None:
-    """The reading to show, of readings newest first. A blood pressure of today is never hidden behind a later finger-stick."""
+    """The reading to show, of readings newest first. A blood pressure of today is never hidden behind anything later."""
     timed = [each for each in readings if each.time_quality != "orphan"]
     pressures = (
         each for each in timed if each.kind == "blood_pressure" and now - each.measured_at < PRESSURE_STAYS_FOR
@@ -136,6 +152,13 @@ def stand(latest: ShownReading | None, conditions: tuple[Condition, ...], critic
     if latest.systolic_mmhg < LOW_SYSTOLIC_MMHG:
         return Standing.LOW
     return Standing.HIGH if is_past(latest, conditions) else Standing.BELOW_LINE
+
+
+def _instruct(latest: ShownReading | None, standing: Standing, words: Words) -> str:
+    """What to do now. An arm is to be kept still for a cuff alone."""
+    if standing is Standing.UNUSABLE and latest is not None and latest.kind != "blood_pressure":
+        return words.say(MEASURE_AGAIN)
+    return words.say(INSTRUCTIONS[standing])
 
 
 def _critical(clinic: Clinic) -> tuple[Condition, ...]:
@@ -169,8 +192,11 @@ def _say_when(
 
 def _spoken(latest: ShownReading | None, standing: Standing, words: Words) -> str:
     """The screen as one would say it aloud."""
-    parts = [words.say(NAMES[standing]), words.say(INSTRUCTIONS[standing])]
+    parts = [words.say(NAMES[standing]), _instruct(latest, standing, words)]
     is_told = latest is not None and standing is not Standing.UNUSABLE
+    if is_told and latest and latest.value is not None:
+        value = f"{shown_value(latest, words)} {shown_unit(latest)}"
+        parts.insert(0, words.say("%(kind)s: %(value)s.", kind=words.among(KINDS, latest.kind), value=value))
     if is_told and latest and latest.systolic_mmhg is not None and latest.diastolic_mmhg is not None:
         parts.insert(
             0,
@@ -186,9 +212,13 @@ def _spoken(latest: ShownReading | None, standing: Standing, words: Words) -> st
     return " ".join(parts)
 
 
-def _strip(readings: Sequence[ShownReading], patient: LinkedPatient, words: Words, now: datetime) -> list[DayMark]:
+def _strip(
+    by_hand: Sequence[ShownReading], worn_on: Collection[date], patient: LinkedPatient, words: Words, now: datetime
+) -> list[DayMark]:
+    """How often was measured on each day; a sensor that is worn counts once."""
     zone = ZoneInfo(patient.zone)
     today = now.astimezone(zone).date()
     days = [today - timedelta(days=back) for back in range(STRIP_DAYS - 1, -1, -1)]
-    measured = [each.measured_at.astimezone(zone).date() for each in readings if each.quality == "accepted"]
+    measured = [each.measured_at.astimezone(zone).date() for each in by_hand if each.quality == "accepted"]
+    measured += worn_on
     return [DayMark(name=words.short_date(day), readings=measured.count(day)) for day in days]

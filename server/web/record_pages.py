@@ -18,6 +18,7 @@ from server.people.rule_texts import text_of
 from server.store import quarantine, worklist
 from server.store.postgres import transaction
 from server.store.quarantine import Conflict
+from server.store.reading_lists import MEASURED_BY_HAND, WORN, list_readings, list_these_readings
 from server.store.worklist import Alert, PanelPatient, ShownPush, ShownTransition
 from server.web.history import Span, draw_glucose, draw_pressures, reading_row
 from server.web.rendering import render, words_of
@@ -27,6 +28,7 @@ from server.web.words import CHANNELS, PUSH_STATES, RESOLUTIONS, STATES, Words, 
 router: Final = APIRouter(include_in_schema=False)
 
 CHART_DAYS: Final = 30
+SENSOR_VALUES_SHOWN: Final = 6
 READINGS_SHOWN: Final = 40
 MESSAGES_SHOWN: Final = 100
 
@@ -50,9 +52,9 @@ def show_patient(caller: SignedIn, request: Request, patient_id: PatientId) -> R
         )
         if patient is None:
             raise NotOnPanelError("no such patient")
-        readings = worklist.list_readings(
-            conn, patient_id, since=caller.now - timedelta(days=CHART_DAYS + 1), limit=worklist.PAGE_MAX
-        )
+        since = caller.now - timedelta(days=CHART_DAYS + 1)
+        readings = list_readings(conn, patient_id, since=since, limit=worklist.PAGE_MAX, kinds=MEASURED_BY_HAND)
+        worn = list_readings(conn, patient_id, since=since, limit=SENSOR_VALUES_SHOWN, kinds=(WORN,))
         alerts = worklist.list_alerts(conn, user_id=caller.user_id, patient_id=patient_id, limit=50)
         pushes = worklist.list_pushes(conn, patient_id)
         own = own_thresholds(conn, [patient_id])
@@ -75,6 +77,7 @@ def show_patient(caller: SignedIn, request: Request, patient_id: PatientId) -> R
         glucose=draw_glucose(oldest_first, span, words),
         rows=[reading_row(each, patient.zone, conditions, words) for each in readings[:READINGS_SHOWN]],
         readings_in_all=len(readings),
+        sensor_rows=[reading_row(each, patient.zone, (), words) for each in worn],
         chart_days=CHART_DAYS,
         lines=[alert_line(caller, words, alert) for alert in alerts],
         pushes=[_told(push, patient.zone, words) for push in pushes],
@@ -93,7 +96,7 @@ def show_alert(caller: SignedIn, request: Request, episode_id: UUID) -> Response
         )
         if patient is None:
             raise NotOnPanelError("no such alert")
-        evidence = worklist.list_these_readings(conn, alert.patient_id, reading_ids(alert.verdict))
+        evidence = list_these_readings(conn, alert.patient_id, reading_ids(alert.verdict))
         transitions = worklist.list_transitions(conn, episode_id)
         pushes = worklist.list_pushes(conn, alert.patient_id, episode_id=episode_id)
         own = own_thresholds(conn, [alert.patient_id])

@@ -12,11 +12,12 @@ from markupsafe import Markup
 from server.people.decisions import OPEN_STATES
 from server.people.door import Caller, Clinic
 from server.people.rule_texts import Condition, text_of, trend_conditions
-from server.store import worklist
+from server.store import reading_lists, worklist
 from server.store.postgres import Connection
-from server.store.worklist import PAGE_MAX, Alert, PanelPatient, PanelValue, Place
+from server.store.reading_lists import PanelValue
+from server.store.worklist import PAGE_MAX, Alert, PanelPatient, Place
 from server.web.history import Span, draw_row, own_conditions
-from server.web.words import Words
+from server.web.words import KINDS, UNITS, Words
 
 SPARKLINE_DAYS: Final = 14
 ASSESSED_FOR: Final = timedelta(days=30)
@@ -168,7 +169,7 @@ def _build(
     own = own_thresholds(conn, ids)
     since = caller.now - timedelta(days=SPARKLINE_DAYS + 1)
     values: dict[int, list[PanelValue]] = {}
-    for value in worklist.list_panel_values(conn, ids, since=since):
+    for value in reading_lists.list_panel_values(conn, ids, since=since):
         values.setdefault(value.patient_id, []).append(value)
     grouped: dict[int, list[Alert]] = {}
     for alert in alerts:
@@ -228,6 +229,9 @@ def _say_last(patient: PanelPatient, values: Sequence[PanelValue], words: Words,
     ago = words.ago(now - last.measured_at)  # of this value: a later measurement that failed has none to show
     if last.kind == "blood_pressure":
         return words.say("%(value)s, %(ago)s", value=words.pressure(last.systolic_mmhg, last.diastolic_mmhg), ago=ago)
-    if last.glucose_mmol_l is None:
+    if last.value is None:
         return ago
-    return words.say("%(value)s, %(ago)s", value=f"{words.number(last.glucose_mmol_l, 1)} mmol/L", ago=ago)
+    value = f"{words.amount(last.kind, last.value)} {UNITS[last.kind]}"
+    if last.kind != "glucose":
+        value = f"{words.among(KINDS, last.kind)} {value}"
+    return words.say("%(value)s, %(ago)s", value=value, ago=ago)

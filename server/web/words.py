@@ -68,6 +68,8 @@ QUALITY_REASONS: Final = {
     "unit_suspect": mark("unit mixed up"),
     "control_solution": mark("control solution"),
     "sensor_status": mark("the meter reported a fault"),
+    "demonstration": mark("the meter's demonstration or test"),
+    "low_perfusion": mark("weak blood flow in the finger"),
     "censored_hi": mark("above the meter's range"),
     "censored_lo": mark("below the meter's range"),
 }
@@ -96,7 +98,23 @@ MEALS: Final = {
     "bedtime": mark("at bedtime"),
 }
 SEXES: Final = {"female": mark("female"), "male": mark("male")}
-KINDS: Final = {"blood_pressure": mark("Blood pressure"), "glucose": mark("Glucose")}
+KINDS: Final = {
+    "blood_pressure": mark("Blood pressure"),
+    "glucose": mark("Glucose"),
+    "sensor_glucose": mark("Sensor glucose"),
+    "weight": mark("Weight"),
+    "oxygen_saturation": mark("Blood oxygen"),
+    "temperature": mark("Temperature"),
+}
+UNITS: Final = {
+    "blood_pressure": "mmHg",
+    "glucose": "mmol/L",
+    "sensor_glucose": "mmol/L",
+    "weight": "kg",
+    "oxygen_saturation": "%",
+    "temperature": "°C",
+}
+"""In which a value is shown, whatever the meter sent."""
 SYMPTOMS: Final = (
     mark("chest pain"),
     mark("shortness of breath"),
@@ -163,6 +181,10 @@ class Words:
     def pressure(self, systolic: float | None, diastolic: float | None) -> str:
         """152/94; a value that the meter lacks is a dash."""
         return f"{self._part(systolic)}/{self._part(diastolic)}"
+
+    def amount(self, kind: str, value: float) -> str:
+        """The number of any kind but blood pressure: 81.4, 7.0, 93."""
+        return self.number(value, 0 if kind == "oxygen_saturation" else 1)
 
     def listed(self, parts: Sequence[str]) -> str:
         """Chest pain, numbness; 胸痛、麻木."""

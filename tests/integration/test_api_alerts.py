@@ -1,5 +1,6 @@
 """The alerts of one's own panel over HTTP, and the two decisions of which only one can win."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 from fix_clinic import Clinic
 
+from server.api.shapes import ReadingOut
 from server.people.decisions import UNTRUE, Resolution
 from server.store import worklist
 from server.store.postgres import transaction
@@ -235,6 +237,29 @@ def test_a_page_that_cannot_be_is_a_problem_and_not_a_fault(doctor: httpx2.Clien
 
     assert answer.status_code == 422
     assert answer.json()["title"] == "Not understood"
+
+
+def test_a_reading_of_any_kind_says_what_was_measured_and_nothing_else(
+    clinic: Clinic, doctor_id: int, doctor: httpx2.Client
+) -> None:
+    patient_id = clinic.add_patient("王秀英", doctor_id)
+    measured = {
+        "weight": {"weight_kg": 81.4},
+        "oxygen_saturation": {"spo2_percent": 93.0, "pulse_bpm": 88.0},
+        "temperature": {"temperature_celsius": 38.4},
+        "sensor_glucose": {"glucose_mmol_l": 6.2, "glucose_mg_dl": 111.7},
+    }
+    for minutes, (kind, values) in enumerate(measured.items()):
+        clinic.add_value(patient_id, kind, clinic.clock() - timedelta(minutes=minutes), **values)
+
+    readings = doctor.get(f"/api/v1/patients/{patient_id}/readings").json()["readings"]
+
+    numbers = [
+        name for name in ReadingOut.model_fields if re.search(r"_(mmhg|bpm|mmol_l|mg_dl|kg|percent|celsius)$", name)
+    ]
+    assert len(numbers) == 9
+    said = {each["kind"]: {name: each[name] for name in numbers if each[name] is not None} for each in readings}
+    assert said == measured
 
 
 def test_readings_come_newest_first_with_their_provenance(

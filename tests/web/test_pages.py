@@ -12,10 +12,11 @@ from fix_clinic import Clinic, local_at, words_of
 from server.people import links
 from server.people.rule_texts import Condition, text_of, texts_of, trend_conditions
 from server.rules.load import load_catalog
+from server.store import reading_lists
 from server.store.postgres import transaction
-from server.store.worklist import ShownReading
+from server.store.reading_lists import ShownReading
 from server.web.history import Span, is_past, own_conditions, slot_of
-from server.web.own_page import Standing, pick, stand
+from server.web.own_page import Standing, merge, pick, stand
 from server.web.rows import age_of
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -158,6 +159,84 @@ def test_what_a_reading_is_worth_is_said_beside_it(clinic: Clinic, doctor_id: in
     assert "time unknown" in page
 
 
+OTHER_KINDS = {
+    "weight": ({"weight_kg": 81.4, "unit_sent": "lb"}, "81.4 kg", ("Weight", "体重")),
+    "oxygen_saturation": ({"spo2_percent": 93.0, "pulse_bpm": 88.0}, "93 %", ("Blood oxygen", "血氧")),
+    "temperature": ({"temperature_celsius": 38.4, "unit_sent": "°F"}, "38.4 °C", ("Temperature", "体温")),
+    "sensor_glucose": ({"glucose_mmol_l": 6.2, "glucose_mg_dl": 112.0}, "6.2 mmol/L", ("Sensor glucose", "动态血糖")),
+}
+
+
+@pytest.mark.parametrize(("language", "index"), [("en", 0), ("zh", 1)])
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_every_kind_is_shown_with_its_name_its_value_and_its_unit(
+    clinic: Clinic, doctor_id: int, browser: httpx2.Client, kind: str, language: str, index: int
+) -> None:
+    values, shown, names = OTHER_KINDS[kind]
+    patient_id = clinic.add_patient("王秀英", doctor_id)
+    clinic.add_value(patient_id, kind, clinic.clock() - timedelta(minutes=2), **values)
+    with transaction(clinic.pool) as conn:
+        token = links.issue_patient_link(conn, patient_id, now=clinic.clock(), valid_for=timedelta(days=1))
+
+    worklist, record, own = (
+        re.sub(r"\s+", " ", words_of(browser.get(f"{path}lang={language}").text))
+        for path in ("/?tab=all&", f"/p/{patient_id}?", f"/me/{token}?")
+    )
+
+    assert f"{names[index]} {shown}" in worklist
+    assert f"{shown} {names[index]}" in record
+    assert f"{names[index]} {shown}" in own
+    for page in (worklist, record, own):
+        assert "mmHg" not in page
+        assert ("mmol/L" in page) is (kind == "sensor_glucose")
+
+
+def test_a_scale_that_failed_is_said_to_have_failed_and_is_not_called_a_blood_pressure(
+    clinic: Clinic, doctor_id: int, browser: httpx2.Client
+) -> None:
+    patient_id = clinic.add_patient("王秀英", doctor_id)
+    at = clinic.clock() - timedelta(minutes=2)
+    clinic.add_value(patient_id, "weight", at, quality="invalid", reasons=["value_special"])
+    with transaction(clinic.pool) as conn:
+        token = links.issue_patient_link(conn, patient_id, now=clinic.clock(), valid_for=timedelta(days=1))
+
+    record = re.sub(r"\s+", " ", words_of(browser.get(f"/p/{patient_id}?lang=en").text))
+    own = clinic.client().get(f"/me/{token}?lang=en").text
+
+    assert "measurement failed Weight" in record
+    assert "This measurement did not work" in own
+    assert "Measure again." in own
+    assert "arm" not in words_of(own)
+
+
+def test_a_worn_sensor_takes_no_place_from_what_was_measured_by_hand(
+    clinic: Clinic, doctor_id: int, browser: httpx2.Client
+) -> None:
+    patient_id = clinic.add_patient("王秀英", doctor_id)
+    clinic.add_pressure(patient_id, clinic.clock() - timedelta(days=20), 152, 94)
+    clinic.add_value(patient_id, "sensor_glucose", clinic.clock() - timedelta(minutes=2), glucose_mmol_l=6.2)
+    clinic.rows("select reading_make_room(now() - interval '3 days')")
+    clinic.rows(
+        """insert into reading (patient_id, kind, measured_at, reading_id, gateway_id, meter_id, glucose_mmol_l, quality,
+                                time_quality, zone, received_at, decoder)
+           select patient_id, kind, measured_at - n * interval '5 minutes', gen_random_uuid(), gateway_id, meter_id, 7.7,
+                  quality, time_quality, zone, received_at, decoder
+           from reading, generate_series(1, 600) n where kind = 'sensor_glucose' returning 1"""
+    )
+    with transaction(clinic.pool) as conn:
+        token = links.issue_patient_link(conn, patient_id, now=clinic.clock(), valid_for=timedelta(days=1))
+        kept = reading_lists.list_panel_values(conn, [patient_id], since=clinic.clock() - timedelta(days=30))
+
+    record = words_of(browser.get(f"/p/{patient_id}?lang=en").text)
+    own = re.sub(r"\s+", " ", words_of(clinic.client().get(f"/me/{token}?lang=en").text))
+
+    assert [(each.kind, each.value) for each in kept] == [("blood_pressure", None), ("sensor_glucose", 6.2)]
+    assert "152/94" in record
+    assert record.count("7.7") == 5
+    assert "Sensor glucose 6.2 mmol/L" in own
+    assert "1 time" in own
+
+
 def test_a_name_cannot_become_markup(clinic: Clinic, doctor_id: int, browser: httpx2.Client) -> None:
     patient_id, episode_id = clinic.high_patient("<script>alert(1)</script>", doctor_id)
 
@@ -250,6 +329,19 @@ def test_a_blood_pressure_of_today_is_not_hidden_behind_a_finger_stick() -> None
     assert stand(sugar, TREND, CRITICAL) is Standing.NOTED
 
 
+def test_a_worn_sensor_hides_no_blood_pressure_and_what_it_lacks_is_not_shown() -> None:
+    weight = _reading(NOW - timedelta(hours=2), kind="weight", weight=81.4)
+    worn = [_reading(NOW - timedelta(minutes=5 * n), kind="sensor_glucose", glucose=7.0) for n in range(12)]
+    lost = _reading(NOW, kind="sensor_glucose", quality="invalid")
+    pressure = _reading(NOW - timedelta(hours=3), systolic=150, diastolic=92)
+
+    assert pick(merge([weight, pressure], [lost, *worn]), NOW) is pressure
+    assert pick(merge([weight], [lost, *worn]), NOW) is worn[0]
+    assert pick(merge([weight], [lost]), NOW) is weight
+    assert stand(weight, TREND, CRITICAL) is Standing.NOTED
+    assert stand(_reading(NOW, kind="weight", quality="invalid"), TREND, CRITICAL) is Standing.UNUSABLE
+
+
 def test_a_line_is_passed_as_its_rule_says() -> None:
     at_line = _reading(NOW, systolic=140, diastolic=120)
 
@@ -295,6 +387,7 @@ def _reading(
     systolic: float | None = None,
     diastolic: float | None = None,
     glucose: float | None = None,
+    weight: float | None = None,
     quality: str = "accepted",
     time_quality: str = "corrected",
 ) -> ShownReading:
@@ -313,6 +406,9 @@ def _reading(
         glucose_mg_dl=None,
         glucose_censored=None,
         meal=None,
+        weight_kg=weight,
+        spo2_percent=None,
+        temperature_celsius=None,
         unit_sent=None,
         quality=quality,
         quality_reasons=(),

@@ -112,34 +112,6 @@ left join lateral (
 ) z on true
 where p.patient_id = %(patient_id)s;
 
--- name: list_readings
--- One patient's readings, newest first.
-select reading_id, kind, measured_at, received_at, meter_id, user_slot, systolic_mmhg, diastolic_mmhg, mean_mmhg,
-       pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, unit_sent, quality, quality_reasons,
-       time_quality, meter_time, clock_offset_s, zone
-from reading
-where patient_id = %(patient_id)s and measured_at >= %(since)s
-  and (%(before_at)s::timestamptz is null or (measured_at, reading_id) < (%(before_at)s::timestamptz, %(before_id)s::uuid))
-order by measured_at desc, reading_id desc
-limit %(limit)s;
-
--- name: list_these_readings
--- The readings that a verdict names, oldest first.
-select reading_id, kind, measured_at, received_at, meter_id, user_slot, systolic_mmhg, diastolic_mmhg, mean_mmhg,
-       pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, unit_sent, quality, quality_reasons,
-       time_quality, meter_time, clock_offset_s, zone
-from reading
-where patient_id = %(patient_id)s and reading_id = any (%(reading_ids)s)
-order by measured_at, reading_id;
-
--- name: list_panel_values
--- The values behind every sparkline of a worklist, oldest first.
-select r.patient_id, r.kind, r.measured_at, r.systolic_mmhg, r.diastolic_mmhg, r.glucose_mmol_l, r.quality
-from reading r
-where r.patient_id = any (%(patient_ids)s) and r.measured_at > %(since)s
-  and r.quality = 'accepted' and r.time_quality <> 'orphan'
-order by r.patient_id, r.measured_at;
-
 -- name: list_thresholds
 -- The patients' own thresholds in force.
 select distinct on (patient_id, rule_id) patient_id, rule_id, version, parameters
