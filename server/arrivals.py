@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Raw
+
 from vitals.envelope import (
     BRACKETS,
     MAX_BYTES_TAKEN,
@@ -26,7 +28,7 @@ from vitals.errors import MalformedError
 from vitals.reading import Reading
 
 RAW_KEPT: Final = 4 * 1024
-"""Bytes of a refused message that quarantine keeps; a newer envelope is kept whole, to be read after the upgrade."""
+"""Bytes of a refused message that quarantine keeps; what a later build will read is kept whole."""
 
 RESCUED_UP_TO: Final = 4 * MAX_BYTES_TAKEN
 """A longer message is not looked into for its seqs: our own broker lets none of that size pass."""
@@ -54,7 +56,7 @@ class Refused:
 
     @property
     def kept(self) -> bytes:
-        return self.raw if self.reason == "schema_newer" else self.raw[:RAW_KEPT]
+        return self.raw if self.reason in ("schema_newer", "kind_newer") else self.raw[:RAW_KEPT]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,12 @@ def open_message(payload: bytes, *, topic_gateway: str) -> Arrival:
     except MalformedError as fault:
         return _rescue(payload, fault, topic_gateway)
     return _opened(envelope, (), topic_gateway, hash_of(payload))
+
+
+def open_row(raw: bytes, *, epoch: str | None, seq: int, topic_gateway: str) -> Arrival:
+    """One row of an envelope that was opened long ago, as its bytes were put away. Never raises."""
+    row = _row(Row(seq=seq, reading=Raw(raw)), topic_gateway)
+    return Arrival(gateway_id=topic_gateway, epoch=epoch, rows=(row,), message_hash=hash_of(raw))
 
 
 def hash_of(payload: bytes) -> bytes:

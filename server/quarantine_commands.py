@@ -75,7 +75,7 @@ def release_meter(
 
 @app.command("replay")
 def replay_newer(by: ByOption, as_json: JsonOption = False) -> None:
-    """After an upgrade: open the messages that came in a newer wire version, as if they came now.
+    """After an upgrade: open what came in a newer wire version, or of a kind that was not known, as if it came now.
 
     Each of their readings is stored, counted as a repeat, or refused with its reason. What this build cannot read either stays;
     1 if all of it stays. Saying it twice does nothing more.

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from vitals.errors import MalformedError
-from vitals.reading import Identifier, Reading
+from vitals.reading import KINDS, Identifier, Reading
 
 VERSION: Final = 1
 MAX_READINGS: Final = 100
@@ -97,6 +97,14 @@ class _VersionOnly(Struct, frozen=True):
     v: int
 
 
+class _KindOnly(Struct, frozen=True):
+    kind: str
+
+
+class _MeasurementOnly(Struct, frozen=True):
+    measurement: _KindOnly
+
+
 T = TypeVar("T")
 
 BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
@@ -108,6 +116,7 @@ _envelope = msgspec.json.Decoder(Envelope)
 _receipt = msgspec.json.Decoder(Receipt)
 _reading = msgspec.json.Decoder(Reading)
 _version = msgspec.json.Decoder(_VersionOnly)
+_measurement = msgspec.json.Decoder(_MeasurementOnly)
 
 
 def encode_reading(reading: Reading) -> bytes:
@@ -143,13 +152,22 @@ def decode_envelope(payload: bytes) -> Envelope:
 
 
 def decode_reading(row: Row) -> Reading:
-    """The reading in `row`; raises `MalformedError` (`decode:schema`) for one that does not fit."""
-    return _decode(_reading, bytes(row.reading))
+    """The reading in `row`; raises `MalformedError` (`decode:schema`) for one that does not fit, and (`kind_newer`) for one of a
+    kind that this build does not know yet."""
+    return decode_stored_reading(bytes(row.reading))
 
 
 def decode_stored_reading(body: bytes) -> Reading:
-    """The reading that `encode_reading` wrote; raises `MalformedError` for anything else."""
-    return _decode(_reading, body)
+    """The reading that `encode_reading` wrote; raises `MalformedError` for anything else, as `decode_reading` does."""
+    try:
+        return _decode(_reading, body)
+    except MalformedError as e:
+        kind = _kind_in(body)
+        if kind is None or kind in KINDS:
+            raise
+        raise MalformedError(
+            "kind_newer", f"a measurement of kind {kind[:64]!r}, which this build does not know", kind
+        ) from e
 
 
 def decode_receipt(payload: bytes) -> Receipt:
@@ -159,6 +177,14 @@ def decode_receipt(payload: bytes) -> Receipt:
     _check_text(payload)
     _check_version(payload)
     return _decode(_receipt, payload)
+
+
+def _kind_in(body: bytes) -> str | None:
+    """What a reading that does not fit says of its kind, if anything."""
+    try:
+        return _decode(_measurement, body).measurement.kind
+    except MalformedError:
+        return None
 
 
 def _check_version(payload: bytes) -> None:

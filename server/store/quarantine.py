@@ -98,10 +98,13 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unread:
-    """A message of a newer wire version, whole."""
+    """What the build of its time could not read: a message of a newer wire version, whole; or, with a `seq`, one reading of a
+    kind that it did not know."""
 
     quarantine_id: int
     gateway_id: str
+    epoch: str | None
+    seq: int | None
     raw: bytes
 
 
@@ -186,13 +189,13 @@ def take_held(conn: Connection, *, meter_id: str, user_slot: int | None) -> Sequ
 
 
 def take_newer(conn: Connection, *, after: int, limit: int) -> Sequence[Unread]:
-    """Lock and return the next messages that no build could read when they came, whole."""
+    """Lock and return the next that no build could read when they came."""
     with conn.cursor(row_factory=class_row(Unread)) as cursor:
         return cursor.execute(SQL["take_newer"], {"after": after, "limit": limit}).fetchall()
 
 
 def mark_replayed(conn: Connection, quarantine_ids: Sequence[int], *, by: str) -> None:
-    """These messages have been opened again; each of their rows has a fate of its own by now."""
+    """These have been opened again; each of their rows has a fate of its own by now."""
     conn.execute(SQL["mark_replayed"], {"quarantine_id": list(quarantine_ids), "by": by})
 
 

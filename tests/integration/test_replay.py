@@ -1,4 +1,7 @@
-"""Messages of a newer wire version are kept whole, and become readings once a build reads them: once, counted, judged."""
+"""What a build could not read is kept, and becomes readings once a build reads it: once, counted, judged.
+
+Messages of a newer wire version are kept whole; of an envelope that could be read, the readings of a kind that was not known.
+"""
 
 import json
 import os
@@ -8,6 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from households import Household, enrol
 
@@ -16,6 +20,7 @@ from server.intake import Intake
 from server.replay import AT_A_TIME, Replayed, replay
 from server.store.intake import check_accounts, holes
 from server.store.postgres import Pool, in_transaction, transaction
+from vitals.reading import BloodPressure, Glucose, Reading
 
 UPGRADE = Callable[[], None]
 
@@ -157,6 +162,77 @@ def test_17_very_many_messages_are_replayed_in_parts(
     assert accounts(pool) == [(count, count, 0, 0)]
 
 
+class OldReading(Reading, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As 0.1.0 had it."""
+
+    measurement: BloodPressure | Glucose
+
+
+@pytest.fixture(params=["0.1.0", "later"])
+def before(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> UPGRADE:
+    """Until it is called, this is a build that knows blood pressures and finger-sticks alone; 0.1.0 has no word for others."""
+    monkeypatch.setattr("vitals.envelope._reading", msgspec.json.Decoder(OldReading))
+    if request.param == "later":
+        monkeypatch.setattr("vitals.envelope.KINDS", ("blood_pressure", "glucose"))
+    return monkeypatch.undo
+
+
+def weighed(home: Household, *, seq: int = 2) -> bytes:
+    """An envelope of a blood pressure, a weight and another blood pressure."""
+    at = now().replace(microsecond=0) - timedelta(hours=1)
+    first, second = home.pressure(at), home.pressure(at + timedelta(minutes=2))
+    weight = home.weight(at + timedelta(minutes=1))
+    return home.envelope(first, weight, second, first_seq=seq - 1)
+
+
+def test_17_a_kind_that_is_not_known_costs_its_neighbours_nothing_and_is_taken_in_after_the_upgrade(
+    intake: Intake, home: Household, pool: Pool, before: UPGRADE
+) -> None:
+    message = weighed(home)
+    receipt = intake.take(message, topic_gateway=home.gateway_id)
+    assert receipt is not None
+    assert (receipt.upto, [each.seq for each in receipt.rejected]) == (3, [2])
+    assert accounts(pool) == [(3, 2, 0, 1)]
+    (sent,) = ask(pool, "select raw from quarantine")
+    assert b'"weight_kg":81.4' in sent[0]
+    assert do_replay(pool).unread == 1, "this build cannot read it either"
+    before()
+    done = do_replay(pool)
+    assert (done.messages, done.fates, done.unread) == (1, {"stored": 1}, 0)
+    assert ask(pool, "select kind, weight_kg, quality from reading where kind = 'weight'") == [
+        ("weight", 81.4, "accepted")
+    ]
+    assert accounts(pool) == [(3, 3, 0, 0)]
+    assert ask(pool, "select distinct resolved_by, released_as from quarantine") == [("nurse", "replayed")]
+    with transaction(pool) as conn:
+        assert check_accounts(conn) == ()
+    assert do_replay(pool).last is None
+    intake.take(message, topic_gateway=home.gateway_id)
+    assert accounts(pool) == [(6, 3, 3, 0)]
+
+
+def test_17_a_reading_that_is_no_better_for_the_upgrade_stays_where_it_lies(
+    intake: Intake, home: Household, pool: Pool, before: UPGRADE
+) -> None:
+    message = weighed(home).replace(b'"weight_kg":81.4', b'"weight_kg":"81.4"')
+    intake.take(message, topic_gateway=home.gateway_id)
+    intake.take(weighed(home, seq=12).replace(b'"kind":"weight"', b'"kind":"height"'), topic_gateway=home.gateway_id)
+    intake.take(
+        weighed(home, seq=22).replace(b'"unit_sent":"mmHg"', b'"unit_sent":"bar"', 1), topic_gateway=home.gateway_id
+    )
+    before()
+    done = do_replay(pool)
+    assert (done.messages, done.unread, done.fates) == (1, 2, {"stored": 1})
+    assert ask(pool, "select seq, released_as from quarantine order by 1") == [
+        (2, None),
+        (12, None),
+        (21, None),
+        (22, "replayed"),
+    ]
+    with transaction(pool) as conn:
+        assert check_accounts(conn) == ()
+
+
 UPGRADED = (
     "import sys, vitals.envelope; vitals.envelope.VERSION = int(sys.argv.pop(1)); import server.cli; server.cli.app()"
 )
@@ -180,3 +256,19 @@ def test_17_the_command_takes_all_of_it(intake: Intake, home: Household, pool: P
     assert json.loads(said) == {"messages": 101, "fates": {"stored": 101}, "unread": 0}
     assert command(2)[:2] == (0, "0 messages opened: -\n")
     assert accounts(pool) == [(101, 101, 0, 0)]
+
+
+def test_17_the_command_takes_in_what_an_older_build_put_aside(
+    home: Household, pool: Pool, database_url: str, before: UPGRADE
+) -> None:
+    ask(pool, "insert into app_user (login, display_name, role, password_hash) values ('wang', 'W', 'nurse', '')")
+    Intake(pool).take(weighed(home), topic_gateway=home.gateway_id)
+    done = subprocess.run(
+        [sys.executable, "-m", "server", "quarantine", "replay", "--by", "wang"],
+        env=os.environ | {"HOMEVIGIL_SERVER_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "1 messages opened: 1 stored\n"), done.stderr
+    assert accounts(pool) == [(3, 3, 0, 0)]

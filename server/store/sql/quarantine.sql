@@ -73,11 +73,14 @@ order by quarantine_id
 for update;
 
 -- name: take_newer
--- Whole messages that no build could read yet, of gateways that are listened to, locked, in the order in which they came.
-select q.quarantine_id, q.gateway_id, q.raw
+-- What no build could read yet, of gateways that are listened to, locked, in the order in which it came: whole messages, and
+-- readings of a kind that was not known; 0.1.0 had no reason of its own for these and said what the decoder says.
+select q.quarantine_id, q.gateway_id, q.epoch, q.seq, q.raw
 from quarantine q join gateway g using (gateway_id)
-where q.reason = 'schema_newer' and q.resolved_at is null and q.seq is null and g.state = 'active'
-  and q.quarantine_id > %(after)s
+where (q.reason = 'schema_newer' and q.seq is null
+       or q.reason = 'kind_newer' and q.seq is not null
+       or q.reason = 'decode:schema' and q.seq is not null and q.detail like 'Invalid value %%at `$.measurement.kind`')
+  and q.resolved_at is null and g.state = 'active' and q.quarantine_id > %(after)s
 order by q.quarantine_id
 limit %(limit)s
 for update of q;

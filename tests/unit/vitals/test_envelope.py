@@ -27,7 +27,19 @@ from vitals.envelope import (
     encode_receipt,
 )
 from vitals.errors import MalformedError
-from vitals.reading import BloodPressure, Glucose, Reading, TimeQuality, kind_of
+from vitals.reading import (
+    KINDS,
+    BloodPressure,
+    Glucose,
+    Measurement,
+    OxygenSaturation,
+    Reading,
+    SensorGlucose,
+    Temperature,
+    TimeQuality,
+    Weight,
+    kind_of,
+)
 
 EPOCH = "0123456789abcdef"
 READING = Reading(
@@ -73,6 +85,23 @@ GLUCOSE = msgspec.structs.replace(
     context_raw=b"\x02\x2b\x00\x03",
 )
 
+OTHERS: tuple[Measurement, ...] = (
+    SensorGlucose(
+        sequence=65535,
+        glucose_mmol_l=6.992929371413348,
+        glucose_mg_dl=126.0,
+        unit_sent="mg/dL",
+        glucose_sent=126.0,
+        status=0xC03F00,
+        trend_mg_dl_per_min=-1.2,
+        quality_percent=97.0,
+    ),
+    Weight(weight_kg=72.5, unit_sent="kg", weight_sent=72.5, bmi=24.2, height_m=1.73),
+    OxygenSaturation(spo2_percent=97.0, pulse_bpm=66.0, status=0x0120, sensor_status=0x20),
+    Temperature(temperature_celsius=37.0, unit_sent="°F", temperature_sent=98.6, site="gastro_intestinal_tract"),
+)
+READINGS = (READING, GLUCOSE, *(msgspec.structs.replace(READING, measurement=each) for each in OTHERS))
+
 
 def envelope(**other: Any) -> bytes:
     """A good envelope of one reading, with these keys instead."""
@@ -97,7 +126,11 @@ def take(payload: bytes) -> list[Reading]:
     return [decode_reading(row) for row in decode_envelope(payload).readings]
 
 
-@pytest.mark.parametrize("reading", [READING, GLUCOSE], ids=lambda reading: kind_of(reading.measurement))
+def test_every_kind_has_an_example_here() -> None:
+    assert {kind_of(reading.measurement) for reading in READINGS} == set(KINDS)
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=lambda reading: kind_of(reading.measurement))
 def test_a_reading_comes_through_unchanged(reading: Reading) -> None:
     body = encode_reading(reading)
     assert decode_stored_reading(body) == reading
@@ -106,6 +139,84 @@ def test_a_reading_comes_through_unchanged(reading: Reading) -> None:
     assert (received.gateway_id, received.epoch, [r.seq for r in received.readings]) == ("gw-1", EPOCH, [7, 8])
     assert take(payload) == [reading, reading]
     assert encode_reading(take(payload)[0]) == body
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+optional = st.none() | numbers
+words24, words16 = st.none() | st.integers(0, 0xFFFFFF), st.none() | st.integers(0, 0xFFFF)
+measurements = st.one_of(
+    st.builds(
+        SensorGlucose,
+        sequence=st.integers(0, 0xFFFF),
+        glucose_mmol_l=optional,
+        glucose_mg_dl=optional,
+        unit_sent=st.sampled_from((None, "mg/dL", "mmol/L")),
+        glucose_sent=optional,
+        censored=st.sampled_from((None, "HI", "LO")),
+        status=words24,
+        trend_mg_dl_per_min=optional,
+        quality_percent=optional,
+    ),
+    st.builds(
+        Weight,
+        weight_kg=optional,
+        unit_sent=st.sampled_from(("kg", "lb")),
+        weight_sent=optional,
+        bmi=optional,
+        height_m=optional,
+    ),
+    st.builds(OxygenSaturation, spo2_percent=optional, pulse_bpm=optional, status=words16, sensor_status=words24),
+    st.builds(
+        Temperature,
+        temperature_celsius=optional,
+        unit_sent=st.sampled_from(("°C", "°F")),
+        temperature_sent=optional,
+        site=st.none() | st.from_regex(r"[a-z0-9_]{1,64}", fullmatch=True),
+    ),
+)
+
+
+@given(measurements)
+def test_whatever_is_measured_comes_through_unchanged(measured: Measurement) -> None:
+    reading = msgspec.structs.replace(READING, measurement=measured)
+    body = encode_reading(reading)
+    assert take(encode_envelope("gw-1", EPOCH, [(1, body)])) == [reading]
+    assert decode_stored_reading(body) == reading
+    assert f'"kind":"{kind_of(measured)}"'.encode() in body
+
+
+@pytest.mark.parametrize(
+    ("measured", "flaw"),
+    [
+        (OTHERS[0], {"sequence": 65536}),
+        (OTHERS[0], {"unit_sent": "kg/L"}),
+        (OTHERS[0], {"status": 0x1000000}),
+        (OTHERS[0], {"meal": "fasting"}),
+        (OTHERS[1], {"unit_sent": "st"}),
+        (OTHERS[1], {"unit_sent": None}),
+        (OTHERS[1], {"weight_kg": "72.5"}),
+        (OTHERS[2], {"status": 65536}),
+        (OTHERS[2], {"sensor_status": -1}),
+        (OTHERS[3], {"unit_sent": "C"}),
+        (OTHERS[3], {"site": "under the arm"}),
+    ],
+)
+def test_what_a_kind_does_not_know_is_refused(measured: Measurement, flaw: dict[str, Any]) -> None:
+    body = json.loads(msgspec.json.encode(measured)) | flaw
+    with pytest.raises(MalformedError) as refused:
+        take(row(measurement=body))
+    assert refused.value.reason == "decode:schema"
+
+
+def test_a_kind_that_this_build_does_not_know_is_refused_as_newer_and_as_nothing_else() -> None:
+    with pytest.raises(MalformedError) as refused:
+        take(row(measurement={"kind": "spirometry" * 20, "fev1_l": 3.1}))
+    assert refused.value.reason == "kind_newer"
+    assert len(refused.value.message) < 200
+    for flawed in ({"kind": None}, {"kind": 7}, {}, "spirometry", {"kind": "weight"}):
+        with pytest.raises(MalformedError) as refused:
+            take(row(measurement=flawed))
+        assert refused.value.reason == "decode:schema"
 
 
 def test_a_hundred_readings_of_the_largest_kind_stay_within_what_a_server_takes() -> None:
@@ -250,7 +361,7 @@ def _value_or_malformed(decode: Callable[[bytes], object], payload: bytes) -> No
     try:
         decode(payload)
     except MalformedError as e:
-        assert e.reason.startswith(("decode:", "schema_"))  # noqa: PT017
+        assert e.reason == "kind_newer" or e.reason.startswith(("decode:", "schema_"))  # noqa: PT017
 
 
 def test_a_receipt_comes_through_unchanged() -> None:
