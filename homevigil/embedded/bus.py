@@ -1,6 +1,7 @@
 """A private D-Bus, so that unmodified bleak can meet simulated meters without touching the machine's own bus."""
 
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,7 @@ class EmbeddedBus:
         return f"unix:path={self._socket}"
 
     def start(self) -> None:
-        """Start the bus and return when its socket is there."""
+        """Start the bus and return when it can be connected to."""
         daemon = shutil.which("dbus-daemon")
         if daemon is None:
             raise UnavailableError("dbus-daemon is not installed; on Debian: apt install dbus-daemon")
@@ -59,12 +60,17 @@ class EmbeddedBus:
         log = self.folder / "bus.log"
         with log.open("ab") as sink:
             self._process = child.start([daemon, f"--config-file={config}", "--nofork", "--nopidfile"], log=sink)
-        child.wait_until(self._socket.exists, process=self._process, within_s=10, what="dbus-daemon", log=log)
+        child.wait_until(self._is_listening, process=self._process, within_s=10, what="dbus-daemon", log=log)
 
     def stop(self) -> None:
         if self._process is not None:
             child.stop(self._process)
             self._process = None
+
+    def _is_listening(self) -> bool:
+        """The socket's file is there a moment before anybody listens at it."""
+        with socket.socket(socket.AF_UNIX) as one:
+            return one.connect_ex(str(self._socket)) == 0
 
     @property
     def _socket(self) -> Path:
