@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from server.rules import kernels
 from server.rules.clinical_days import DAY_START, Calendar
+from server.rules.conditions import DaysInARow
 from server.rules.episodes import QUIET_DAYS
 from server.rules.kernels import Int64s
-from server.rules.rule import DaysInARow, DaysInARowRule
+from server.rules.rule import DaysInARowRule
 from server.rules.windows import ACCEPTED, ZoneSpan, to_us
 
 Bools = NDArray[np.bool_]

@@ -27,9 +27,6 @@ from vitals.errors import UnavailableError
 
 log = structlog.get_logger()
 
-RELATIVE_MARKS_DAYS: Final = 15
-"""How far before the rules' own look-back readings may change a relative mark (architecture: range of a judging)."""
-
 POSTPONED_S: Final = 300.0
 """A patient whose judging breaks is tried again after five minutes; the others do not wait."""
 
@@ -98,7 +95,7 @@ def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
         rules = load_watchdog()
     stored = store.episodes_of(conn, patient_id)
     judged_from = view_from(stored, taken.since) - timedelta(days=engine.look_back_days(rules))
-    loaded_from = judged_from - timedelta(days=RELATIVE_MARKS_DAYS)
+    loaded_from = judged_from - timedelta(days=engine.reach_days(rules))
     history = replace(store.history_of(conn, patient_id, since=loaded_from), judged_from=judged_from)
     judgement = engine.judge(history, rules, now=taken.now)
     transitions = reconcile(

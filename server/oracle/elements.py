@@ -4,8 +4,11 @@ HI and LO are no numbers, and a reading whose time is in doubt has no place in a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from fractions import Fraction
+from itertools import accumulate
+from math import floor
 from typing import Final
 
 from server.oracle.chart import Chart, Pressure, Sittings, day_value, sitting_value
@@ -31,7 +34,16 @@ class Element:
 
 
 def elements_of(chart: Chart, signals: Sequence[Signal], of: str) -> list[Element]:
-    """In order of time. `signals` are of one group, so that every element has all of them."""
+    """In order of time. `signals` are of one group, so that every element has all of them.
+
+    Clinical days go back when somebody flies west; those of elements do not: each is at least the one before.
+    """
+    found = _elements_of(chart, signals, of)
+    latest = accumulate((element.day for element in found), max)
+    return [replace(element, day=day) for element, day in zip(found, latest, strict=True)]
+
+
+def _elements_of(chart: Chart, signals: Sequence[Signal], of: str) -> list[Element]:
     match of:
         case "sittings":
             return _sittings(chart)
@@ -110,6 +122,11 @@ def _group(at: datetime, day: date, value: Pressure, groups: Sittings) -> Elemen
     return Element(
         at=at,
         day=day,
-        values={"systolic": value[0] * MILLION, "diastolic": value[1] * MILLION},
+        values={"systolic": _nearest(value[0] * MILLION), "diastolic": _nearest(value[1] * MILLION)},
         readings=tuple((one.at, one.name) for group in groups for one in group),
     )
+
+
+def _nearest(mean: Fraction) -> int:
+    """A mean to the nearest whole millionth, halves up."""
+    return floor(mean + Fraction(1, 2))

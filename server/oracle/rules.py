@@ -25,9 +25,6 @@ OF: Final = ("readings", "first_of_day", "first_of_morning", "sittings", "days")
 OF_PRESSURES: Final = ("sittings", "days")
 """What a trend counts; these two are made of several inflations, so they have the two pressures alone."""
 
-WIDEST_DAYS: Final = 90
-"""The widest window that a rule may name. Nothing bounds the time that `count_of_last` goes back; it gets as much."""
-
 _WHEN_WORDS: Final = {
     "days_in_a_row": {"kind", "any_of", "days", "missing_day", "max_span_days", "min_readings_per_day"},
     "single_value": {"kind", "any_of", "readings", "arrived"},
@@ -141,7 +138,7 @@ class RollingRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountRule:
-    """`needed` of the last `of_last` elements meet a condition, those not `within` counting as if they did not."""
+    """`needed` of the last `of_last` elements meet a condition, those not `within` not counted."""
 
     id: str
     version: int
@@ -152,7 +149,7 @@ class CountRule:
     of: str
     needed: int
     of_last: int
-    within: Reach | None
+    within: Reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,22 +180,23 @@ def rules_of(yaml_text: str) -> tuple[OracleRule, ...]:
 
 
 def span_days(rules: tuple[OracleRule, ...]) -> int:
-    """The longest run of calendar days that any of the rules looks at."""
-    return max(map(_span_days, rules), default=1)
+    """The longest run of measured days, in calendar days, that any of the rules counts."""
+    return max((rule.span for rule in rules if isinstance(rule, DaysRule)), default=1)
 
 
-def _span_days(rule: OracleRule) -> int:
+def reach_days(rules: tuple[OracleRule, ...]) -> int:
+    """The most days before an element that its window may go back."""
+    return max((_reach_days(rule) for rule in rules), default=0)
+
+
+def _reach_days(rule: OracleRule) -> int:
     match rule:
-        case DaysRule():
-            return rule.span
         case RollingRule():
             return rule.over.span_days
-        case ChangeRule():
+        case ChangeRule() | CountRule():
             return rule.within.span_days
-        case CountRule():
-            return WIDEST_DAYS
         case _:
-            return 1
+            return 0
 
 
 def in_force(
@@ -279,7 +277,7 @@ def _count_rule(written: Mapping[str, Any], when: Mapping[str, Any]) -> CountRul
         conditions=_trend_conditions(written, unit=None),
         needed=when["needed"],
         of_last=when["of_last"],
-        within=None if when.get("within") is None else _reach(written, when["within"]),
+        within=_reach(written, when.get("within", {})),
     )
 
 

@@ -25,12 +25,30 @@ class Signal:
     value: Callable[[OracleReading], Fraction | None]
 
 
-SIGNALS: Final = (
+SIGNALS: Final[tuple[Signal, ...]] = (
     Signal(name="systolic", unit="mmHg", group=PRESSURE, kinds=("blood_pressure",), value=lambda r: r.systolic_mmhg),
     Signal(name="diastolic", unit="mmHg", group=PRESSURE, kinds=("blood_pressure",), value=lambda r: r.diastolic_mmhg),
-    Signal(name="pulse", unit="bpm", group="pulse", kinds=("blood_pressure",), value=lambda r: r.pulse_bpm),
-    Signal(name="glucose", unit="mmol/L", group="glucose", kinds=("glucose",), value=lambda r: r.glucose_mmol_l),
-    Signal(name="glucose", unit="mg/dL", group="glucose", kinds=("glucose",), value=lambda r: r.glucose_mg_dl),
+    Signal(
+        name="pulse",
+        unit="bpm",
+        group="pulse",
+        kinds=("blood_pressure", "oxygen_saturation"),
+        value=lambda r: r.pulse_bpm,
+    ),
+    *(
+        Signal(name=name, unit=unit, group=name, kinds=(name,), value=value)
+        for name in ("glucose", "sensor_glucose")
+        for unit, value in (("mmol/L", lambda r: r.glucose_mmol_l), ("mg/dL", lambda r: r.glucose_mg_dl))
+    ),
+    Signal(name="weight", unit="kg", group="weight", kinds=("weight",), value=lambda r: r.weight_kg),
+    Signal(name="spo2", unit="%", group="spo2", kinds=("oxygen_saturation",), value=lambda r: r.spo2_percent),
+    Signal(
+        name="temperature",
+        unit="°C",
+        group="temperature",
+        kinds=("temperature",),
+        value=lambda r: r.temperature_celsius,
+    ),
 )
 """The first entry of a name is the column for figures that have no unit of the signal's own: a CV, a count."""
 

@@ -7,9 +7,9 @@ while one of them does.
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
-from itertools import accumulate, chain, pairwise
+from itertools import chain, pairwise
 from typing import Final, Literal
 
 from server.oracle.chart import Chart
@@ -36,8 +36,7 @@ Answer = Literal["yes", "between", "good"]
 class _Question:
     """The rule's conditions on one group of signals, with the patient's own numbers, and the elements that answer them.
 
-    `number`: its place among the rule's questions, in the order in which their conditions are written. `latest`: the latest day
-    up to each element. Days may go back when somebody flies west; these do not.
+    `number`: its place among the rule's questions, in the order in which their conditions are written.
     """
 
     rule: TrendRule
@@ -46,7 +45,6 @@ class _Question:
     conditions: tuple[Condition, ...]
     below_by: Fraction
     elements: list[Element]
-    latest: list[date]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +103,6 @@ def _questions(rule: TrendRule, chart: Chart) -> list[_Question]:
             conditions=tuple(condition for _, condition in group),
             below_by=whole(statistic, rule.below_by),
             elements=elements,
-            latest=list(accumulate((element.day for element in elements), max)),
         )
         questions.append(question)
     return questions
@@ -158,8 +155,8 @@ def _window(question: _Question, reach: Reach, index: int) -> list[int]:
         return list(range(first, index + 1))
     assert reach.days is not None
     before = newest.day - timedelta(days=reach.days)
-    first = bisect_right(question.latest, before, hi=index)
-    return [place for place in range(first, index + 1) if elements[place].day > before]
+    first = bisect_right(elements, before, hi=index, key=lambda element: element.day)
+    return list(range(first, index + 1))
 
 
 def _roll(question: _Question, window: list[int], needed: int = 1) -> Answer | None:
@@ -180,25 +177,23 @@ def _roll(question: _Question, window: list[int], needed: int = 1) -> Answer | N
 
 
 def _count(question: _Question, rule: CountRule, index: int) -> Answer | None:
-    if index + 1 < rule.of_last:
-        return None
-    last = [question.elements[place].values for place in _last(question, rule, index)]
+    """Enough of them say yes, however few they are; less than enough say no only where there are as many as the rule names."""
+    last = _last(question, rule, index)
     met, not_good = 0, 0
-    for values in last:
+    for values in (question.elements[place].values for place in last):
         said = [(condition, Fraction(values[condition.signal], MILLION)) for condition in question.conditions]
         met += any(condition.is_met(value) for condition, value in said)
         not_good += not all(condition.is_good(value, question.below_by) for condition, value in said)
     if met >= rule.needed:
         return "yes"
+    if len(last) < rule.of_last:
+        return None
     return "good" if not_good < rule.needed else "between"
 
 
 def _last(question: _Question, rule: CountRule, index: int) -> list[int]:
-    """Those of the last few elements that are not too old to count."""
-    last = range(index + 1 - rule.of_last, index + 1)
-    if rule.within is None:
-        return list(last)
-    return [place for place in _window(question, rule.within, index) if place in last]
+    """Those of the last few elements that are in view."""
+    return _window(question, rule.within, index)[-rule.of_last :]
 
 
 def _united(stretches: Iterable[_Stretch]) -> list[_Stretch]:

@@ -42,16 +42,19 @@ class Calendar:
         starts = [None, *(span.valid_from for span in in_force[1:])]
         self._spans = tuple(zip(starts, (span.zone for span in in_force), strict=True))
 
-    def days_of(self, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The clinical day of each instant, as ordinals: int64[n] to int64[n]."""
-        days = np.empty(len(at_us), np.int64)
+    def walls_of(self, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The local wall clock of each instant, counted from the begin of a clinical day: microseconds since 1970-01-01 03:00."""
+        walls = np.empty(len(at_us), np.int64)
         starts = np.array([to_us(start) for start, _ in self._spans[1:] if start is not None], np.int64)
         span_of = np.searchsorted(starts, at_us, side="right")
         for index, (_, zone) in enumerate(self._spans):
             here = span_of == index
-            local_us = at_us[here] + _offsets_us(zone, at_us[here])
-            days[here] = (local_us - _DAY_START_US) // _DAY_US + _EPOCH_ORDINAL
-        return days
+            walls[here] = at_us[here] + _offsets_us(zone, at_us[here]) - _DAY_START_US
+        return walls
+
+    def days_of(self, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The clinical day of each instant, as ordinals: int64[n] to int64[n]."""
+        return self.walls_of(at_us) // _DAY_US + _EPOCH_ORDINAL
 
     def day_of(self, instant: datetime) -> int:
         """The clinical day of one instant, as an ordinal."""

@@ -10,11 +10,23 @@ from typing import Final
 
 import numpy as np
 
-from server.rules import days_in_a_row, failed_measurements, single_value
+from server.rules import days_in_a_row, failed_measurements, single_value, trends
 from server.rules.episodes import Finding, Judgement
 from server.rules.features import Features, features_of
-from server.rules.rule import DaysInARowRule, FailedMeasurementsRule, Rule, RuleSet, SingleValueRule
+from server.rules.rule import (
+    ChangeRule,
+    CountOfLastRule,
+    DaysInARowRule,
+    FailedMeasurementsRule,
+    RollingRule,
+    Rule,
+    RuleSet,
+    SingleValueRule,
+)
 from server.rules.windows import PatientHistory, PersonalThreshold
+
+RELATIVE_MARKS_DAYS: Final = 15
+"""A reading's mark may depend on those of 14 days before it; one day is for the edges."""
 
 _OWN: Final = PersonalThreshold(version=0, parameters={})
 
@@ -38,10 +50,17 @@ def judge(history: PatientHistory, rules: RuleSet, *, now: datetime) -> Judgemen
 def look_back_days(rules: RuleSet) -> int:
     """How many days before `episodes.view_from` a judging by `rules` must begin: its `PatientHistory.judged_from`.
 
-    The readings of the relative marks (15 days) are loaded on top. One day is for the day that `judged_from` cuts, one for
-    the zone.
+    What it may depend on is loaded on top (`reach_days`). One day is for the day that `judged_from` cuts, one for the zone.
     """
-    return 2 + max((rule.when.span_days for rule in rules.rules if isinstance(rule, DaysInARowRule)), default=1)
+    spans = (rule.when.span_days for rule in rules.rules if isinstance(rule, DaysInARowRule))
+    return 2 + max(spans, default=1)
+
+
+def reach_days(rules: RuleSet) -> int:
+    """How many days of readings before `judged_from` must be seen: the widest window, and the marks of what is in it."""
+    reaches = [rule.when.over for rule in rules.rules if isinstance(rule, RollingRule)]
+    reaches += [rule.when.within for rule in rules.rules if isinstance(rule, CountOfLastRule | ChangeRule)]
+    return RELATIVE_MARKS_DAYS + max((reach.span_days for reach in reaches), default=0)
 
 
 def _findings(rule: Rule, features: Features) -> list[Finding]:
@@ -53,6 +72,8 @@ def _findings(rule: Rule, features: Features) -> list[Finding]:
             return single_value.findings(rule, features, personal=personal.parameters, version=personal.version)
         case FailedMeasurementsRule():
             return failed_measurements.findings(rule, features)
+        case RollingRule() | CountOfLastRule() | ChangeRule():
+            return trends.findings(rule, features, personal=personal.parameters, version=personal.version)
 
 
 def _personal(rule: Rule, features: Features) -> PersonalThreshold:
@@ -70,7 +91,9 @@ def _closes(features: Features) -> Iterable[datetime]:
 
 
 def _ends(rules: RuleSet, features: Features) -> Iterable[datetime]:
-    """The instants at which a single-value episode ends by itself."""
+    """The instants at which a single-value episode ends by itself, or a sitting that a trend waits for is over."""
+    waiting = [rule for rule in rules.rules if isinstance(rule, RollingRule | CountOfLastRule | ChangeRule)]
+    yield from trends.ends(waiting, features)
     for rule in rules.rules:
         if isinstance(rule, SingleValueRule):
             personal = _personal(rule, features)

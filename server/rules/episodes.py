@@ -131,8 +131,8 @@ def view_from(stored: Iterable[Episode], since: datetime) -> datetime:
     """From where the readings must be seen whole to judge what may have changed at `since`.
 
     The earliest of `since` (less the reach of a promotion) and the first instant of any episode that is not settled. The
-    history is judged from `engine.look_back_days(rules)` before it (`PatientHistory.judged_from`), and loaded from another
-    15 days before that, which the relative marks need.
+    history is judged from `engine.look_back_days(rules)` before it (`PatientHistory.judged_from`), and loaded from
+    `engine.reach_days(rules)` before that.
     """
     starts = [e.started_at for e in stored if e.state != "retracted" and not _is_settled(e, since)]
     return min([since - _PROMOTION, *starts])

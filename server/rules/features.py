@@ -68,6 +68,8 @@ class Features:
     now: datetime
     open_from: int
     unjudged: int
+    day: Int64s  # of each row of the window
+    quality: Int8s  # of each row of the window, final
     pressures: Pressures
     sittings: Int64s  # see kernels.sittings
     days: Int64s  # see kernels.measured_days
@@ -103,7 +105,10 @@ class Features:
 def features_of(history: PatientHistory, *, now: datetime) -> Features:
     """Everything rules share, computed from `history` as it stands at `now`."""
     calendar = Calendar(history.zones, now)
-    pressures = _pressures_of(history, calendar)
+    day = calendar.days_of(history.window.measured_at_us)
+    pressures = _pressures_of(history, day)
+    quality = history.window.quality.copy()
+    quality[pressures.row] = pressures.quality
     first = np.array([0, len(pressures)], np.int64)
     table = kernels.sittings(
         first, pressures.systolic, pressures.diastolic, pressures.quality, pressures.sitting, pressures.day
@@ -114,13 +119,15 @@ def features_of(history: PatientHistory, *, now: datetime) -> Features:
         now=now,
         open_from=calendar.open_from(now),
         unjudged=0 if history.judged_from is None else calendar.day_of(history.judged_from),
+        day=day,
+        quality=quality,
         pressures=pressures,
         sittings=table,
         days=kernels.measured_days(table),
     )
 
 
-def _pressures_of(history: PatientHistory, calendar: Calendar) -> Pressures:
+def _pressures_of(history: PatientHistory, day: Int64s) -> Pressures:
     window = history.window
     row = np.flatnonzero((window.kind == BLOOD_PRESSURE) & (window.time_quality != TIME_UNUSABLE))
     at_us = window.measured_at_us[row]
@@ -135,5 +142,5 @@ def _pressures_of(history: PatientHistory, calendar: Calendar) -> Pressures:
         diastolic=diastolic,
         quality=kernels.mark(first, at_us, systolic, diastolic, window.quality[row], certain),
         sitting=kernels.sit(first, at_us, certain),
-        day=calendar.days_of(at_us),
+        day=day[row],
     )

@@ -12,13 +12,13 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-from server.rules.rule import Rule, RuleFile, RuleSet
+from server.rules.rule import KINDS, Rule, RuleFile, RuleSet
 from vitals.errors import MalformedError
 
 CATALOG: Final = Path(__file__).parent / "catalog"
 WATCHDOG: Final = Path(__file__).parent / "watchdog.yaml"
 SCENARIO_SUFFIX: Final = ".test.yaml"
-_UNION_TAGS: Final = {"days_in_a_row", "single_value", "failed_measurements"}
+_UNION_TAGS: Final = frozenset(KINDS)
 
 
 @cache

@@ -1,115 +1,29 @@
 """A rule as a clinician writes it: strict models of the YAML, and nothing that judges.
 
 Every kind says what it looks at (`when`) and how its episode ends (`resolve`); both are closed unions, so that a misspelt
-word is an error with a place and never a rule that quietly does not fire. Units and comparisons are part of the text.
+word is an error with a place and never a rule that quietly does not fire.
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from server.rules.conditions import (
+    Change,
+    CountOfLast,
+    DaysInARow,
+    FailedMeasurements,
+    Part,
+    Rolling,
+    SingleValue,
+)
 from server.rules.episodes import Audience, Language
 from vitals.errors import MalformedError
 
-Comparison = Literal["above", "at_least", "below", "at_most"]
 Priority = Literal["information", "low", "medium", "high"]
-Signal = Literal["systolic", "diastolic"]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 PerLanguage = dict[Language, Text]
-
-COMPARISONS: Final[tuple[Comparison, ...]] = get_args(Comparison)
-
-
-class Part(BaseModel):
-    """The strictness of every part: no coercion, no unknown key, no NaN."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
-
-
-class _Threshold(Part):
-    signal: Signal
-    above: float | None = None
-    at_least: float | None = None
-    below: float | None = None
-    at_most: float | None = None
-    unit: Literal["mmHg"]
-
-    @model_validator(mode="after")
-    def _one_comparison(self) -> "_Threshold":
-        given = [word for word in COMPARISONS if getattr(self, word) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of above, at_least, below, at_most (got {', '.join(given) or 'none'})")
-        return self
-
-    @property
-    def comparison(self) -> Comparison:
-        return next(word for word in COMPARISONS if getattr(self, word) is not None)
-
-    @property
-    def value(self) -> float:
-        return float(getattr(self, self.comparison))
-
-
-class DayThreshold(_Threshold):
-    """A comparison of the mean of a day's sittings."""
-
-    statistic: Literal["day_mean"]
-
-
-class ValueThreshold(_Threshold):
-    """A comparison of one reading as it is."""
-
-    statistic: Literal["value"] = "value"
-
-
-class DaysInARow(Part):
-    """The last `days` measured days all meet `any_of`, and span at most `max_span_days` (both end days counted).
-
-    `missing_day: bridge`: a day without enough readings neither counts nor breaks. `break`: it breaks, so the days must
-    follow each other in the calendar. A measured day that does not meet the condition always starts the count again.
-    """
-
-    kind: Literal["days_in_a_row"]
-    any_of: Annotated[tuple[DayThreshold, ...], Field(strict=False, min_length=1, max_length=8)]
-    days: Annotated[int, Field(ge=1, le=31)]
-    missing_day: Literal["bridge", "break"]
-    max_span_days: Annotated[int, Field(ge=1, le=62)] | None = None
-    min_readings_per_day: Annotated[int, Field(ge=1, le=24)] = 1
-
-    @model_validator(mode="after")
-    def _span_fits(self) -> "DaysInARow":
-        if self.missing_day == "break" and self.max_span_days is not None:
-            raise ValueError("max_span_days belongs to missing_day: bridge; leave it out")
-        if self.missing_day == "bridge" and (self.max_span_days is None or self.max_span_days < self.days):
-            raise ValueError(f"missing_day: bridge needs max_span_days of at least {self.days}")
-        return self
-
-    @property
-    def span_days(self) -> int:
-        return self.days if self.max_span_days is None else self.max_span_days
-
-
-class SingleValue(Part):
-    """One reading meets `any_of`. Readings of one sitting are one event.
-
-    `arrived: in_time`: received within 30 minutes of being measured, or within 24 hours if no normal reading was measured in
-    between. `arrived: late`: all others. Orphans (records from before a clock change) are never used.
-    """
-
-    kind: Literal["single_value"]
-    any_of: Annotated[tuple[ValueThreshold, ...], Field(strict=False, min_length=1, max_length=8)]
-    readings: Annotated[
-        tuple[Literal["accepted", "suspect", "rejected"], ...], Field(strict=False, min_length=1, max_length=3)
-    ]
-    arrived: Literal["in_time", "late"]
-
-
-class FailedMeasurements(Part):
-    """`count` measurements of one kind failed (quality invalid) within one clinical day: look at the meter."""
-
-    kind: Literal["failed_measurements"]
-    count: Annotated[int, Field(ge=1, le=100)]
 
 
 class ResolveByDays(Part):
@@ -117,6 +31,12 @@ class ResolveByDays(Part):
 
     below_by: Annotated[float, Field(ge=0, le=100)]
     days: Annotated[int, Field(ge=1, le=31)]
+
+
+class ResolveByTrend(Part):
+    """Ends with the first answer that is at least `below_by` on the good side of every threshold. A gap ends nothing."""
+
+    below_by: Annotated[float, Field(ge=0, le=100)]
 
 
 class ResolveByReading(Part):
@@ -183,7 +103,24 @@ class FailedMeasurementsRule(_Rule):
     resolve: ResolveAtDayClose
 
 
-KINDS: Final = ("days_in_a_row", "single_value", "failed_measurements")
+class RollingRule(_Rule):
+    when: Rolling
+    resolve: ResolveByTrend
+
+
+class CountOfLastRule(_Rule):
+    when: CountOfLast
+    resolve: ResolveByTrend
+
+
+class ChangeRule(_Rule):
+    when: Change
+    resolve: ResolveByTrend
+
+
+TrendRule = RollingRule | CountOfLastRule | ChangeRule
+
+KINDS: Final = ("days_in_a_row", "single_value", "failed_measurements", "rolling", "count_of_last", "change")
 
 
 def _kind_of(value: Any) -> str | None:
@@ -197,7 +134,10 @@ def _kind_of(value: Any) -> str | None:
 Rule = Annotated[
     Annotated[DaysInARowRule, Tag("days_in_a_row")]
     | Annotated[SingleValueRule, Tag("single_value")]
-    | Annotated[FailedMeasurementsRule, Tag("failed_measurements")],
+    | Annotated[FailedMeasurementsRule, Tag("failed_measurements")]
+    | Annotated[RollingRule, Tag("rolling")]
+    | Annotated[CountOfLastRule, Tag("count_of_last")]
+    | Annotated[ChangeRule, Tag("change")],
     Discriminator(
         _kind_of,
         custom_error_type="unknown_kind",
@@ -240,16 +180,35 @@ class RuleSet:
         return RuleSet(tuple(self._by_id[rule_id] for rule_id in rule_ids))
 
 
-def thresholds_in_force(rule: "DaysInARowRule | SingleValueRule", parameters: Mapping[str, Any]) -> tuple[float, ...]:
+def thresholds_in_force(
+    rule: "DaysInARowRule | SingleValueRule | RollingRule | CountOfLastRule", parameters: Mapping[str, Any]
+) -> tuple[float, ...]:
     """The value of each condition of `rule.when.any_of`, with a patient's own `parameters` by signal put in their place.
 
     Raises `MalformedError` (`threshold_unknown`, `threshold_value`) for parameters that do not fit the rule: judging by
     something else than what was written would be silent.
     """
-    signals = {condition.signal for condition in rule.when.any_of}
-    for name, value in parameters.items():
-        if name not in signals:
-            raise MalformedError("threshold_unknown", f"{rule.id} has no parameter {name!r}", name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 20 <= value <= 300:
-            raise MalformedError("threshold_value", f"{rule.id}: {name} must be a number from 20 to 300 mmHg", value)
+    bounds = (20.0, 300.0) if isinstance(rule, DaysInARowRule | SingleValueRule) else (0.0, 1000.0)
+    units = {str(condition.signal): str(condition.unit) for condition in rule.when.any_of}
+    _refuse_misfits(rule.id, parameters, units, bounds)
     return tuple(float(parameters.get(condition.signal, condition.value)) for condition in rule.when.any_of)
+
+
+def change_in_force(rule: ChangeRule, parameters: Mapping[str, Any]) -> float:
+    """How far the value must rise or fall, for a patient with `parameters` of their own; raises as `thresholds_in_force`."""
+    name = "falls_by" if rule.when.rises_by is None else "rises_by"
+    _refuse_misfits(rule.id, parameters, {name: rule.when.unit}, (0.0, 1000.0))
+    return float(parameters.get(name, getattr(rule.when, name)))
+
+
+def _refuse_misfits(
+    rule_id: str, parameters: Mapping[str, Any], units: Mapping[str, str], bounds: tuple[float, float]
+) -> None:
+    for name, value in parameters.items():
+        if name not in units:
+            raise MalformedError("threshold_unknown", f"{rule_id} has no parameter {name!r}", name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not bounds[0] <= value <= bounds[1]:
+            low, high = (f"{bound:g}" for bound in bounds)
+            raise MalformedError(
+                "threshold_value", f"{rule_id}: {name} must be a number from {low} to {high} {units[name]}", value
+            )

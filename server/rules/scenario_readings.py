@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from server.rules.rule import Part
+from server.rules.conditions import Part
 from vitals import units
 from vitals.errors import MalformedError
 from vitals.reading import (

@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from server.rules.conditions import Part
 from server.rules.load import explain, read_yaml
 from server.rules.rehearsal import Arrival
-from server.rules.rule import Part, Priority
+from server.rules.rule import Priority
 from server.rules.scenario_readings import Moment, read_measurement
 from server.rules.windows import PatientHistory, PersonalThreshold, ZoneSpan, row_of, window_of
 from vitals import quality

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from server.rules.conditions import Comparison
 from server.rules.episodes import Language
-from server.rules.rule import Comparison
 
 _SIGNALS: Final[Mapping[Language, Mapping[str, str]]] = {
     "en": {"systolic": "systolic", "diastolic": "diastolic"},
     "zh": {"systolic": "收缩压", "diastolic": "舒张压"},
 }
-_COMPARISONS: Final[Mapping[Language, Mapping[Comparison, str]]] = {
+COMPARISONS: Final[Mapping[Language, Mapping[Comparison, str]]] = {
     "en": {"above": "above", "at_least": "at or above", "below": "below", "at_most": "at or below"},
     "zh": {"above": "高于", "at_least": "达到或超过", "below": "低于", "at_most": "不高于"},
 }
@@ -63,7 +63,7 @@ def failed_measurements(kind: str, count: int) -> dict[Language, str]:
 
 def limits(conditions: Sequence[Condition], language: Language) -> str:
     """`above 140/90` where systolic and diastolic share one comparison, else each condition by its name."""
-    words = _COMPARISONS[language]
+    words = COMPARISONS[language]
     if len(conditions) == 2 and [c[0] for c in conditions] == ["systolic", "diastolic"]:
         (_, first, systolic), (_, second, diastolic) = conditions
         if first == second:

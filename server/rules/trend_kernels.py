@@ -272,20 +272,21 @@ def many_within(at: Int64s, start: int, width: int, needed: int, flags: Flags, f
 def hits_among_last(
     at: Int64s, hits: Flags, start: int, width: int, needed: int, of_last: int, rows: Int64s, found: Int64s
 ) -> int:
-    """Where at least `needed` of the last `of_last` readings are hits of (t - width, t]. `rows`: scratch of n + 1.
+    """Where at least `needed` of the last `of_last` readings in (t - width, t] are hits. `rows`: scratch of n + 1.
 
-    Answerable from the `of_last`-th reading on.
+    Enough hits are a yes, however few readings there are; it is a no only with `of_last` of them in view.
     """
     n, m, count = len(hits), 0, 0
     holds = False
     for i in range(n):
         rows[count] = i
         count += hits[i]
-        if count < needed or i + 1 < of_last or i < start:
+        if i < start or (count < needed and not holds):
             continue
-        oldest = rows[count - needed]
-        is_met = oldest > i - of_last and at[i] - at[oldest] < width
-        if is_met or holds:
+        oldest = rows[count - needed] if count >= needed else -1
+        is_met = oldest > i - of_last and oldest >= 0 and at[i] - at[oldest] < width
+        is_answered = is_met or (i + 1 >= of_last and at[i] - at[i + 1 - of_last] < width)
+        if is_answered and (is_met or holds):
             m = _holds(found, m, i, holds, is_met)
             holds = is_met
     return m

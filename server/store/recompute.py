@@ -209,11 +209,14 @@ def next_patients(conn: Connection, *, after: int, limit: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-def load_cases(conn: Connection, patient_ids: Sequence[int], *, days: int, look_back: timedelta) -> list[Case]:
+def load_cases(
+    conn: Connection, patient_ids: Sequence[int], *, days: int, look_back: timedelta, reach: timedelta
+) -> list[Case]:
     """Readings and alerts of these patients at one moment. The transaction becomes read-only and repeatable.
 
-    `look_back`: how far before its first reading an alert of the rules may depend on others. Readings are loaded from before
-    the oldest alert that is still open, or that ended within `days` or shortly before.
+    `look_back`: how far before its first reading an alert of the rules may depend on others, `reach`: how far before these a
+    window goes. Readings are loaded from before the oldest alert that is still open, or that ended within `days`
+    or shortly before.
     """
     conn.execute("set transaction isolation level repeatable read, read only")
     whom = {"patient_ids": list(patient_ids)}
@@ -227,7 +230,7 @@ def load_cases(conn: Connection, patient_ids: Sequence[int], *, days: int, look_
     thresholds = _grouped(conn.execute(SQL["thresholds"], whom))
     episodes = _episodes(conn, whom)
     judged_from = {each: _judged_from(episodes.get(each, ()), since, look_back) for each in enrolled}
-    readings = _readings(conn, {patient_id: start - MARKS for patient_id, start in judged_from.items()})
+    readings = _readings(conn, {patient_id: start - reach - MARKS for patient_id, start in judged_from.items()})
     cases = []
     for patient_id in sorted(enrolled):
         theirs = tuple(episodes.get(patient_id, ()))

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from server.oracle.marks import by_itself
-from server.oracle.rules import DaysRule, FailureRule, OracleRule
+from server.oracle.rules import DaysRule, FailureRule, OracleRule, ValueRule
 from server.oracle.shapes import OracleAlert
 from server.store.recompute import Case, Difference, DifferenceKind, StoredEpisode
 
@@ -191,13 +191,13 @@ def _to_be_told(side: _Side, alert: OracleAlert, episode: StoredEpisode) -> list
     if episode.found_quietly:
         return []
     was_active = episode.found_state == "active"
-    if isinstance(side.rule, DaysRule):
+    if isinstance(side.rule, FailureRule):
+        return list(alert.tells) if was_active else []
+    if not isinstance(side.rule, ValueRule):
         assert alert.fresh_until is not None
         is_news = alert.state == "active" and episode.state == "active" and side.case.at <= alert.fresh_until
         was_news = was_active and episode.found_at <= alert.started_at + PROMPTLY
         return list(alert.tells) if is_news or was_news else []
-    if isinstance(side.rule, FailureRule):
-        return list(alert.tells) if was_active else []
     told = list(alert.tells_late)
     if was_active and episode.found_at <= alert.opened_at + ACUTE and not _measured_after(side.case, alert):
         told += [who for who in alert.tells if who not in told]

@@ -17,10 +17,10 @@ from typing import Final
 import structlog
 
 from server.oracle.alerts import alerts_of
-from server.oracle.rules import OracleRule, rules_of, span_days
+from server.oracle.rules import OracleRule, reach_days, rules_of, span_days
 from server.rules.load import CATALOG, is_scenario
 from server.store import recompute as store
-from server.store.postgres import Pool, in_transaction
+from server.store.postgres import Connection, Pool, in_transaction
 from server.store.recompute import DAYS, Case, Difference, Found
 from server.watch.differences import differences, not_computed, not_judged
 from vitals.errors import UnavailableError
@@ -156,7 +156,12 @@ def _look_again(pool: Pool, going: _Going, run_id: int | None, *, is_last: bool 
 def _compare(pool: Pool, going: _Going, patient_ids: Sequence[int], *, at_first: bool, is_last: bool = False) -> None:
     """Compare these patients as they are at this moment."""
     look_back = timedelta(days=span_days(going.rules) + 2)
-    cases = in_transaction(pool, lambda conn: store.load_cases(conn, patient_ids, days=going.days, look_back=look_back))
+    reach = timedelta(days=reach_days(going.rules))
+
+    def load(conn: Connection) -> list[Case]:
+        return store.load_cases(conn, patient_ids, days=going.days, look_back=look_back, reach=reach)
+
+    cases = in_transaction(pool, load)
     for case in cases:
         if not case.due:
             going.waiting.pop(case.patient_id, None)

@@ -186,7 +186,7 @@ def test_what_was_stored_is_what_the_judge_loads_and_what_the_oracle_marks_alike
     assert FASTING in window.meal
     assert LO in window.censored
     with pool.connection() as conn:
-        (case,) = load_cases(conn, [home.patient_id], days=35, look_back=timedelta(days=1))
+        (case,) = load_cases(conn, [home.patient_id], days=35, look_back=timedelta(days=1), reach=timedelta(0))
     marks = {UUID(each.name): by_itself(each) for each in case.patient.readings}
     assert marks == {each.reading_id: grade(each.measurement)[0] for each in readings}
     assert set(marks.values()) == {"accepted", "rejected", "invalid"}

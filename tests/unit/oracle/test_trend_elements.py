@@ -19,7 +19,8 @@ def count(signal: str, at_least: int, *, of: str = "readings", over: str = "days
 
 def each(of: str, condition: str, *, signal: str = "systolic", unit: str = "mmHg") -> str:
     """Every element by itself."""
-    return f"kind: count_of_last, of: {of}, needed: 1, of_last: 1, any_of: [{{signal: {signal}, {condition}, unit: {unit}}}]"
+    count = f"kind: count_of_last, of: {of}, needed: 1, of_last: 1, within: {{days: 9}}"
+    return f"{count}, any_of: [{{signal: {signal}, {condition}, unit: {unit}}}]"
 
 
 def are_used(*readings: OracleReading, signal: str = "glucose") -> bool:
@@ -144,14 +145,14 @@ def test_a_sitting_without_an_accepted_reading_is_none() -> None:
     assert opened(each("sittings", "above: 140"), [pressure(at(1), 150, status=CUFF_LOOSE)]) == []
 
 
-def test_the_value_of_a_sitting_is_an_exact_mean() -> None:
-    """140, 141, 140 without the first is 140.5; 421/3 is above 140.333333."""
+def test_the_value_of_a_sitting_is_a_mean_to_the_millionth() -> None:
+    """140, 141, 140 without the first is 140.5; 421/3 is 140.333333."""
     three = [pressure(at(1, f"07:3{minute}"), value) for minute, value in enumerate((180, 141, 140))]
     assert opened(each("sittings", "at_least: 140.5"), three) == [at(1, "07:42")]
     assert opened(each("sittings", "above: 140.5"), three) == []
     four = [pressure(at(1, f"07:3{minute}"), value) for minute, value in enumerate((150, 140, 140, 141))]
-    assert opened(each("sittings", "above: 140.333333"), four) == [at(1, "07:43")]
-    assert opened(each("sittings", "above: 140.333334"), four) == []
+    assert opened(each("sittings", "at_least: 140.333333"), four) == [at(1, "07:43")]
+    assert opened(each("sittings", "above: 140.333333"), four) == []
 
 
 def test_the_grounds_of_a_sitting_are_all_its_accepted_readings() -> None:

@@ -141,7 +141,7 @@ def test_of_two_kinds_at_one_instant_the_grounds_are_of_the_one_written_first() 
 def test_each_kind_is_counted_by_itself() -> None:
     """Two high readings, but one of each kind."""
     two = (
-        "kind: count_of_last, needed: 2, of_last: 2, any_of:"
+        "kind: count_of_last, needed: 2, of_last: 2, within: {days: 90}, any_of:"
         " [{signal: systolic, at_least: 145, unit: mmHg}, {signal: glucose, at_least: 10, unit: mmol/L}]"
     )
     assert opened(two, [pressure(at(1), 150), glucose(at(2), 11)]) == []
@@ -203,7 +203,7 @@ def test_the_grounds_of_a_count_are_the_elements_that_it_looked_at() -> None:
     readings = [*glucoses(11), *glucoses(11, first=8), *glucoses(11, first=9)]
     (alert,) = judged(counted("above: 10"), readings)
     assert alert.reading_ids == tuple(reading.name for reading in readings)
-    (alert,) = judged(counted("above: 10", more="within: {days: 7},"), readings)
+    (alert,) = judged(counted("above: 10", within="days: 7"), readings)
     assert alert.reading_ids == tuple(reading.name for reading in readings[1:])
 
 
@@ -238,7 +238,7 @@ def test_a_change_has_its_own_number_by_its_direction() -> None:
 
 
 def test_a_count_has_its_own_number_by_its_signal() -> None:
-    assert opened(counted("above: 10"), glucoses(8, 8, 8), own={"glucose": 7}) == [at(3)]
+    assert opened(counted("above: 10"), glucoses(8, 8, 8), own={"glucose": 7}) == [at(2)]
 
 
 def test_nothing_measured_is_nothing_to_alert_of() -> None:

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from unit.oracle.trend_cases import text_of
 
-from server.oracle.rules import ChangeRule, CountRule, RollingRule, rules_of, span_days
+from server.oracle.rules import ChangeRule, CountRule, RollingRule, reach_days, rules_of
 from vitals.errors import MalformedError
 
 ROLLING = (
@@ -35,11 +35,9 @@ def test_a_count_is_read() -> None:
     (rule,) = rules_of(text_of(COUNT))
     assert isinstance(rule, CountRule)
     assert (rule.of, rule.needed, rule.of_last, rule.below_by) == ("sittings", 2, 3, Fraction(0))
-    assert rule.within is not None
     assert (rule.within.days, rule.within.hours) == (None, 72)
-    (rule,) = rules_of(text_of(COUNT.replace("within: {hours: 72},", "")))
-    assert isinstance(rule, CountRule)
-    assert rule.within is None
+    with pytest.raises(MalformedError):
+        rules_of(text_of(COUNT.replace("within: {hours: 72},", "")))
 
 
 def test_a_change_is_read() -> None:
@@ -133,9 +131,9 @@ def test_a_rule_about_pressures_refuses_another_signal(signal: str) -> None:
         (ROLLING.replace("days: 7", "hours: 24"), 3),
         (ROLLING.replace("days: 7", "hours: 72"), 5),
         (CHANGE, 3),
-        (COUNT, 90),
+        (COUNT, 5),
     ],
 )
 def test_the_view_goes_as_far_back_as_the_widest_window(text: str, days: int) -> None:
-    assert span_days(rules_of(text_of(text))) == days
-    assert span_days((*rules_of(text_of(CHANGE)), *rules_of(text_of(text)))) == max(days, 3)
+    assert reach_days(rules_of(text_of(text))) == days
+    assert reach_days((*rules_of(text_of(CHANGE)), *rules_of(text_of(text)))) == max(days, 3)

@@ -57,9 +57,9 @@ def rolling(statistic: str, condition: str, *, over: str = "days: 9", needed: in
     )
 
 
-def counted(condition: str, *, needed: int = 2, of_last: int = 3, more: str = "") -> str:
+def counted(condition: str, *, needed: int = 2, of_last: int = 3, within: str = "days: 90") -> str:
     return (
-        f"kind: count_of_last, needed: {needed}, of_last: {of_last}, {more}"
+        f"kind: count_of_last, needed: {needed}, of_last: {of_last}, within: {{{within}}},"
         f" any_of: [{{signal: glucose, {condition}, unit: mmol/L}}]"
     )
 

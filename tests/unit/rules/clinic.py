@@ -7,13 +7,11 @@ from typing import Any
 
 from unit.rules import histories
 
-from server.rules.engine import judge, look_back_days
+from server.rules.engine import judge, look_back_days, reach_days
 from server.rules.episodes import Change, Episode, Finding, Transition, reconcile, view_from
 from server.rules.rehearsal import episode_of
 from server.rules.rule import RuleSet
 from server.rules.windows import PatientHistory, Row, window_of
-
-RELATIVE_MARKS = timedelta(days=15)
 
 
 class Clinic:
@@ -39,7 +37,7 @@ class Clinic:
 
     def judge(self, now: datetime, since: datetime) -> None:
         start = view_from(self.stored.values(), since) - timedelta(days=look_back_days(self.rules))
-        rows = (row for row in self.rows if row.measured_at >= start - RELATIVE_MARKS)
+        rows = (row for row in self.rows if row.measured_at >= start - timedelta(days=reach_days(self.rules)))
         history = replace(self.patient, window=window_of(rows), judged_from=start)
         judgement = judge(history, self.rules, now=now)
         for transition in reconcile(

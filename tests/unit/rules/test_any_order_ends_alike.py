@@ -4,23 +4,31 @@ from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
+import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.rules import histories
+from unit.rules import histories, trend_histories
 from unit.rules.clinic import Clinic, fresh_view
 
 from server.rules.episodes import Change
 from server.rules.load import load_catalog
+from server.rules.rule import RuleFile, RuleSet
 from server.rules.windows import window_of
 
 CATALOG = load_catalog()
+TRENDS = ("rolling", "count_of_last", "change")
 
 
-def check_order(random: Random, *, days: int = 18) -> int:
+def check_order(random: Random, *, days: int = 18, trend: str | None = None) -> int:
     """Play one patient's readings in an order of their own and compare with judging all of them at the end."""
-    made = histories.patient(random, days=days)
+    made, rules = histories.patient(random, days=days), CATALOG
+    if trend is not None:
+        drawn = trend_histories.some_rule(random, trend)
+        made = trend_histories.some_patient(random, drawn.signals, days=days)
+        rules = RuleSet(RuleFile.model_validate(yaml.safe_load(drawn.text)).rules)
     history = histories.history_of(made)
-    clinic = Clinic(replace(history, window=window_of(())), CATALOG)
+    clinic = Clinic(replace(history, window=window_of(())), rules)
     now = min((r.measured_at for r in made.readings), default=histories.some_now(random, made))
     for batch in _batches(random, [histories.row_of(r) for r in made.readings]):
         now = max(now, *(row.measured_at for row in batch)) + timedelta(minutes=random.choice((0, 1, 45, 600)))
@@ -28,7 +36,7 @@ def check_order(random: Random, *, days: int = 18) -> int:
     end = now + timedelta(days=random.choice((0, 1, 20)))
     clinic.wait_until(end)
     clinic.judge(end, since=end)
-    assert clinic.says() == fresh_view(history, CATALOG, end)
+    assert clinic.says() == fresh_view(history, rules, end)
     return sum(t.change is Change.RETRACT for t in clinic.transitions)
 
 
@@ -60,6 +68,13 @@ def test_any_order_batch_and_repeat_ends_in_the_same_episodes(random: Random) ->
 @given(st.integers(0, 2**63).map(Random))
 def test_a_long_history_seen_through_a_view_ends_in_the_same_episodes(random: Random) -> None:
     check_order(random, days=80)
+
+
+@pytest.mark.parametrize("kind", TRENDS)
+@settings(max_examples=100, deadline=None)
+@given(random=st.integers(0, 2**63).map(Random))
+def test_trends_in_any_order_end_in_the_same_episodes(kind: str, random: Random) -> None:
+    check_order(random, days=50, trend=kind)
 
 
 def test_the_orders_that_are_tried_do_take_alerts_back() -> None:

@@ -1,0 +1,125 @@
+"""One signal of one patient as a series of elements in order of time: what the trend kernels look at. Knows no rule's threshold.
+
+An element is a reading, or what several readings come to (a sitting, a day). Only usable readings count: accepted, with a time
+that is certain, and a number; a blood pressure of the day of enrolment or before it is practice.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.rules import kernels
+from server.rules.features import Features
+from server.rules.kernels import Int64s
+from server.rules.signals import SOURCES, Elements, Signal
+from server.rules.windows import ACCEPTED, BLOOD_PRESSURE, KIND_CODES, TIME_CERTAIN, from_us, to_us
+
+_DAY_US: Final = 86_400_000_000
+_MORNING_US: Final = 9 * 3_600_000_000
+"""From the begin of a clinical day at 03:00 to noon."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """n elements: `at_us`, `day` (an ordinal that never goes back), `micro` (int32: millionths of the unit).
+
+    The readings of element i are the rows `rows[first[i]:first[i + 1]]` of the window. Elements from `start` on are judged; those
+    before it are in view for windows only.
+    """
+
+    at_us: Int64s
+    day: Int64s
+    micro: NDArray[np.int32]
+    first: Int64s
+    rows: NDArray[np.intp]
+    start: int
+
+    def __len__(self) -> int:
+        return len(self.at_us)
+
+    def at(self, element: int) -> datetime:
+        return from_us(int(self.at_us[element]))
+
+
+def series_of(features: Features, signal: Signal, unit: str, of: Elements) -> Series:
+    """The elements of `signal` in `unit`, as far as they are known at `features.now`."""
+    if of == "sittings":
+        return _sittings(features, signal)
+    if of == "days":
+        return _days(features, signal)
+    window, source = features.history.window, SOURCES[signal]
+    values = getattr(window, source.columns[unit])
+    usable = (
+        np.isin(window.kind, [KIND_CODES[kind] for kind in source.kinds])
+        & (features.quality == ACCEPTED)
+        & ~np.isnan(values)
+    )
+    usable &= (window.time_quality == TIME_CERTAIN) & (window.censored == 0)
+    usable &= (window.kind != BLOOD_PRESSURE) | (features.day > features.history.enrolled_on.toordinal())
+    rows = np.flatnonzero(usable)
+    if of != "readings":
+        rows = rows[np.sort(np.unique(features.day[rows], return_index=True)[1])]
+    if of == "first_of_morning":
+        since_day_start = features.calendar.walls_of(window.measured_at_us[rows]) % _DAY_US
+        rows = rows[since_day_start < _MORNING_US]
+    return _series(
+        features,
+        at_us=window.measured_at_us[rows],
+        day=features.day[rows],
+        micro=kernels.micro(values[rows]),
+        first=np.arange(len(rows) + 1),
+        rows=rows,
+    )
+
+
+def _sittings(features: Features, signal: Signal) -> Series:
+    """Each sitting that is over, ten minutes after its last reading of any quality."""
+    pressures, table = features.pressures, features.sittings
+    ends = np.full(int(pressures.sitting.max(initial=-1)) + 1, 0, np.int64)
+    np.maximum.at(ends, pressures.sitting[pressures.sitting >= 0], pressures.at_us[pressures.sitting >= 0])
+    at_us = ends[table[:, 5]] + kernels.SITTING_GAP_US
+    counts = (at_us <= to_us(features.now)) & (table[:, 1] > features.history.enrolled_on.toordinal())
+    table, at_us = table[counts], at_us[counts]
+    shares = table[:, 3 + kernels.SIGNAL_CODES[signal]]
+    groups = [np.flatnonzero((pressures.sitting == each) & (pressures.quality == ACCEPTED)) for each in table[:, 5]]
+    return _of_groups(features, at_us, table[:, 1], _nearest(shares, kernels.SHARES), groups)
+
+
+def _days(features: Features, signal: Signal) -> Series:
+    """Each measured day that is closed, at its close."""
+    table = features.days
+    counts = (table[:, 1] < features.open_from) & (table[:, 1] > features.history.enrolled_on.toordinal())
+    chosen = np.flatnonzero(counts)
+    table = table[chosen]
+    at_us = np.array([to_us(features.calendar.close_of(int(day))) for day in table[:, 1]], np.int64)
+    sums = table[:, 4 + kernels.SIGNAL_CODES[signal]]
+    groups = [np.array(list(features.accepted_in(int(index))), np.intp) for index in chosen]
+    return _of_groups(features, at_us, table[:, 1], _nearest(sums, kernels.SHARES * table[:, 3]), groups)
+
+
+def _of_groups(features: Features, at_us: Int64s, day: Int64s, micro: Int64s, groups: list[NDArray[np.intp]]) -> Series:
+    places = np.concatenate(groups) if groups else np.zeros(0, np.intp)
+    first = np.concatenate(([0], np.cumsum([len(group) for group in groups]))).astype(np.int64)
+    return _series(features, at_us=at_us, day=day, micro=micro, first=first, rows=features.pressures.row[places])
+
+
+def _series(
+    features: Features, *, at_us: Int64s, day: Int64s, micro: Int64s, first: Int64s, rows: NDArray[np.intp]
+) -> Series:
+    days = np.maximum.accumulate(day) if len(day) else day  # who flies west may live a date twice
+    return Series(
+        at_us=np.ascontiguousarray(at_us),
+        day=days,
+        micro=np.clip(micro, np.iinfo(np.int32).min, np.iinfo(np.int32).max).astype(np.int32),
+        first=first,
+        rows=rows,
+        start=int(np.searchsorted(days, features.unjudged, side="right")),
+    )
+
+
+def _nearest(numerator: Int64s, denominator: Int64s | int) -> Int64s:
+    """The quotient rounded to the nearest integer, halves up: a mean in whole millionths."""
+    return np.asarray((2 * numerator + denominator) // (2 * denominator), np.int64)

@@ -1,0 +1,189 @@
+"""What the trend kernels say of one rule (rolling, count_of_last, change): where a condition holds, and where it is not yet good.
+
+Each condition is asked twice, as it is written and with the threshold moved by `below_by` towards the good side. Joining the
+answers to episodes is not here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.rules import kernels, trend_kernels
+from server.rules.conditions import Comparison, Reach, Statistic
+from server.rules.features import Features
+from server.rules.kernels import Int64s
+from server.rules.rule import (
+    ChangeRule,
+    CountOfLastRule,
+    RollingRule,
+    TrendRule,
+    change_in_force,
+    thresholds_in_force,
+)
+from server.rules.series import Series, series_of
+from server.rules.signals import SOURCES, Elements, Signal
+from server.rules.trend_sentences import Limit
+
+_HOUR_US: Final = 3_600_000_000
+_STEPS: Final[Mapping[Statistic, int]] = {"sd": 1_000, "cv": 100}
+"""Thresholds of these are whole thousandths of the unit and whole hundredths of a percent, all others whole millionths."""
+
+_RISING: Final = ("above", "at_least")
+_COMPARE: Final = {"above": np.greater, "at_least": np.greater_equal, "below": np.less, "at_most": np.less_equal}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One condition, or the conditions of one count. `holds`, `not_good`: stretches of `series` (see trend_kernels)."""
+
+    series: Series
+    limits: tuple[Limit, ...]
+    holds: Int64s
+    not_good: Int64s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bound:
+    """What is compared, in whole steps of the statistic, so that a threshold is exactly what was written."""
+
+    comparison: Comparison
+    steps: int
+
+    def eased(self, by: int) -> "_Bound":
+        """The bound that tells all that is not at least `by` steps on the good side."""
+        if by == 0:
+            return self
+        if self.comparison in _RISING:
+            return _Bound(comparison="above", steps=self.steps - by)
+        return _Bound(comparison="below", steps=self.steps + by)
+
+
+def ask(rule: TrendRule, features: Features, personal: Mapping[str, Any]) -> list[list[Asked]]:
+    """The conditions in the order in which they are written, those on the same kinds of reading together: they share elements."""
+    if isinstance(rule, ChangeRule):
+        return [[_change(rule, features, change_in_force(rule, personal))]]
+    limits = [
+        Limit(signal=condition.signal, comparison=condition.comparison, value=value, unit=condition.unit)
+        for condition, value in zip(rule.when.any_of, thresholds_in_force(rule, personal), strict=True)
+    ]
+    if isinstance(rule, CountOfLastRule):
+        return [[_count_of_last(rule, features, limits)]]
+    groups: dict[tuple[str, ...], list[Asked]] = {}
+    for limit in limits:
+        asked = _rolling(rule, _series(features, limit.signal, limit.unit, rule.when.of), limit)
+        groups.setdefault(SOURCES[limit.signal].kinds, []).append(asked)
+    return list(groups.values())
+
+
+def axis_of(series: Series, reach: Reach) -> tuple[Int64s, int]:
+    """What a window is measured on, and how wide it is: instants, or clinical days."""
+    return (series.day, reach.days) if reach.days is not None else (series.at_us, (reach.hours or 0) * _HOUR_US)
+
+
+def _series(features: Features, signal: Signal, unit: str, of: Elements) -> Series:
+    """In the limit's unit, or in the signal's first where the limit's is that of a share or a count."""
+    columns = SOURCES[signal].columns
+    return series_of(features, signal, unit if unit in columns else next(iter(columns)), of)
+
+
+def _rolling(rule: RollingRule, series: Series, limit: Limit) -> Asked:
+    step = _STEPS.get(rule.when.statistic, kernels.MICRO)
+    bound = _Bound(comparison=limit.comparison, steps=round(limit.value * step))
+    eased = bound.eased(round(rule.resolve.below_by * step))
+    holds, not_good = _rolled(rule, series, bound), _rolled(rule, series, eased)
+    return Asked(series=series, limits=(limit,), holds=holds, not_good=not_good)
+
+
+def _rolled(rule: RollingRule, series: Series, bound: _Bound) -> Int64s:
+    when, n, start = rule.when, len(series), series.start
+    at, width = axis_of(series, when.over)
+    found, rows = np.empty((n, 3), np.int64), np.empty(n + 1, np.int64)
+    micro = series.micro.astype(np.int64)
+    match when.statistic:
+        case "mean":
+            terms, floor = _terms(micro, bound)
+            m = trend_kernels.sums_above(at, at, terms, start, width, when.min_readings, floor, rows, found)
+        case "arv":
+            terms, floor = _terms(np.abs(np.diff(micro)), bound)
+            begin = max(start - 1, 0)
+            m = trend_kernels.sums_above(at[1:], at[:-1], terms, begin, width, when.min_readings, floor, rows, found)
+            found[:m] += found[:m] >= 0  # the difference of two neighbours is known with the second of them
+        case "highest" | "lowest":
+            m = trend_kernels.hit_within(at, _hits(micro, bound), start, width, when.min_readings, found)
+        case "count":
+            least = bound.steps + (bound.comparison == "above")
+            needed = max(1, -(-least // kernels.MICRO))
+            m = trend_kernels.many_within(at, start, width, needed, np.empty(n, np.uint8), found)
+        case "sd" | "cv" if bound.steps < 0:
+            return _answerable(series, at, width, when.min_readings)
+        case "sd" | "cv":
+            milli, scratch = micro // trend_kernels.MICRO_PER_THOUSANDTH, np.empty(n, np.int64)
+            m = trend_kernels.spreads_above(
+                at, milli, start, width, when.min_readings, bound.steps, when.statistic == "cv", scratch, rows, found
+            )
+    return found[:m]
+
+
+def _answerable(series: Series, at: Int64s, width: int, fewest: int) -> Int64s:
+    """Where there are `fewest` in view: what has eased below nothing is never good."""
+    found = np.empty((len(series), 3), np.int64)
+    always = np.ones(len(series), np.uint8)
+    return found[: trend_kernels.hit_within(at, always, series.start, width, fewest, found)]
+
+
+def _terms(micro: Int64s, bound: _Bound) -> tuple[Int64s, int]:
+    """What each element adds to a mean beyond the bound, and what their sum must be above."""
+    away = micro - bound.steps
+    floor = 0 if bound.comparison in ("above", "below") else -1
+    return (away if bound.comparison in _RISING else -away), floor
+
+
+def _hits(micro: Int64s, bound: _Bound) -> NDArray[np.uint8]:
+    return np.asarray(_COMPARE[bound.comparison](micro, bound.steps), np.uint8)
+
+
+def _count_of_last(rule: CountOfLastRule, features: Features, limits: Sequence[Limit]) -> Asked:
+    when, by = rule.when, round(rule.resolve.below_by * kernels.MICRO)
+    columns = [_series(features, limit.signal, limit.unit, when.of) for limit in limits]
+    bounds = [_Bound(comparison=limit.comparison, steps=round(limit.value * kernels.MICRO)) for limit in limits]
+    series, n = columns[0], len(columns[0])
+
+    def counted(asked: Sequence[_Bound]) -> Int64s:
+        hits = np.zeros(n, np.uint8)
+        for column, bound in zip(columns, asked, strict=True):
+            hits |= _hits(column.micro.astype(np.int64), bound)
+        at, width = axis_of(series, when.within)
+        found, rows = np.empty((n, 3), np.int64), np.empty(n + 1, np.int64)
+        m = trend_kernels.hits_among_last(at, hits, series.start, width, when.needed, when.of_last, rows, found)
+        return found[:m]
+
+    return Asked(
+        series=series,
+        limits=tuple(limits),
+        holds=counted(bounds),
+        not_good=counted([bound.eased(by) for bound in bounds]),
+    )
+
+
+def _change(rule: ChangeRule, features: Features, by: float) -> Asked:
+    when = rule.when
+    series = series_of(features, when.signal, when.unit, when.of)
+    at, width = axis_of(series, when.within)
+    micro = series.micro if when.falls_by is None else -series.micro
+
+    def changed(by_micro: int) -> Int64s:
+        if by_micro <= 0:
+            return _answerable(series, at, width, 2)
+        found = np.empty((len(series), 3), np.int64)
+        return found[: trend_kernels.rises_by(at, micro, series.start, width, 2, by_micro, found)]
+
+    needed = round(by * kernels.MICRO)
+    holds = changed(needed)
+    below_by = round(rule.resolve.below_by * kernels.MICRO)
+    # Good is a change of at most `by - below_by`, so not good is the least bit more.
+    not_good = holds if below_by == 0 else changed(needed - below_by + 1)
+    limit = Limit(signal=when.signal, comparison="at_least", value=by, unit=when.unit)
+    return Asked(series=series, limits=(limit,), holds=holds, not_good=not_good)
