@@ -1,7 +1,8 @@
 """Twenty rules over a cohort by every engine that a user would pick: who is how fast, once all answers are equal.
 
 The rules are in `rules_bench.specs`, the people in `rules_bench.people`. Each engine has the cohort in its own format before the
-clock starts, and the peers are given each reading's clinical day and sitting besides. Two rules are raced alone, then all twenty.
+clock starts, and the peers are given each reading's clinical day and sitting besides; ours (`server.rules.sweep`) finds them
+itself. Two rules are raced alone, then all twenty.
 
     python -m benchmarks.rules [--patients 2000] [--days 365] [--runs 5] [--only numpy,polars] [--rules three-days,twenty]
 
@@ -17,13 +18,13 @@ from collections.abc import Callable, Collection, Sequence
 
 from benchmarks.rules_bench import bandwidth
 from benchmarks.rules_bench.cohort import cohort
-from benchmarks.rules_bench.engine import Judge
-from benchmarks.rules_bench.race import PEERS, UnequalError, run
+from benchmarks.rules_bench.ours import open_engines
+from benchmarks.rules_bench.race import PEERS, Opener, UnequalError, run
 from benchmarks.rules_bench.report import report
 from benchmarks.rules_bench.specs import RULE_SETS
 
 
-def main(arguments: Sequence[str] | None = None, ours: Judge | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, ours: Opener = open_engines) -> int:
     """Print the tables and the JSON line; 1 when two engines differ or a rule has nothing to say to thousands of patients."""
     wish = _wish(arguments)
     threads = os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What the race asks of an engine, and the form of the one function that ours is plugged in by."""
+"""What the race asks of an engine."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

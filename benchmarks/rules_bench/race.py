@@ -13,7 +13,7 @@ from typing import Final
 
 from benchmarks.rules_bench import numpy_peer, plain
 from benchmarks.rules_bench.cohort import Cohort, cohort
-from benchmarks.rules_bench.engine import Engine, FunctionEngine, Judge
+from benchmarks.rules_bench.engine import Engine, FunctionEngine
 from benchmarks.rules_bench.specs import TWENTY, Raises, RuleSpec
 
 JUDGED_PLAINLY: Final = (150, 120)
@@ -77,7 +77,7 @@ def run(
     *,
     only: Sequence[str],
     runs: int,
-    ours: Judge | None,
+    ours: Opener | None,
     tell: Callable[[str], None],
 ) -> Outcome:
     """Compare and time the engines named in `only`. Raises `UnequalError`."""
@@ -100,13 +100,11 @@ def run(
     return Outcome(answers=answers, timings=timings, absences=absences)
 
 
-def _available(only: Sequence[str], readings: int, ours: Judge | None) -> tuple[dict[str, Opener], list[Absence]]:
+def _available(only: Sequence[str], readings: int, ours: Opener | None) -> tuple[dict[str, Opener], list[Absence]]:
     openers: dict[str, Opener] = {}
     absences = []
     if ours is not None:
-        openers["ours"] = lambda cohort: [
-            FunctionEngine(name="ours", threads=threads, function=ours, cohort=cohort) for threads in _thread_counts()
-        ]
+        openers["ours"] = ours
     for name in PEERS:
         if name not in (*only, YARDSTICK):
             continue
@@ -119,10 +117,6 @@ def _available(only: Sequence[str], readings: int, ours: Judge | None) -> tuple[
             reason = f"{missing.name} is not installed; deploy/requirements/bench.txt has it"
             absences.append(Absence(engine=name, reason=reason))
     return openers, absences
-
-
-def _thread_counts() -> list[int]:
-    return sorted({1, os.cpu_count() or 1})
 
 
 def opener(name: str) -> Opener:

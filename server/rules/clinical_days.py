@@ -24,6 +24,7 @@ DELIVERY: Final = time(8, 0)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DAY_US: Final = 86_400_000_000
 _DAY_START_US: Final = 3 * 3_600_000_000
+_FAR_PAST_US: Final = -(1 << 62)
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
@@ -55,6 +56,20 @@ class Calendar:
     def days_of(self, at_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """The clinical day of each instant, as ordinals: int64[n] to int64[n]."""
         return self.walls_of(at_us) // _DAY_US + _EPOCH_ORDINAL
+
+    def shifts(self, from_year: int, to_year: int) -> list[tuple[int, int]]:
+        """(an instant in µs, what must be added to those from it on so that whole days since 1970 are clinical days).
+
+        Ascending, the first in the far past; right for the instants of these UTC years. The same as `days_of`, for kernels.
+        """
+        begins = [_FAR_PAST_US, *(to_us(start) for start, _ in self._spans[1:] if start is not None)]
+        ends = [*begins[1:], -_FAR_PAST_US]
+        found = []
+        for (_, zone), begin, end in zip(self._spans, begins, ends, strict=True):
+            changes = [change for year in range(from_year, to_year + 1) for change in _transitions(zone, year)]
+            at_begin = max((change for change in changes if change[0] <= begin), default=changes[0])
+            found += [(begin, at_begin[1]), *(change for change in changes if begin < change[0] < end)]
+        return [(at, offset - _DAY_START_US) for at, offset in found]
 
     def day_of(self, instant: datetime) -> int:
         """The clinical day of one instant, as an ordinal."""

@@ -39,7 +39,7 @@ _BLOCK: Final = 16
 
 
 @njit(cache=True, nogil=True)
-def _holds(found: Int64s, m: int, i: int, was: bool, now: bool) -> int:
+def note(found: Int64s, m: int, i: int, was: bool, now: bool) -> int:
     """Write down that the condition holds (or not) at row `i`; how many stretches there are then."""
     if now:
         if not was:
@@ -103,7 +103,7 @@ def sums_above(
             total -= terms[left]
             left += 1
         if right - left >= fewest and i >= start:
-            m = _holds(found, m, i, holds, total > floor)
+            m = note(found, m, i, holds, total > floor)
             holds = total > floor
         if holds:
             i += 1
@@ -213,7 +213,7 @@ def spreads_above(
             total, squares, left = total - away, squares - away * away, left + 1
         if right - left >= fewest and i >= start:
             is_met = _is_spread(right - left, total, squares, centre, limit, is_relative)
-            m = _holds(found, m, i, holds, is_met)
+            m = note(found, m, i, holds, is_met)
             holds = is_met
         if holds:
             i += 1
@@ -237,7 +237,7 @@ def hit_within(at: Int64s, hits: Flags, start: int, width: int, fewest: int, fou
             last = i
         is_met = last >= 0 and at[i] - at[last] < width
         if (is_met or holds) and i >= start and i + 1 >= fewest and at[i] - at[i + 1 - fewest] < width:
-            m = _holds(found, m, i, holds, is_met)
+            m = note(found, m, i, holds, is_met)
             holds = is_met
     return m
 
@@ -287,7 +287,7 @@ def hits_among_last(
         is_met = oldest > i - of_last and oldest >= 0 and at[i] - at[oldest] < width
         is_answered = is_met or (i + 1 >= of_last and at[i] - at[i + 1 - of_last] < width)
         if is_answered and (is_met or holds):
-            m = _holds(found, m, i, holds, is_met)
+            m = note(found, m, i, holds, is_met)
             holds = is_met
     return m
 
@@ -317,7 +317,7 @@ def rises_by(at: Int64s, micro: Int32s, start: int, width: int, fewest: int, by:
             while j >= 0 and at[j] > begin and not is_met:
                 is_met = np.int64(micro[i]) - micro[j] >= by
                 j -= 1
-            m = _holds(found, m, i, holds, is_met)
+            m = note(found, m, i, holds, is_met)
             holds = is_met
     return m
 
@@ -330,7 +330,7 @@ def repeated(at: Int64s, hits: Flags, start: int, within: int, found: Int64s) ->
     for i in range(max(start, 1), len(at)):
         is_met = hits[i] == 1 and hits[i - 1] == 1 and at[i] - at[i - 1] <= within
         if is_met or holds:
-            m = _holds(found, m, i, holds, is_met)
+            m = note(found, m, i, holds, is_met)
             holds = is_met
     return m
 

@@ -1,6 +1,7 @@
 """The engines of `benchmarks.rules`: all of them answer as plain Python does, and plain Python as its rules are written."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from benchmarks import rules as command
-from benchmarks.rules_bench import bandwidth, numpy_peer, plain, race
+from benchmarks.rules_bench import bandwidth, numpy_peer, ours, plain, race
 from benchmarks.rules_bench.cohort import START, Cohort, cohort
+from benchmarks.rules_bench.engine import FunctionEngine
 from benchmarks.rules_bench.people import ZONES
 from benchmarks.rules_bench.report import bytes_touched
 from benchmarks.rules_bench.specs import (
@@ -103,6 +105,22 @@ def test_an_engine_judges_each_rule_alone_as_plain_python_does(
     for engine in race.opener(name)(small):
         assert [engine.judge([rule])[0] for rule in TWENTY] == expected
         engine.close()
+
+
+def test_ours_judges_all_rules_together_and_each_alone_as_plain_python_does(
+    small: Cohort, expected: list[Raises]
+) -> None:
+    for engine in ours.open_engines(small):
+        assert engine.judge(TWENTY) == expected
+        assert [engine.judge([rule])[0] for rule in TWENTY] == expected
+        engine.close()
+
+
+def test_ours_needs_neither_the_days_nor_the_sittings_that_the_peers_are_given(
+    small: Cohort, expected: list[Raises]
+) -> None:
+    bare = replace(small, day=np.zeros_like(small.day), sitting=np.zeros_like(small.sitting))
+    assert ours.open_engines(bare)[0].judge(TWENTY) == expected
 
 
 @pytest.mark.parametrize("rows", [1, 700, 5000])
@@ -284,27 +302,20 @@ def test_the_race_prints_what_everybody_answers_and_how_long_it_took(
     whole = cohort(20, 60)
     assert said["readings"] == len(whole)
     assert [(each["count"], each["sum_s"]) for each in said["raises"].values()] == plain.judge(whole, TWENTY)
+    engines = ["ours"] * len({1, os.cpu_count() or 1}) + ["NumPy"]
     assert [(each["engine"], each["rules"], len(each["wall"])) for each in said["seconds"]] == [
-        ("NumPy", "three-days", 2),
-        ("NumPy", "twenty", 2),
+        (engine, rule_set, 2) for rule_set in ("three-days", "twenty") for engine in engines
     ]
+    assert [each["threads"] for each in said["seconds"][: len(engines)]] == [*sorted({1, os.cpu_count() or 1}), 1]
     assert said["memory_gb_s"][0]["read"] > 0
 
 
-def test_ours_is_raced_on_one_thread_and_on_all(short: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    def ours(whole: Cohort, rules: Sequence[RuleSpec], threads: int) -> list[Raises]:
-        assert threads >= 1
-        return plain.judge(whole, rules)
-
-    assert command.main([*short, "--rules", "three-days"], ours=ours) == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert said["seconds"][0]["engine"] == "ours"
-    assert said["seconds"][-1]["engine"] == "NumPy"
-
-
 def test_an_engine_that_answers_otherwise_ends_the_race(short: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    def ours(whole: Cohort, rules: Sequence[RuleSpec], threads: int) -> list[Raises]:
-        return [(count + 1, total) for count, total in plain.judge(whole, rules)]
+    def wrong(whole: Cohort, rules: Sequence[RuleSpec], threads: int) -> list[Raises]:
+        return [(count + 1, total * threads) for count, total in plain.judge(whole, rules)]
+
+    def ours(whole: Cohort) -> list[FunctionEngine]:
+        return [FunctionEngine(name="ours", threads=1, function=wrong, cohort=whole)]
 
     assert command.main(short, ours=ours) == 1
     told = capsys.readouterr()

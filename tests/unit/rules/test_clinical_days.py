@@ -122,3 +122,24 @@ def test_many_instants_at_once_fall_where_each_falls_alone(seconds: list[int], z
     days = calendar(zone).days_of(np.array([to_us(at) for at in instants], np.int64))
     alone = [(at.astimezone(ZoneInfo(zone)).replace(tzinfo=None) - timedelta(hours=3)).date() for at in instants]
     assert [date.fromordinal(int(day)) for day in days] == alone
+
+
+@pytest.mark.parametrize(
+    "zones",
+    [
+        ["Europe/Berlin"],
+        ["America/New_York", (datetime(2026, 3, 8, 12, tzinfo=UTC), "Asia/Shanghai")],
+        [
+            "Asia/Tokyo",
+            (datetime(2026, 1, 1, tzinfo=UTC), "Pacific/Apia"),
+            (datetime(2026, 10, 25, 1, tzinfo=UTC), "Europe/Kyiv"),
+        ],
+    ],
+)
+def test_shifts_place_every_hour_of_their_years_in_its_clinical_day(zones: list[str | tuple[datetime, str]]) -> None:
+    lived = calendar(*zones)
+    at_us = to_us(datetime(2025, 1, 1, tzinfo=UTC)) + np.arange(0, 2 * 365 * 24) * 3_600_000_000
+    since, shift = np.array(lived.shifts(2025, 2026)).T
+    assert (np.diff(since) > 0).all()
+    shifted = at_us + shift[np.searchsorted(since, at_us, side="right") - 1]
+    assert (shifted // 86_400_000_000 + date(1970, 1, 1).toordinal()).tolist() == lived.days_of(at_us).tolist()
