@@ -5,7 +5,7 @@ HI and LO are no numbers, and a reading whose time is in doubt has no place in a
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from itertools import accumulate
 from math import floor
@@ -49,6 +49,10 @@ def _elements_of(chart: Chart, signals: Sequence[Signal], of: str) -> list[Eleme
             return _sittings(chart)
         case "days":
             return _days(chart)
+        case "day_spreads":
+            return _day_spreads(chart, signals)
+        case "meal_rises":
+            return _meal_rises(chart, signals)
         case "readings":
             return [_reading(chart, signals, one) for one in _usable(chart, signals)]
     firsts = _firsts(chart, _usable(chart, signals))
@@ -63,6 +67,7 @@ def _usable(chart: Chart, signals: Sequence[Signal]) -> list[OracleReading]:
         if reading.kind in signals[0].kinds
         and _is_usable(chart, reading)
         and all(signal.value(reading) is not None for signal in signals)
+        and all(not signal.meals or reading.meal in signal.meals for signal in signals)
     ]
     return sorted(found, key=lambda one: (one.measured_at, one.name))
 
@@ -91,13 +96,58 @@ def _is_of_morning(chart: Chart, one: OracleReading) -> bool:
 
 
 def _reading(chart: Chart, signals: Sequence[Signal], one: OracleReading) -> Element:
-    values: dict[str, Exact] = {}
-    for signal in signals:
-        value = signal.value(one)
-        assert value is not None, "only readings with all the signals are elements"
-        values[signal.name] = round(value * MILLION)
+    values: dict[str, Exact] = {signal.name: _micro(signal, one) for signal in signals}
     at = one.measured_at
     return Element(at=at, day=chart.days.day(at), values=values, readings=((at, one.name),))
+
+
+def _day_spreads(chart: Chart, signals: Sequence[Signal]) -> list[Element]:
+    """Of closed days with three readings: the highest less the lowest."""
+    by_day: dict[date, list[OracleReading]] = {}
+    for one in _usable(chart, signals):
+        by_day.setdefault(chart.days.day(one.measured_at), []).append(one)
+    found = []
+    for day in sorted(by_day):
+        if len(by_day[day]) >= 3 and chart.days.is_closed(day):
+            values = [_micro(signals[0], one) for one in by_day[day]]
+            found.append(_made_of(signals, chart.days.close(day), day, max(values) - min(values), by_day[day]))
+    return found
+
+
+def _meal_rises(chart: Chart, signals: Sequence[Signal]) -> list[Element]:
+    """After a meal less before it: the newest before, if it is one to three hours older and no other rise has used it."""
+    found = []
+    before: OracleReading | None = None
+    for one in _usable(chart, signals):
+        if one.meal in ("fasting", "preprandial"):
+            before = one
+        elif before is not None and _is_its_meal(before, one):
+            rise = _micro(signals[0], one) - _micro(signals[0], before)
+            found.append(_made_of(signals, one.measured_at, chart.days.day(one.measured_at), rise, [before, one]))
+            before = None
+    return found
+
+
+def _is_its_meal(before: OracleReading, after: OracleReading) -> bool:
+    since = after.measured_at - before.measured_at
+    return after.meal == "postprandial" and timedelta(hours=1) <= since <= timedelta(hours=3)
+
+
+def _micro(signal: Signal, one: OracleReading) -> int:
+    value = signal.value(one)
+    assert value is not None, "only readings with the signal are elements"
+    return round(value * MILLION)
+
+
+def _made_of(
+    signals: Sequence[Signal], at: datetime, day: date, value: int, readings: Iterable[OracleReading]
+) -> Element:
+    return Element(
+        at=at,
+        day=day,
+        values={signals[0].name: value},
+        readings=tuple((one.measured_at, one.name) for one in readings),
+    )
 
 
 def _sittings(chart: Chart) -> list[Element]:

@@ -78,6 +78,8 @@ def _spread(statistic: str, thousandths: Sequence[int]) -> Root:
     """The sample SD (n - 1), or the CV in percent, of values that were rounded down to a thousandth of the unit."""
     n, total = len(thousandths), sum(thousandths)
     assert n >= 2, "one value does not vary"
-    assert total > 0, "no signal is zero or less"
     variance = Fraction(sum((n * value - total) ** 2 for value in thousandths), n**2 * (n - 1))
-    return Root(variance / 1_000**2) if statistic == "sd" else Root(variance * (100 * n) ** 2 / total**2)
+    if statistic == "sd":
+        return Root(variance / 1_000**2)
+    assert total > 0, "no signal that has a CV is zero or less"
+    return Root(variance * (100 * n) ** 2 / total**2)

@@ -21,16 +21,23 @@ STATISTICS: Final = ("mean", "highest", "lowest", "sd", "cv", "arv", "count")
 OWN_UNITS: Final = {"cv": "%", "count": "readings"}
 """Of the statistics that are not in the unit of the signal."""
 
-OF: Final = ("readings", "first_of_day", "first_of_morning", "sittings", "days")
-OF_PRESSURES: Final = ("sittings", "days")
-"""What a trend counts; these two are made of several inflations, so they have the two pressures alone."""
+OF: Final = {
+    "readings": None,
+    "first_of_day": None,
+    "first_of_morning": None,
+    "sittings": PRESSURE,
+    "days": PRESSURE,
+    "day_spreads": "glucose",
+    "meal_rises": "glucose",
+}
+"""What a trend counts, and the one group of signals that it is made of, if it is not made of any."""
 
 _WHEN_WORDS: Final = {
     "days_in_a_row": {"kind", "any_of", "days", "missing_day", "max_span_days", "min_readings_per_day"},
     "single_value": {"kind", "any_of", "readings", "arrived"},
     "failed_measurements": {"kind", "count"},
     "rolling": {"kind", "statistic", "of", "over", "min_readings", "any_of"},
-    "count_of_last": {"kind", "of", "needed", "of_last", "within", "any_of"},
+    "count_of_last": {"kind", "of", "needed", "of_last", "within", "on_days", "min_readings", "any_of"},
     "change": {"kind", "of", "within", "signal", "unit", "rises_by", "falls_by"},
 }
 
@@ -138,7 +145,9 @@ class RollingRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountRule:
-    """`needed` of the last `of_last` elements meet a condition, those not `within` not counted."""
+    """`needed` of the last `of_last` elements meet a condition, those not `within` not counted.
+
+    They must be of `on_days` days; with less than `fewest` it is never a no."""
 
     id: str
     version: int
@@ -150,6 +159,8 @@ class CountRule:
     needed: int
     of_last: int
     within: Reach
+    on_days: int
+    fewest: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +289,8 @@ def _count_rule(written: Mapping[str, Any], when: Mapping[str, Any]) -> CountRul
         needed=when["needed"],
         of_last=when["of_last"],
         within=_reach(written, when.get("within", {})),
+        on_days=when.get("on_days") or 1,
+        fewest=when.get("min_readings") or when["of_last"],
     )
 
 
@@ -329,7 +342,8 @@ def _trend_conditions(written: Mapping[str, Any], *, unit: str | None) -> tuple[
 
 def _signal(written: Mapping[str, Any], name: str, unit: str | None) -> Signal:
     signal = signal_called(name, unit)
-    if signal is None or (written["when"].get("of") in OF_PRESSURES and signal.group != PRESSURE):
+    group = OF[written["when"].get("of", "readings")]
+    if signal is None or group not in (None, signal.group):
         raise _not_understood(written)
     return signal
 

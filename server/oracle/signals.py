@@ -16,13 +16,31 @@ PRESSURE: Final = "pressure"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """`value`: a reading's number in `unit`, if it has one. Signals of one `group` are there together or not at all."""
+    """`value`: a reading's number in `unit`, if it has one. Signals of one `group` are there together or not at all.
+
+    `meals`: the readings are of one of these; empty: of any, or of none.
+    """
 
     name: str
     unit: str
     group: str
     kinds: tuple[Kind, ...]
     value: Callable[[OracleReading], Fraction | None]
+    meals: tuple[str, ...] = ()
+
+
+_GLUCOSES: Final[tuple[tuple[str, Kind, tuple[str, ...]], ...]] = (
+    ("glucose", "glucose", ()),
+    ("fasting_glucose", "glucose", ("fasting",)),
+    ("preprandial_glucose", "glucose", ("fasting", "preprandial")),
+    ("postprandial_glucose", "glucose", ("postprandial",)),
+    ("sensor_glucose", "sensor_glucose", ()),
+)
+
+
+def _irregular(reading: OracleReading) -> Fraction | None:
+    """Bit 2 of the Measurement Status, of cuffs that send one."""
+    return None if reading.status is None else Fraction(reading.status >> 2 & 1)
 
 
 SIGNALS: Final[tuple[Signal, ...]] = (
@@ -35,9 +53,10 @@ SIGNALS: Final[tuple[Signal, ...]] = (
         kinds=("blood_pressure", "oxygen_saturation"),
         value=lambda r: r.pulse_bpm,
     ),
+    Signal(name="irregular_pulse", unit="flag", group="irregular_pulse", kinds=("blood_pressure",), value=_irregular),
     *(
-        Signal(name=name, unit=unit, group=name, kinds=(name,), value=value)
-        for name in ("glucose", "sensor_glucose")
+        Signal(name=name, unit=unit, group=name, kinds=(kind,), value=value, meals=meals)
+        for name, kind, meals in _GLUCOSES
         for unit, value in (("mmol/L", lambda r: r.glucose_mmol_l), ("mg/dL", lambda r: r.glucose_mg_dl))
     ),
     Signal(name="weight", unit="kg", group="weight", kinds=("weight",), value=lambda r: r.weight_kg),

@@ -179,16 +179,18 @@ def _roll(question: _Question, window: list[int], needed: int = 1) -> Answer | N
 def _count(question: _Question, rule: CountRule, index: int) -> Answer | None:
     """Enough of them say yes, however few they are; less than enough say no only where there are as many as the rule names."""
     last = _last(question, rule, index)
-    met, not_good = 0, 0
-    for values in (question.elements[place].values for place in last):
-        said = [(condition, Fraction(values[condition.signal], MILLION)) for condition in question.conditions]
-        met += any(condition.is_met(value) for condition, value in said)
-        not_good += not all(condition.is_good(value, question.below_by) for condition, value in said)
-    if met >= rule.needed:
+    met, not_good = [], []
+    for element in (question.elements[place] for place in last):
+        said = [(condition, Fraction(element.values[condition.signal], MILLION)) for condition in question.conditions]
+        if any(condition.is_met(value) for condition, value in said):
+            met.append(element.day)
+        if not all(condition.is_good(value, question.below_by) for condition, value in said):
+            not_good.append(element.day)
+    if len(met) >= rule.needed and len(set(met)) >= rule.on_days:
         return "yes"
-    if len(last) < rule.of_last:
+    if len(last) < rule.fewest:
         return None
-    return "good" if not_good < rule.needed else "between"
+    return "between" if len(not_good) >= rule.needed and len(set(not_good)) >= rule.on_days else "good"
 
 
 def _last(question: _Question, rule: CountRule, index: int) -> list[int]:

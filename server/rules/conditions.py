@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from server.rules.signals import SOURCES, Elements, Signal, Unit
+from server.rules.signals import ELEMENTS_OF, SOURCES, Elements, Signal, Unit, group_of
 
 Comparison = Literal["above", "at_least", "below", "at_most"]
 PressureSignal = Literal["systolic", "diastolic"]
@@ -155,11 +155,14 @@ class _Trend(Part):
     @model_validator(mode="after")
     def _signals_fit(self) -> "_Trend":
         for condition in self.any_of:
-            if self.of in ("sittings", "days") and condition.signal not in get_args(PressureSignal):
-                raise ValueError(f"{self.of} are of blood pressure; {condition.signal} has readings")
+            if condition.signal not in ELEMENTS_OF.get(self.of, SOURCES):
+                raise ValueError(f"{self.of} are of {', '.join(ELEMENTS_OF[self.of])}; {condition.signal} has readings")
         if len({condition.signal for condition in self.any_of}) != len(self.any_of):
             raise ValueError("any_of names a signal twice")
         return self
+
+
+_DIFFERENCES: Final[tuple[Elements, ...]] = ("day_spreads", "meal_rises")
 
 
 class Rolling(_Trend):
@@ -185,6 +188,10 @@ class Rolling(_Trend):
                 raise ValueError(f"the {self.statistic} of {condition.signal} is in {' or '.join(units)}")
         if self.statistic in ("sd", "cv") and self.min_readings < 2:
             raise ValueError(f"a {self.statistic} takes min_readings of at least 2")
+        if self.statistic == "cv" and (
+            self.of in _DIFFERENCES or any(c.signal == "irregular_pulse" for c in self.any_of)
+        ):
+            raise ValueError("a cv is of values that are never 0 or less")
         if self.statistic == "count" and (len(self.any_of) > 1 or self.min_readings > 1):
             raise ValueError("a count has one condition, and min_readings: 1")
         return self
@@ -193,25 +200,36 @@ class Rolling(_Trend):
 class CountOfLast(_Trend):
     """At least `needed` of the last `of_last` that lie `within` the last hours or clinical days meet `any_of`.
 
-    With fewer than `of_last` in view, and not enough of them above, it cannot be said, and what was true stays true.
+    `on_days`: they must lie on so many clinical days. With fewer than `min_readings` in view (`of_last` unless said), and not
+    enough of them beyond, it cannot be said, and what was true stays true.
     """
 
     kind: Literal["count_of_last"]
     needed: Annotated[int, Field(ge=1, le=100)]
     of_last: Annotated[int, Field(ge=1, le=100)]
     within: Reach
+    on_days: Annotated[int, Field(ge=1, le=31)] = 1
+    min_readings: Annotated[int, Field(ge=1, le=100)] | None = None
 
     @model_validator(mode="after")
     def _count_fits(self) -> "CountOfLast":
         if self.needed > self.of_last:
             raise ValueError(f"needed is more than of_last: {self.needed} of {self.of_last}")
+        if self.fewest > self.of_last:
+            raise ValueError(f"min_readings is more than of_last: {self.fewest} of {self.of_last}")
+        if self.on_days > self.needed:
+            raise ValueError(f"on_days is more than needed: {self.on_days} of {self.needed}")
         for condition in self.any_of:
             units = tuple(SOURCES[condition.signal].columns)
             if condition.unit not in units:
                 raise ValueError(f"{condition.signal} is in {' or '.join(units)}")
-        if len({SOURCES[condition.signal].kinds for condition in self.any_of}) > 1:
-            raise ValueError("any_of counts readings of one kind")
+        if len({group_of(condition.signal) for condition in self.any_of}) > 1:
+            raise ValueError("any_of counts one signal, or systolic and diastolic together")
         return self
+
+    @property
+    def fewest(self) -> int:
+        return self.of_last if self.min_readings is None else self.min_readings
 
 
 class Change(Part):

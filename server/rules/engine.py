@@ -23,7 +23,7 @@ from server.rules.rule import (
     RuleSet,
     SingleValueRule,
 )
-from server.rules.windows import PatientHistory, PersonalThreshold
+from server.rules.windows import TIME_UNUSABLE, PatientHistory, PersonalThreshold
 
 RELATIVE_MARKS_DAYS: Final = 15
 """A reading's mark may depend on those of 14 days before it; one day is for the edges."""
@@ -84,10 +84,9 @@ def _personal(rule: Rule, features: Features) -> PersonalThreshold:
 
 def _closes(features: Features) -> Iterable[datetime]:
     """The closes of days that have a reading and are not over: they may fire, resolve or reset."""
-    days = np.unique(features.pressures.day)
-    still_open = {int(day) for day in days[days >= features.open_from]}
-    still_open |= {day for day in failed_measurements.failure_days(features) if day >= features.open_from}
-    return [features.calendar.close_of(day) for day in still_open]
+    is_placed = features.history.window.time_quality != TIME_UNUSABLE
+    still_open = np.unique(features.day[is_placed & (features.day >= features.open_from)])
+    return [features.calendar.close_of(int(day)) for day in still_open]
 
 
 def _ends(rules: RuleSet, features: Features) -> Iterable[datetime]:

@@ -3,7 +3,7 @@
 Every kind of reading is counted, each by itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
@@ -32,13 +32,6 @@ def findings(rule: FailedMeasurementsRule, features: Features) -> list[Finding]:
             if day > features.unjudged and len(here) >= rule.when.count:
                 found.append(_finding(rule, features, kind, int(day), [int(row) for row in here]))
     return sorted(found, key=lambda each: (each.first_day, each.started_at, each.verdict.numbers["reading_ids"]))
-
-
-def failure_days(features: Features) -> Iterator[int]:
-    """The clinical days on which a measurement failed, once for each kind."""
-    for rows in _failures(features.history.window).values():
-        days = features.calendar.days_of(features.history.window.measured_at_us[rows])
-        yield from (int(day) for day in np.unique(days))
 
 
 def _failures(window: Window) -> Mapping[int, Rows]:

@@ -15,7 +15,25 @@ from server.rules import kernels
 from server.rules.features import Features
 from server.rules.kernels import Int64s
 from server.rules.signals import SOURCES, Elements, Signal
-from server.rules.windows import ACCEPTED, BLOOD_PRESSURE, KIND_CODES, TIME_CERTAIN, from_us, to_us
+from server.rules.windows import (
+    ACCEPTED,
+    BLOOD_PRESSURE,
+    FASTING,
+    KIND_CODES,
+    MEAL_CODES,
+    POSTPRANDIAL,
+    PREPRANDIAL,
+    TIME_CERTAIN,
+    from_us,
+    to_us,
+)
+
+SPREAD_READINGS_MIN: Final = 3
+"""A day's spread takes three readings (clinical 2.3)."""
+
+MEAL_FROM_US: Final = 3_600_000_000
+MEAL_TO_US: Final = 3 * MEAL_FROM_US
+"""A reading after a meal is compared with one of one to three hours before it (clinical 2.3)."""
 
 _DAY_US: Final = 86_400_000_000
 _MORNING_US: Final = 9 * 3_600_000_000
@@ -46,33 +64,41 @@ class Series:
 
 def series_of(features: Features, signal: Signal, unit: str, of: Elements) -> Series:
     """The elements of `signal` in `unit`, as far as they are known at `features.now`."""
-    if of == "sittings":
-        return _sittings(features, signal)
-    if of == "days":
-        return _days(features, signal)
-    window, source = features.history.window, SOURCES[signal]
-    values = getattr(window, source.columns[unit])
-    usable = (
-        np.isin(window.kind, [KIND_CODES[kind] for kind in source.kinds])
-        & (features.quality == ACCEPTED)
-        & ~np.isnan(values)
-    )
-    usable &= (window.time_quality == TIME_CERTAIN) & (window.censored == 0)
-    usable &= (window.kind != BLOOD_PRESSURE) | (features.day > features.history.enrolled_on.toordinal())
-    rows = np.flatnonzero(usable)
+    match of:
+        case "sittings":
+            return _sittings(features, signal)
+        case "days":
+            return _days(features, signal)
+        case "day_spreads":
+            return _day_spreads(features, signal, unit)
+        case "meal_rises":
+            return _meal_rises(features, signal, unit)
+    rows, values = _usable(features, signal, unit)
     if of != "readings":
         rows = rows[np.sort(np.unique(features.day[rows], return_index=True)[1])]
     if of == "first_of_morning":
-        since_day_start = features.calendar.walls_of(window.measured_at_us[rows]) % _DAY_US
+        since_day_start = features.calendar.walls_of(features.history.window.measured_at_us[rows]) % _DAY_US
         rows = rows[since_day_start < _MORNING_US]
     return _series(
         features,
-        at_us=window.measured_at_us[rows],
+        at_us=features.history.window.measured_at_us[rows],
         day=features.day[rows],
-        micro=kernels.micro(values[rows]),
+        micro=values[rows],
         first=np.arange(len(rows) + 1),
         rows=rows,
     )
+
+
+def _usable(features: Features, signal: Signal, unit: str) -> tuple[NDArray[np.intp], Int64s]:
+    """The rows of the window that a trend of `signal` may use, and the column of its values in millionths of the unit."""
+    window, source = features.history.window, SOURCES[signal]
+    values = getattr(window, source.columns[unit])
+    usable = np.isin(window.kind, [KIND_CODES[kind] for kind in source.kinds]) & (features.quality == ACCEPTED)
+    usable &= ~np.isnan(values) & (window.time_quality == TIME_CERTAIN) & (window.censored == 0)
+    usable &= (window.kind != BLOOD_PRESSURE) | (features.day > features.history.enrolled_on.toordinal())
+    if source.meals:
+        usable &= np.isin(window.meal, [MEAL_CODES[meal] for meal in source.meals])
+    return np.flatnonzero(usable), kernels.micro(np.nan_to_num(values))
 
 
 def _sittings(features: Features, signal: Signal) -> Series:
@@ -100,10 +126,58 @@ def _days(features: Features, signal: Signal) -> Series:
     return _of_groups(features, at_us, table[:, 1], _nearest(sums, kernels.SHARES * table[:, 3]), groups)
 
 
+def _day_spreads(features: Features, signal: Signal, unit: str) -> Series:
+    """From the lowest to the highest of each closed day with three readings or more, at its close (LAGE)."""
+    rows, values = _usable(features, signal, unit)
+    rows = rows[features.day[rows] < features.open_from]
+    days, counts = np.unique(features.day[rows], return_counts=True)
+    days = days[counts >= SPREAD_READINGS_MIN]
+    groups = [rows[features.day[rows] == day] for day in days]
+    return _series(
+        features,
+        at_us=np.array([to_us(features.calendar.close_of(int(day))) for day in days], np.int64),
+        day=days,
+        micro=np.array([np.ptp(values[group]) for group in groups], np.int64),
+        first=_offsets(groups),
+        rows=np.concatenate(groups) if groups else rows[:0],
+    )
+
+
+def _meal_rises(features: Features, signal: Signal, unit: str) -> Series:
+    """By how much a reading after a meal is above the newest one before it, of one to three hours earlier; each serves once."""
+    rows, values = _usable(features, signal, unit)
+    window = features.history.window
+    pairs: list[tuple[int, int]] = []
+    before: int | None = None
+    for row in map(int, rows):
+        if window.meal[row] in (FASTING, PREPRANDIAL):
+            before = row
+        elif window.meal[row] == POSTPRANDIAL and before is not None:
+            since_us = int(window.measured_at_us[row] - window.measured_at_us[before])
+            if MEAL_FROM_US <= since_us <= MEAL_TO_US:
+                pairs.append((before, row))
+                before = None
+    both = np.array(pairs, np.intp).reshape(-1, 2)
+    after = both[:, 1]
+    return _series(
+        features,
+        at_us=window.measured_at_us[after],
+        day=features.day[after],
+        micro=values[after] - values[both[:, 0]],
+        first=2 * np.arange(len(both) + 1),
+        rows=both.ravel(),
+    )
+
+
 def _of_groups(features: Features, at_us: Int64s, day: Int64s, micro: Int64s, groups: list[NDArray[np.intp]]) -> Series:
     places = np.concatenate(groups) if groups else np.zeros(0, np.intp)
-    first = np.concatenate(([0], np.cumsum([len(group) for group in groups]))).astype(np.int64)
-    return _series(features, at_us=at_us, day=day, micro=micro, first=first, rows=features.pressures.row[places])
+    return _series(
+        features, at_us=at_us, day=day, micro=micro, first=_offsets(groups), rows=features.pressures.row[places]
+    )
+
+
+def _offsets(groups: list[NDArray[np.intp]]) -> Int64s:
+    return np.concatenate(([0], np.cumsum([len(group) for group in groups]))).astype(np.int64)
 
 
 def _series(

@@ -8,23 +8,51 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from server.rules.episodes import Language
+from vitals.reading import Meal
 
-Signal = Literal["systolic", "diastolic", "pulse", "glucose", "sensor_glucose", "weight", "spo2", "temperature"]
-Unit = Literal["mmHg", "bpm", "mmol/L", "mg/dL", "kg", "%", "°C"]
-Elements = Literal["readings", "sittings", "days", "first_of_day", "first_of_morning"]
-"""What a series is made of; sittings and days are of blood pressure."""
+Signal = Literal[
+    "systolic",
+    "diastolic",
+    "pulse",
+    "irregular_pulse",
+    "glucose",
+    "fasting_glucose",
+    "preprandial_glucose",
+    "postprandial_glucose",
+    "sensor_glucose",
+    "weight",
+    "spo2",
+    "temperature",
+]
+Unit = Literal["mmHg", "bpm", "flag", "mmol/L", "mg/dL", "kg", "%", "°C"]
+Elements = Literal["readings", "sittings", "days", "first_of_day", "first_of_morning", "day_spreads", "meal_rises"]
+"""What a series is made of."""
+
+ELEMENTS_OF: Final[Mapping[Elements, tuple[Signal, ...]]] = {
+    "sittings": ("systolic", "diastolic"),
+    "days": ("systolic", "diastolic"),
+    "day_spreads": ("glucose",),
+    "meal_rises": ("glucose",),
+}
+"""The signals that these are made of; the others are made of any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a signal is found: the kinds of reading, and the window's column by unit."""
+    """Where a signal is found: the kinds of reading, the meals that they belong to (none: any), and the column by unit."""
 
     kinds: tuple[str, ...]
     columns: Mapping[str, str]
     words: Mapping[Language, str]
+    meals: tuple[Meal, ...] = ()
 
 
 _GLUCOSE: Final = {"mmol/L": "glucose_mmol_l", "mg/dL": "glucose_mg_dl"}
+
+
+def _finger_stick(en: str, zh: str, *meals: Meal) -> Source:
+    return Source(kinds=("glucose",), columns=_GLUCOSE, words={"en": en, "zh": zh}, meals=meals)
+
 
 SOURCES: Final[Mapping[Signal, Source]] = {
     "systolic": Source(
@@ -38,7 +66,15 @@ SOURCES: Final[Mapping[Signal, Source]] = {
     "pulse": Source(
         kinds=("blood_pressure", "oxygen_saturation"), columns={"bpm": "pulse_bpm"}, words={"en": "pulse", "zh": "脉搏"}
     ),
-    "glucose": Source(kinds=("glucose",), columns=_GLUCOSE, words={"en": "glucose", "zh": "血糖"}),
+    "irregular_pulse": Source(
+        kinds=("blood_pressure",),
+        columns={"flag": "irregular_pulse"},
+        words={"en": "irregular pulse", "zh": "脉搏不齐"},
+    ),
+    "glucose": _finger_stick("glucose", "血糖"),
+    "fasting_glucose": _finger_stick("fasting glucose", "空腹血糖", "fasting"),
+    "preprandial_glucose": _finger_stick("glucose before a meal", "餐前血糖", "fasting", "preprandial"),
+    "postprandial_glucose": _finger_stick("glucose after a meal", "餐后血糖", "postprandial"),
     "sensor_glucose": Source(
         kinds=("sensor_glucose",), columns=_GLUCOSE, words={"en": "sensor glucose", "zh": "动态血糖"}
     ),
@@ -52,4 +88,10 @@ SOURCES: Final[Mapping[Signal, Source]] = {
         kinds=("temperature",), columns={"°C": "temperature_celsius"}, words={"en": "temperature", "zh": "体温"}
     ),
 }
-"""By the word that rules use."""
+"""By the word that rules use. A finger-stick is fasting, or before or after a meal, if its meter or the patient said so; it is
+never inferred from the clock."""
+
+
+def group_of(signal: Signal) -> str:
+    """Signals of one group are there together or not at all: the two pressures of an inflation."""
+    return "pressure" if signal in ("systolic", "diastolic") else signal

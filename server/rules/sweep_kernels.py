@@ -194,8 +194,10 @@ def _extreme(rule: Int64s, patient: Patient, bench: Bench) -> int:
 def _among(rule: Int64s, patient: Patient, bench: Bench) -> int:
     if _hits(rule, patient, bench) < rule[FEWEST]:
         return 0
-    at, width, needed, of_last = patient.at, rule[WIDTH], rule[FEWEST], rule[OF_LAST]
-    return hits_among_last(at, bench.hits[: len(at)], rule[START], width, needed, of_last, bench.rows, bench.found)
+    at, hits, of_last = patient.at, bench.hits[: len(patient.at)], rule[OF_LAST]
+    return hits_among_last(
+        at, at, hits, rule[START], rule[WIDTH], rule[FEWEST], 1, of_last, of_last, bench.rows, bench.found
+    )
 
 
 @njit(nogil=True)

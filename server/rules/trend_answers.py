@@ -24,7 +24,7 @@ from server.rules.rule import (
     thresholds_in_force,
 )
 from server.rules.series import Series, series_of
-from server.rules.signals import SOURCES, Elements, Signal
+from server.rules.signals import SOURCES, Elements, Signal, group_of
 from server.rules.trend_sentences import Limit
 
 _HOUR_US: Final = 3_600_000_000
@@ -62,7 +62,7 @@ class _Bound:
 
 
 def ask(rule: TrendRule, features: Features, personal: Mapping[str, Any]) -> list[list[Asked]]:
-    """The conditions in the order in which they are written, those on the same kinds of reading together: they share elements."""
+    """The conditions in the order in which they are written, those of one group together: they share elements."""
     if isinstance(rule, ChangeRule):
         return [[_change(rule, features, change_in_force(rule, personal))]]
     limits = [
@@ -71,10 +71,10 @@ def ask(rule: TrendRule, features: Features, personal: Mapping[str, Any]) -> lis
     ]
     if isinstance(rule, CountOfLastRule):
         return [[_count_of_last(rule, features, limits)]]
-    groups: dict[tuple[str, ...], list[Asked]] = {}
+    groups: dict[str, list[Asked]] = {}
     for limit in limits:
         asked = _rolling(rule, _series(features, limit.signal, limit.unit, rule.when.of), limit)
-        groups.setdefault(SOURCES[limit.signal].kinds, []).append(asked)
+        groups.setdefault(group_of(limit.signal), []).append(asked)
     return list(groups.values())
 
 
@@ -157,7 +157,9 @@ def _count_of_last(rule: CountOfLastRule, features: Features, limits: Sequence[L
             hits |= _hits(column.micro.astype(np.int64), bound)
         at, width = axis_of(series, when.within)
         found, rows = np.empty((n, 3), np.int64), np.empty(n + 1, np.int64)
-        m = trend_kernels.hits_among_last(at, hits, series.start, width, when.needed, when.of_last, rows, found)
+        m = trend_kernels.hits_among_last(
+            at, series.day, hits, series.start, width, when.needed, when.on_days, when.of_last, when.fewest, rows, found
+        )
         return found[:m]
 
     return Asked(

@@ -268,13 +268,41 @@ def many_within(at: Int64s, start: int, width: int, needed: int, flags: Flags, f
     return _stretches(flags[:n], start, found)
 
 
-@njit("int64(int64[::1], uint8[::1], int64, int64, int64, int64, int64[::1], int64[:, ::1])", cache=True, nogil=True)
-def hits_among_last(
-    at: Int64s, hits: Flags, start: int, width: int, needed: int, of_last: int, rows: Int64s, found: Int64s
-) -> int:
-    """Where at least `needed` of the last `of_last` readings in (t - width, t] are hits. `rows`: scratch of n + 1.
+@njit(cache=True, nogil=True)
+def _are_on_days(day: Int64s, rows: Int64s, count: int, begin: int, on_days: int) -> bool:
+    """Do the last `count` hits, back to row `begin`, lie on at least so many days? `rows`: the rows of the hits."""
+    found, last = 0, np.int64(0)
+    for nth in range(count - 1, -1, -1):
+        i = rows[nth]
+        if i < begin or found == on_days:
+            break
+        found += found == 0 or day[i] != last
+        last = day[i]
+    return bool(found == on_days)
 
-    Enough hits are a yes, however few readings there are; it is a no only with `of_last` of them in view.
+
+@njit(
+    "int64(int64[::1], int64[::1], uint8[::1], int64, int64, int64, int64, int64, int64, int64[::1], int64[:, ::1])",
+    cache=True,
+    nogil=True,
+)
+def hits_among_last(
+    at: Int64s,
+    day: Int64s,
+    hits: Flags,
+    start: int,
+    width: int,
+    needed: int,
+    on_days: int,
+    of_last: int,
+    fewest: int,
+    rows: Int64s,
+    found: Int64s,
+) -> int:
+    """Where at least `needed` of the last `of_last` readings in (t - width, t] are hits, on at least `on_days` days.
+
+    Enough hits are a yes, however few readings there are; it is a no only with `fewest` of them in view. `day` (never going
+    back) is looked at only where `on_days` is more than 1. `rows`: scratch of n + 1.
     """
     n, m, count = len(hits), 0, 0
     holds = False
@@ -285,7 +313,12 @@ def hits_among_last(
             continue
         oldest = rows[count - needed] if count >= needed else -1
         is_met = oldest > i - of_last and oldest >= 0 and at[i] - at[oldest] < width
-        is_answered = is_met or (i + 1 >= of_last and at[i] - at[i + 1 - of_last] < width)
+        if is_met and on_days > 1:
+            begin = max(0, i + 1 - of_last)
+            while at[i] - at[begin] >= width:
+                begin += 1
+            is_met = _are_on_days(day, rows, count, begin, on_days)
+        is_answered = is_met or (i + 1 >= fewest and at[i] - at[i + 1 - fewest] < width)
         if is_answered and (is_met or holds):
             m = note(found, m, i, holds, is_met)
             holds = is_met

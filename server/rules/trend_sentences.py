@@ -50,6 +50,8 @@ _ELEMENTS: Final[dict[Language, dict[Elements, str]]] = {
         "days": "days",
         "first_of_day": "first readings of the day",
         "first_of_morning": "first morning readings",
+        "day_spreads": "days",
+        "meal_rises": "meals",
     },
     "zh": {
         "readings": "次读数",
@@ -57,6 +59,8 @@ _ELEMENTS: Final[dict[Language, dict[Elements, str]]] = {
         "days": "个测量日",
         "first_of_day": "天的首次读数",
         "first_of_morning": "天的晨间首次读数",
+        "day_spreads": "天",
+        "meal_rises": "餐",
     },
 }
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from vitals.quality import IRREGULAR_PULSE
 from vitals.reading import Measurement, kind_of
 
 BLOOD_PRESSURE, GLUCOSE, SENSOR_GLUCOSE, WEIGHT, OXYGEN_SATURATION, TEMPERATURE = 1, 2, 3, 4, 5, 6
@@ -68,6 +69,7 @@ class Window:
     temperature_celsius: NDArray[np.float64]
     censored: NDArray[np.int8]
     meal: NDArray[np.int8]
+    irregular_pulse: NDArray[np.float64]  # 1 or 0 as a cuff said; NaN where nobody did
     quality: NDArray[np.int8]  # absolute marks; the relative ones are computed at every judging
     time_quality: NDArray[np.int8]
 
@@ -127,6 +129,7 @@ class Row(NamedTuple):
     temperature_celsius: float | None
     glucose_censored: str | None
     meal: str | None
+    meter_status: int | None
     quality: str
     time_quality: str
 
@@ -153,6 +156,7 @@ def row_of(
         **{name: getattr(measured, name, None) for name in _VALUES},
         glucose_censored=getattr(measured, "censored", None),
         meal=getattr(measured, "meal", None),
+        meter_status=getattr(measured, "status", None),
         quality=quality,
         time_quality=time_quality,
     )
@@ -178,6 +182,7 @@ def window_of(rows: Iterable[Row]) -> Window:
         temperature_celsius=_numbers(columns["temperature_celsius"]),
         censored=_coded(columns["glucose_censored"], CENSORED_CODES),
         meal=_coded(columns["meal"], MEAL_CODES),
+        irregular_pulse=_numbers(list(map(_irregular, columns["kind"], columns["meter_status"]))),
         quality=_coded(columns["quality"], QUALITY_CODES),
         time_quality=_coded(columns["time_quality"], TIME_CODES),
     )
@@ -192,6 +197,11 @@ def to_us(instant: datetime) -> int:
 def from_us(us: int) -> datetime:
     """The aware UTC instant of microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=int(us))
+
+
+def _irregular(kind: str, status: int | None) -> float | None:
+    """What a cuff that has the bit says of the pulse (GATT 0x2A35)."""
+    return None if kind != "blood_pressure" or status is None else float(bool(status & IRREGULAR_PULSE))
 
 
 def _us(instants: Sequence[datetime]) -> NDArray[np.int64]:

@@ -82,7 +82,7 @@ order by rule_id, version desc;
 -- name: readings
 -- The columns of `windows.Row`, by name and order.
 select reading_id, kind, measured_at, received_at, systolic_mmhg, diastolic_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl,
-       weight_kg, spo2_percent, temperature_celsius, glucose_censored, meal, quality, time_quality
+       weight_kg, spo2_percent, temperature_celsius, glucose_censored, meal, meter_status, quality, time_quality
 from reading
 where patient_id = %(patient_id)s and measured_at >= %(since)s;
 

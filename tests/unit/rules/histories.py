@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from random import Random
-from typing import Literal
+from typing import Literal, cast
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ from vitals.quality import CUFF_LOOSE, IMPROPER_POSITION, IRREGULAR_PULSE, MOVEM
 from vitals.reading import (
     BloodPressure,
     Glucose,
+    Meal,
     Measurement,
     OxygenSaturation,
     SensorGlucose,
@@ -212,6 +213,7 @@ def measurement_of(reading: OracleReading) -> Measurement:
                 glucose_mg_dl=mg_dl,
                 censored=censored,
                 sample_type="control_solution" if reading.is_control else None,
+                meal=cast(Meal | None, reading.meal),
                 status=status,
             )
         case "sensor_glucose":

@@ -182,15 +182,22 @@ def test_many_readings_are_counted_in_their_window(at_us: list[int], width_us: i
 def test_hits_are_counted_among_the_last_few_readings_that_are_in_view(
     at_us: list[int], data: st.DataObject, width_us: int, needed: int, of_last: int, start: int
 ) -> None:
+    few, on_days = data.draw(st.integers(1, of_last)), data.draw(st.integers(1, 3))
+    days = [at // (30 * MINUTE_US) for at in at_us]
     hits = data.draw(st.lists(st.sampled_from([0, 1]), min_size=len(at_us), max_size=len(at_us)))
     answers: list[Answer] = []
     for i in range(len(hits)):
         mine = [j for j in in_view(at_us, i, width_us) if j > i - of_last]
-        is_met = sum(hits[j] for j in mine) >= needed
-        answers.append(is_met or (False if len(mine) == of_last else None))
+        hit = [j for j in mine if hits[j]]
+        is_met = len(hit) >= needed and len({days[j] for j in hit}) >= on_days
+        answers.append(is_met or (False if len(mine) >= few else None))
     at, flags, rows = int64s(at_us), np.array(hits, np.uint8), scratch(len(hits))
+    day = int64s(days)
     assert told(
-        len(hits), lambda found: kernels.hits_among_last(at, flags, start, width_us, needed, of_last, rows, found)
+        len(hits),
+        lambda found: kernels.hits_among_last(
+            at, day, flags, start, width_us, needed, on_days, of_last, few, rows, found
+        ),
     ) == stretches(answers, start)
 
 

@@ -5,6 +5,7 @@ The rule is drawn first, and the patient's values from around its threshold, whe
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -19,7 +20,11 @@ CENTRES: dict[str, tuple[Kind, str, float, float]] = {
     "systolic": ("blood_pressure", "mmHg", 140, 4),
     "diastolic": ("blood_pressure", "mmHg", 85, 3),
     "pulse": ("oxygen_saturation", "bpm", 80, 5),
+    "irregular_pulse": ("blood_pressure", "flag", 1, 1),
     "glucose": ("glucose", "mmol/L", 8, 1.5),
+    "fasting_glucose": ("glucose", "mmol/L", 8, 1.5),
+    "preprandial_glucose": ("glucose", "mmol/L", 8, 1.5),
+    "postprandial_glucose": ("glucose", "mmol/L", 8, 1.5),
     "sensor_glucose": ("sensor_glucose", "mmol/L", 8, 1.5),
     "weight": ("weight", "kg", 81, 1),
     "spo2": ("oxygen_saturation", "%", 93, 2),
@@ -28,7 +33,10 @@ CENTRES: dict[str, tuple[Kind, str, float, float]] = {
 """Signal: the kind that is drawn for it, the unit, the middle of its values, and how far they lie apart."""
 
 MG_DL = Fraction("18.0182")
-PRESSURE_OFS = ("readings", "readings", "first_of_day", "first_of_morning", "sittings", "days")
+OFS = ("readings", "readings", "first_of_day", "first_of_morning")
+DIFFERENCES = ("day_spreads", "meal_rises") * 4
+MEALS = (None, "fasting", "preprandial", "preprandial", "postprandial", "postprandial", "bedtime")
+AFTER_A_MEAL = tuple(timedelta(seconds=seconds) for seconds in (0, 3599, 3600, 7200, 10_800, 10_801))
 COMPARISONS: dict[str, tuple[str, ...]] = {
     "mean": ("above", "at_least", "below", "at_most"),
     "arv": ("above", "at_least", "below", "at_most"),
@@ -50,7 +58,8 @@ class Drawn:
 
 def some_rule(random: Random, kind: str) -> Drawn:
     signals = _signals(random, kind)
-    of = random.choice(PRESSURE_OFS if set(signals) <= {"systolic", "diastolic"} else PRESSURE_OFS[:4])
+    more = ("sittings", "days") if set(signals) <= {"systolic", "diastolic"} else ()
+    of = random.choice((*OFS, *more, *(DIFFERENCES if signals == ("glucose",) else ())))
     when: dict[str, Any] = {"kind": kind, "of": of}
     match kind:
         case "rolling":
@@ -58,10 +67,12 @@ def some_rule(random: Random, kind: str) -> Drawn:
         case "count_of_last":
             of_last = random.randint(1, 5)
             when |= {"needed": random.randint(1, of_last), "of_last": of_last, "within": _reach(random)}
-            when["any_of"] = [_condition(random, signal, COMPARISONS["mean"]) for signal in signals]
+            when["any_of"] = [_condition(random, signal, COMPARISONS["mean"], of) for signal in signals]
+            if random.random() < 0.5:
+                when |= {"on_days": random.randint(1, when["needed"]), "min_readings": random.randint(1, of_last)}
             by = CENTRES[signals[0]][3]
         case _:
-            when["of"] = random.choice(PRESSURE_OFS[:4])
+            when["of"] = random.choice(OFS)
             by = CENTRES[signals[0]][3]
             word = random.choice(("rises_by", "falls_by"))
             when |= {"signal": signals[0], "unit": CENTRES[signals[0]][1], "within": _reach(random)}
@@ -81,7 +92,7 @@ def some_rule(random: Random, kind: str) -> Drawn:
 
 def _signals(random: Random, kind: str) -> tuple[str, ...]:
     if kind == "change" or random.random() < 0.5:
-        return (random.choice(tuple(CENTRES)),)
+        return (random.choice((*CENTRES, "glucose", "glucose")),)
     if kind == "count_of_last" or random.random() < 0.6:
         return ("systolic", "diastolic")
     return tuple(random.sample(tuple(CENTRES), random.choice((2, 3))))
@@ -89,6 +100,8 @@ def _signals(random: Random, kind: str) -> tuple[str, ...]:
 
 def _roll(random: Random, when: dict[str, Any], signals: Sequence[str]) -> float:
     statistic = random.choice(tuple(COMPARISONS))
+    if statistic == "cv" and (when["of"] in ("day_spreads", "meal_rises") or "irregular_pulse" in signals):
+        statistic = "mean"
     words = COMPARISONS[statistic]
     when |= {"statistic": statistic, "over": _reach(random), "min_readings": random.randint(2, 4)}
     if statistic == "count" or (statistic not in ("sd", "cv") and random.random() < 0.3):
@@ -109,12 +122,14 @@ def _roll(random: Random, when: dict[str, Any], signals: Sequence[str]) -> float
                 {"signal": s, "above": round(100 * CENTRES[s][3] / CENTRES[s][2], 2), "unit": "%"} for s in signals
             ]
             return 1.25
-    when["any_of"] = [_condition(random, signal, words) for signal in signals]
+    when["any_of"] = [_condition(random, signal, words, when["of"]) for signal in signals]
     return spread / 2
 
 
-def _condition(random: Random, signal: str, words: Sequence[str]) -> dict[str, Any]:
+def _condition(random: Random, signal: str, words: Sequence[str], of: str) -> dict[str, Any]:
     _, unit, centre, spread = CENTRES[signal]
+    if of in ("day_spreads", "meal_rises"):
+        centre = spread
     value = centre + spread * random.choice((-0.5, 0, 0, 0.5))
     if "glucose" in signal and random.random() < 0.3:
         return {"signal": signal, random.choice(words): round(value * 18), "unit": "mg/dL"}
@@ -149,17 +164,25 @@ def _measured(random: Random, made: OracleReading, signal: str) -> OracleReading
             return replace(made, diastolic_mmhg=value, systolic_mmhg=max(value + 20, _near(random, "systolic")))
         case "pulse" if random.random() < 0.5:
             return replace(made, pulse_bpm=value)
+        case "irregular_pulse":
+            return replace(made, status=random.choice((None, 0, 4, 4)))
     bare = replace(made, systolic_mmhg=None, diastolic_mmhg=None, pulse_bpm=None, status=None, kind=kind)
     match signal:
         case "pulse":
             return replace(bare, pulse_bpm=value, spo2_percent=Fraction(97))
-        case "glucose" | "sensor_glucose":
+        case "sensor_glucose":
             return replace(bare, glucose_mmol_l=value, glucose_mg_dl=round(value * MG_DL, 3))
         case "weight":
             return replace(bare, weight_kg=value)
         case "spo2":
             return replace(bare, spo2_percent=min(value, Fraction(100)), pulse_bpm=random.choice((None, Fraction(80))))
-    return replace(bare, temperature_celsius=value)
+        case "temperature":
+            return replace(bare, temperature_celsius=value)
+    meal = random.choice(MEALS)
+    if meal == "postprandial":
+        at = bare.measured_at + random.choice(AFTER_A_MEAL)
+        bare = replace(bare, measured_at=at, received_at=at)
+    return replace(bare, glucose_mmol_l=value, glucose_mg_dl=round(value * MG_DL, 3), meal=meal)
 
 
 def _near(random: Random, signal: str) -> Fraction:
