@@ -16,14 +16,14 @@ from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from server.api import alerts, fleet, health, login, metrics, patients, problems
+from server.api import alerts, fleet, health, login, metrics, patients, problems, readings
 from server.api.shield import Shield, protect
 from server.people.door import Clinic, clinic_of
 from server.people.errors import PeopleError
 from server.people.rule_texts import texts_of
 from server.rules.load import load_catalog
 from server.store.postgres import Pool
-from server.web import fleet_page, own_page, record_pages, rendering, signing, worklist_page
+from server.web import fleet_page, own_page, reading_page, record_pages, rendering, signing, worklist_page
 from vitals.errors import MalformedError, UnavailableError
 
 log = structlog.get_logger()
@@ -34,12 +34,14 @@ ROUTERS: Final = (
     login.router,
     alerts.router,
     patients.router,
+    readings.router,
     fleet.router,
     metrics.router,
     signing.router,
     worklist_page.router,
     fleet_page.router,
     record_pages.router,
+    reading_page.router,
     own_page.router,
 )
 

@@ -1,27 +1,23 @@
 """`/api/v1/alerts`: the alerts of one's own panel, and the two decisions about one of them."""
 
-import re
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from server.api import problems
 from server.api.paging import Page, cut, decode_cursor, encode_cursor
 from server.api.shapes import AlertOut, AlertsOut, Priority, ResolveIn, State
+from server.api.versions import IfMatch, read_if_match
 from server.people import decisions
 from server.people.decisions import Decision
 from server.people.door import Caller, Changing, SignedIn
-from server.people.errors import MissingVersionError, NotOnPanelError
+from server.people.errors import NotOnPanelError
 from server.store import worklist
 from server.store.postgres import transaction
 from server.store.worklist import Alert
 
 router: Final = APIRouter(prefix="/api/v1/alerts", tags=["alerts"])
-
-IfMatch = Annotated[str | None, Header(alias="If-Match", description='The `etag` that was read, for example `"3"`')]
-
-NEVER_A_VERSION: Final = 0
 
 
 class AlertPage(Page):
@@ -80,15 +76,7 @@ def resolve(
 
 
 def _decision(caller: Caller, episode_id: UUID, if_match: str | None) -> Decision:
-    return Decision(episode_id=episode_id, version=_read_if_match(if_match), user_id=caller.user_id, now=caller.now)
-
-
-def _read_if_match(if_match: str | None) -> int:
-    """The version named. `*` names none; what cannot be one of our tags matches nothing (RFC 9110, 13.1.1)."""
-    if if_match is None or if_match.strip() == "*":
-        raise MissingVersionError('say in If-Match which version was read, for example If-Match: "3"')
-    tag = re.fullmatch(r'\s*"([1-9][0-9]{0,17})"\s*', if_match)
-    return int(tag[1]) if tag else NEVER_A_VERSION
+    return Decision(episode_id=episode_id, version=read_if_match(if_match), user_id=caller.user_id, now=caller.now)
 
 
 def _tagged(caller: Caller, alert: Alert, response: Response) -> AlertOut:

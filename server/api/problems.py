@@ -18,6 +18,7 @@ _STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     errors.NotSignedInError: (401, "Not signed in"),
     errors.WrongPasswordError: (401, "Not signed in"),
     errors.ForgedRequestError: (403, "Request refused"),
+    errors.NotAClinicianError: (403, "For clinicians"),
     errors.NotOnPanelError: (404, "Not found"),
     errors.DecisionConflictError: (409, "No longer open"),
     errors.StaleVersionError: (412, "Changed since it was read"),
@@ -63,6 +64,13 @@ DECISION: Final[dict[int | str, dict[str, Any]]] = {
     **NOT_FOUND,
     409: {**RESPONSES[400], "description": "The alert is no longer open"},
     412: {**RESPONSES[400], "description": "The alert has changed since it was read"},
+    428: {**RESPONSES[400], "description": "If-Match is missing"},
+}
+CORRECTION: Final[dict[int | str, dict[str, Any]]] = {
+    403: {**RESPONSES[400], "description": "The CSRF token is missing, or the caller is no clinician"},
+    **NOT_FOUND,
+    409: {**RESPONSES[400], "description": "It is so already"},
+    412: {**RESPONSES[400], "description": "Somebody has corrected the reading since it was read"},
     428: {**RESPONSES[400], "description": "If-Match is missing"},
 }
 TOO_MANY: Final[dict[int | str, dict[str, Any]]] = {

@@ -119,7 +119,9 @@ class AlertsOut(Shape):
 class ReadingOut(Shape):
     """A reading. What the meter did not say is `null`; `quality` and `time_quality` say what may be believed.
 
-    A measurement that gave half a blood pressure has failed: all of its pressures are `null`.
+    A measurement that gave half a blood pressure has failed: all of its pressures are `null`. `standing` is that in the record
+    asked for: `in_use`, `void` (a clinician has said that it is nobody's), `moved` (it is another's); `is_from_another`: it came
+    in as another's. `etag` is what `If-Match` must say to correct it.
     """
 
     reading_id: UUID
@@ -146,10 +148,15 @@ class ReadingOut(Shape):
     meter_time: str | None
     clock_offset_s: float | None
     zone: str
+    standing: Literal["in_use", "void", "moved"]
+    is_from_another: bool
+    version: int
+    etag: str
 
     @classmethod
     def of(cls, reading: ShownReading) -> Self:
-        fields = {name: getattr(reading, name) for name in cls.model_fields}
+        fields = {name: getattr(reading, name) for name in cls.model_fields if name != "etag"}
+        fields["etag"] = f'"{reading.version}"'
         if reading.is_failed:
             fields |= dict.fromkeys(("systolic_mmhg", "diastolic_mmhg", "mean_mmhg"))
         return cls.model_validate(fields | {"quality_reasons": tuple(reading.quality_reasons)})

@@ -39,15 +39,21 @@ class NotOnPanelError(PeopleError):
     """For this user the patient, or the patient's alert, does not exist."""
 
 
+class NotAClinicianError(PeopleError):
+    """What was asked for is a clinician's to decide, and the user's role is another."""
+
+
 class MissingVersionError(PeopleError):
-    """A decision must say which version of the alert was read (`If-Match`)."""
+    """A decision must say which version was read of what it is about (`If-Match`)."""
 
 
 class StaleVersionError(PeopleError):
-    """The alert has changed since it was read: somebody else decided, or new readings came."""
+    """What the decision is about has changed since it was read: somebody else decided, or, of an alert, new readings came."""
 
-    def __init__(self, *, version: int, state: str, changed_by: str | None, changed_at: datetime | None) -> None:
-        super().__init__("the alert has changed since it was read")
+    def __init__(
+        self, *, version: int, state: str, changed_by: str | None, changed_at: datetime | None, what: str = "alert"
+    ) -> None:
+        super().__init__(f"the {what} has changed since it was read")
         self.version = version
         self.state = state
         self.changed_by = changed_by
@@ -55,8 +61,8 @@ class StaleVersionError(PeopleError):
 
 
 class DecisionConflictError(PeopleError):
-    """The alert is in a state in which this decision has no meaning."""
+    """What the decision is about is in a state in which the decision has no meaning."""
 
-    def __init__(self, state: str) -> None:
-        super().__init__(f"the alert is {state}")
+    def __init__(self, state: str, *, what: str = "alert") -> None:
+        super().__init__(f"the {what} is {state}")
         self.state = state

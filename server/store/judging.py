@@ -122,11 +122,13 @@ def history_of(conn: Connection, patient_id: int, *, since: datetime) -> Patient
     patient = {"patient_id": patient_id}
     row = conn.execute(SQL["patient"], patient).fetchone()
     assert row is not None, patient_id
+    enrolled_on, is_corrected = row
     with conn.cursor(row_factory=_rows_of_a_window) as cursor:
-        window = window_of(cursor.execute(SQL["readings"], {**patient, "since": since}))
+        readings = SQL["corrected_readings" if is_corrected else "readings"]
+        window = window_of(cursor.execute(readings, {**patient, "since": since}))
     return PatientHistory(
         patient_id=patient_id,
-        enrolled_on=row[0],
+        enrolled_on=enrolled_on,
         zones=tuple(ZoneSpan(valid_from=at, zone=zone) for at, zone in conn.execute(SQL["zones"], patient)),
         window=window,
         thresholds={

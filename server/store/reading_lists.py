@@ -34,7 +34,11 @@ _VALUES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownReading:
-    """A stored reading, in canonical units, with where it came from and how far value and time can be trusted."""
+    """A stored reading, in canonical units, with where it came from and how far value and time can be trusted.
+
+    `standing` in the record of the patient asked for: `in_use`; `void`, it is nobody's; `moved`, it is another's by now.
+    `is_from_another`: it was measured as another's. `version` rises with every correction.
+    """
 
     reading_id: UUID
     kind: str
@@ -60,6 +64,9 @@ class ShownReading:
     meter_time: str | None
     clock_offset_s: float | None
     zone: str
+    standing: str = "in_use"
+    is_from_another: bool = False
+    version: int = 1
 
     @property
     def is_failed(self) -> bool:
@@ -108,8 +115,12 @@ def list_readings(
     limit: int,
     before: Place | None = None,
     kinds: Iterable[str] = KINDS,
+    only_in_use: bool = False,
 ) -> Sequence[ShownReading]:
-    """Newest first, from `since` on; the caller has asked `people.panels` or holds the patient's link."""
+    """Newest first, from `since` on; the caller has asked `people.panels` or holds the patient's link.
+
+    `only_in_use`: without what clinicians have said is void, or another's by now.
+    """
     values = {
         "patient_id": patient_id,
         "since": since,
@@ -117,6 +128,7 @@ def list_readings(
         "before_id": before.row_id if before else None,
         "limit": min(limit, PAGE_MAX),
         "kinds": list(kinds),
+        "only_in_use": only_in_use,
     }
     with conn.cursor(row_factory=class_row(ShownReading)) as cursor:
         return cursor.execute(_SQL["list_readings"], values).fetchall()

@@ -317,7 +317,7 @@ def _readings(conn: Connection, since: Mapping[int, datetime]) -> dict[int, list
                 status=said.get("status"),
                 sensor_status=said.get("sensor_status"),
             )
-            found.setdefault(row["patient_id"], []).append(reading)
+            found.setdefault(row["owner_id"], []).append(reading)
     return found
 
 

@@ -16,13 +16,17 @@ Slot = Literal["morning", "evening", "other"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dot:
-    """One value at `day` (days from the left edge). `low` is the lower end of a pair, such as the diastolic value."""
+    """One value at `day` (days from the left edge). `low` is the lower end of a pair, such as the diastolic value.
+
+    `struck`: why it does not count, in words; it is crossed out where it would stand.
+    """
 
     day: float
     high: float
     low: float | None = None
     slot: Slot = "other"
     is_past_line: bool = False
+    struck: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +138,8 @@ def _day_names(frame: _Frame, day_names: Sequence[tuple[float, str]]) -> list[st
 
 
 def _dot(frame: _Frame, dot: Dot, *, radius: float) -> list[str]:
+    if dot.struck:
+        return [_cross(frame, dot, radius)]
     css_class = "past" if dot.is_past_line else "within"
     x = frame.x(dot.day)
     drawn = []
@@ -143,6 +149,16 @@ def _dot(frame: _Frame, dot: Dot, *, radius: float) -> list[str]:
         drawn.append(_shape(frame, x, dot.low, dot.slot, css_class, radius * 0.8))
     drawn.append(_shape(frame, x, dot.high, dot.slot, css_class, radius))
     return drawn
+
+
+def _cross(frame: _Frame, dot: Dot, r: float) -> str:
+    x = frame.x(dot.day)
+    ends = (dot.high,) if dot.low is None else (dot.high, dot.low)
+    strokes = "".join(
+        f"M{x - r:.1f} {y - r:.1f}l{2 * r:.1f} {2 * r:.1f}m0 {-2 * r:.1f}l{-2 * r:.1f} {2 * r:.1f}"
+        for y in map(frame.y, ends)
+    )
+    return f'<path class="struck" d="{strokes}"><title>{escape(dot.struck)}</title></path>'
 
 
 def _shape(frame: _Frame, x: float, value: float, slot: Slot, css_class: str, r: float) -> str:

@@ -1,20 +1,28 @@
 """A patient's readings as pages show them: places on a chart, rows of a table, one sentence for who cannot see either."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Final, Protocol
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
 from server.people.rule_texts import Condition
+from server.store.corrections import Correction
 from server.store.reading_lists import ShownReading
 from server.web import charts
 from server.web.charts import Dot, Slot
+from server.web.correction_words import say_correction
 from server.web.words import KINDS, MEALS, QUALITIES, QUALITY_REASONS, TIME_QUALITIES, UNITS, Words
 
 DAY: Final = timedelta(days=1)
+
+Corrections = Mapping[UUID, Correction]
+"""What was said last of readings of which something was said."""
+
+NOTHING_SAID: Final[Corrections] = {}
 
 
 class Valued(Protocol):
@@ -125,15 +133,24 @@ def draw_row(values: Sequence[Valued], span: Span, conditions: Sequence[Conditio
 
 
 def draw_pressures(
-    values: Sequence[Valued], span: Span, conditions: Sequence[Condition], words: Words
+    values: Sequence[ShownReading],
+    span: Span,
+    conditions: Sequence[Condition],
+    words: Words,
+    said: Corrections = NOTHING_SAID,
 ) -> Markup | None:
-    """The large chart of a patient's blood pressures."""
+    """The large chart of a patient's blood pressures; what does not count is crossed out and in no sentence."""
     lines = tuple(condition.value for condition in conditions)
-    dots = pressure_dots(values, span, conditions)
+    dots = pressure_dots(_in_use(values), span, conditions)
     if not dots:
         return None
+    struck = [
+        replace(dot, struck=why, is_past_line=False)
+        for value, why in _struck(values, said, span.zone, words)
+        for dot in pressure_dots([value], span, ())
+    ]
     return charts.chart(
-        dots,
+        [*dots, *struck],
         scale=charts.pressure_scale(lines),
         days=span.days,
         day_names=_day_names(span, words),
@@ -142,19 +159,39 @@ def draw_pressures(
     )
 
 
-def draw_glucose(values: Sequence[Valued], span: Span, words: Words) -> Markup | None:
-    """The large chart of a patient's glucose values."""
-    dots = glucose_dots(values, span)
+def draw_glucose(
+    values: Sequence[ShownReading], span: Span, words: Words, said: Corrections = NOTHING_SAID
+) -> Markup | None:
+    """The large chart of a patient's glucose values; what does not count is crossed out and in no sentence."""
+    dots = glucose_dots(_in_use(values), span)
     if not dots:
         return None
+    struck = [
+        replace(dot, struck=why)
+        for value, why in _struck(values, said, span.zone, words)
+        for dot in glucose_dots([value], span)
+    ]
     return charts.chart(
-        dots,
+        [*dots, *struck],
         scale=charts.glucose_scale(),
         days=span.days,
         day_names=_day_names(span, words),
         unit="mmol/L",
         says=say_glucose(dots, span, words),
     )
+
+
+def _in_use(values: Iterable[ShownReading]) -> list[ShownReading]:
+    return [value for value in values if value.standing == "in_use"]
+
+
+def _struck(
+    values: Iterable[ShownReading], said: Corrections, zone: str, words: Words
+) -> Iterator[tuple[ShownReading, str]]:
+    """What does not count here, with why."""
+    for value in values:
+        if value.standing != "in_use" and (last := said.get(value.reading_id)) is not None:
+            yield value, say_correction(last, value, zone, words)
 
 
 def say_pressures(dots: Sequence[Dot], span: Span, lines: Sequence[float], words: Words) -> str:
@@ -192,8 +229,9 @@ def _day_names(span: Span, words: Words) -> list[tuple[float, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingRow:
-    """One line of a table of readings, in words."""
+    """One line of a table of readings, in words. `corrected`: what a clinician has said of it last, or nothing."""
 
+    reading_id: UUID
     at: str
     slot: Slot
     value: str
@@ -205,12 +243,22 @@ class ReadingRow:
     is_past_line: bool
     time_quality: str
     meter_id: str
+    corrected: str
 
 
-def reading_row(reading: ShownReading, zone: str, conditions: Sequence[Condition], words: Words) -> ReadingRow:
+def reading_row(
+    reading: ShownReading,
+    zone: str,
+    conditions: Sequence[Condition],
+    words: Words,
+    said: Corrections = NOTHING_SAID,
+) -> ReadingRow:
+    last = said.get(reading.reading_id)
+    is_usable = reading.quality == "accepted" and reading.standing == "in_use"
     reasons = [words.among(QUALITY_REASONS, reason) for reason in reading.quality_reasons]
     quality = words.among(QUALITIES, reading.quality)
     return ReadingRow(
+        reading_id=reading.reading_id,
         at=words.moment(reading.measured_at, zone),
         slot=slot_of(reading.measured_at.astimezone(ZoneInfo(zone))),
         value=shown_value(reading, words),
@@ -222,10 +270,11 @@ def reading_row(reading: ShownReading, zone: str, conditions: Sequence[Condition
         quality=words.say("%(quality)s (%(reasons)s)", quality=quality, reasons=words.listed(reasons))
         if reasons
         else quality,
-        is_usable=reading.quality == "accepted",
-        is_past_line=reading.quality == "accepted" and is_past(reading, conditions),
+        is_usable=is_usable,
+        is_past_line=is_usable and is_past(reading, conditions),
         time_quality=words.among(TIME_QUALITIES, reading.time_quality),
         meter_id=reading.meter_id,
+        corrected="" if last is None else say_correction(last, reading, zone, words),
     )
 
 

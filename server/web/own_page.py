@@ -91,8 +91,10 @@ def show_own_page(clinic: AClinic, request: Request, token: str) -> Response:
         if patient is None:
             raise NotOnPanelError("no such page")
         whose, limit = patient.patient_id, worklist.PAGE_MAX
-        by_hand = list_readings(conn, whose, since=now - LOOKED_BACK, limit=limit, kinds=MEASURED_BY_HAND)
-        worn = list_readings(conn, whose, since=now - WORN_LOOKED_BACK, limit=limit, kinds=(WORN,))
+        by_hand = list_readings(
+            conn, whose, since=now - LOOKED_BACK, limit=limit, kinds=MEASURED_BY_HAND, only_in_use=True
+        )
+        worn = list_readings(conn, whose, since=now - WORN_LOOKED_BACK, limit=limit, kinds=(WORN,), only_in_use=True)
         worn_on = list_worn_days(conn, whose, since=now - timedelta(days=STRIP_DAYS), zone=patient.zone)
         messages = worklist.list_patient_messages(conn, patient.patient_id, limit=MESSAGES_SHOWN)
         own = own_thresholds(conn, [patient.patient_id])

@@ -1,6 +1,6 @@
 """`/p/{patient_id}`, `/a/{episode_id}` and `/inbox`: one patient, one alert with its evidence, what one was told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Final
@@ -11,16 +11,18 @@ from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
 from server.people import sessions
-from server.people.door import SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_same_origin
 from server.people.errors import NotOnPanelError
 from server.people.evidence import reading_ids
 from server.people.rule_texts import text_of
 from server.store import quarantine, worklist
-from server.store.postgres import transaction
+from server.store.corrections import list_corrections
+from server.store.postgres import Connection, transaction
 from server.store.quarantine import Conflict
-from server.store.reading_lists import MEASURED_BY_HAND, WORN, list_readings, list_these_readings
+from server.store.reading_lists import MEASURED_BY_HAND, WORN, ShownReading, list_readings, list_these_readings
 from server.store.worklist import Alert, PanelPatient, ShownPush, ShownTransition
-from server.web.history import Span, draw_glucose, draw_pressures, reading_row
+from server.web.correction_words import newest
+from server.web.history import NOTHING_SAID, Corrections, Span, draw_glucose, draw_pressures, reading_row
 from server.web.rendering import render, words_of
 from server.web.rows import ASSESSED_FOR, age_of, alert_line, conditions_for, own_thresholds, say_assessed
 from server.web.words import CHANNELS, PUSH_STATES, RESOLUTIONS, STATES, Words, mark
@@ -55,6 +57,7 @@ def show_patient(caller: SignedIn, request: Request, patient_id: PatientId) -> R
         since = caller.now - timedelta(days=CHART_DAYS + 1)
         readings = list_readings(conn, patient_id, since=since, limit=worklist.PAGE_MAX, kinds=MEASURED_BY_HAND)
         worn = list_readings(conn, patient_id, since=since, limit=SENSOR_VALUES_SHOWN, kinds=(WORN,))
+        said = _said(conn, caller, [*readings, *worn])
         alerts = worklist.list_alerts(conn, user_id=caller.user_id, patient_id=patient_id, limit=50)
         pushes = worklist.list_pushes(conn, patient_id)
         own = own_thresholds(conn, [patient_id])
@@ -73,11 +76,12 @@ def show_patient(caller: SignedIn, request: Request, patient_id: PatientId) -> R
         age=age_of(patient.birth_date, caller.now, patient.zone),
         assessed=say_assessed(patient, words, caller.now),
         conflicts=[_say_conflict(each, patient, words) for each in conflicts],
-        pressures=draw_pressures(oldest_first, span, conditions, words),
-        glucose=draw_glucose(oldest_first, span, words),
-        rows=[reading_row(each, patient.zone, conditions, words) for each in readings[:READINGS_SHOWN]],
+        pressures=draw_pressures(oldest_first, span, conditions, words, said),
+        glucose=draw_glucose(oldest_first, span, words, said),
+        is_struck=any(each.standing != "in_use" for each in readings),
+        rows=[reading_row(each, patient.zone, conditions, words, said) for each in readings[:READINGS_SHOWN]],
         readings_in_all=len(readings),
-        sensor_rows=[reading_row(each, patient.zone, (), words) for each in worn],
+        sensor_rows=[reading_row(each, patient.zone, (), words, said) for each in worn],
         chart_days=CHART_DAYS,
         lines=[alert_line(caller, words, alert) for alert in alerts],
         pushes=[_told(push, patient.zone, words) for push in pushes],
@@ -97,6 +101,7 @@ def show_alert(caller: SignedIn, request: Request, episode_id: UUID) -> Response
         if patient is None:
             raise NotOnPanelError("no such alert")
         evidence = list_these_readings(conn, alert.patient_id, reading_ids(alert.verdict))
+        said = _said(conn, caller, evidence)
         transitions = worklist.list_transitions(conn, episode_id)
         pushes = worklist.list_pushes(conn, alert.patient_id, episode_id=episode_id)
         own = own_thresholds(conn, [alert.patient_id])
@@ -112,7 +117,7 @@ def show_alert(caller: SignedIn, request: Request, episode_id: UUID) -> Response
         patient=patient,
         age=age_of(patient.birth_date, caller.now, patient.zone),
         rule=text_of(caller.clinic.rules, alert.rule_id),
-        rows=[reading_row(each, patient.zone, conditions, words) for each in evidence],
+        rows=[reading_row(each, patient.zone, conditions, words, said) for each in evidence],
         steps=[_step(each, patient, words) for each in transitions],
         pushes=[_told(push, patient.zone, words) for push in pushes],
         days=_days(alert, words),
@@ -140,6 +145,12 @@ def mark_read(
     with transaction(caller.clinic.pool) as conn:
         worklist.mark_inbox_read(conn, push_id or [], user_id=caller.user_id, now=caller.now)
     return RedirectResponse("/inbox", status_code=303)
+
+
+def _said(conn: Connection, caller: Caller, readings: Sequence[ShownReading]) -> Corrections:
+    """What was said last of those of which something was said."""
+    corrected = [each.reading_id for each in readings if each.version > 1]
+    return newest(list_corrections(conn, corrected, user_id=caller.user_id)) if corrected else NOTHING_SAID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

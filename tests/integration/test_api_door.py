@@ -288,6 +288,10 @@ def test_the_description_of_the_api_says_what_may_go_wrong(clinic: Clinic) -> No
         "/api/v1/alerts/{episode_id}/acknowledge",
         "/api/v1/alerts/{episode_id}/resolve",
         "/api/v1/patients/{patient_id}/readings",
+        "/api/v1/patients/{patient_id}/readings/{reading_id}",
+        "/api/v1/patients/{patient_id}/readings/{reading_id}/void",
+        "/api/v1/patients/{patient_id}/readings/{reading_id}/reassign",
+        "/api/v1/patients/{patient_id}/readings/{reading_id}/restore",
         "/api/v1/inbox",
         "/api/v1/fleet",
     }
@@ -297,8 +301,9 @@ def test_the_description_of_the_api_says_what_may_go_wrong(clinic: Clinic) -> No
             for status, response in operation["responses"].items():
                 if status >= "4":
                     assert set(response["content"]) == {"application/problem+json"}, (operation["summary"], status)
-    decision = description["paths"]["/api/v1/alerts/{episode_id}/acknowledge"]["post"]["responses"]
-    assert {"403", "404", "409", "412", "428"} <= set(decision)
+    for path in ("alerts/{episode_id}/acknowledge", "patients/{patient_id}/readings/{reading_id}/void"):
+        decision = description["paths"][f"/api/v1/{path}"]["post"]["responses"]
+        assert {"403", "404", "409", "412", "428"} <= set(decision)
 
 
 def test_a_foreign_patient_is_answered_as_one_that_never_was(clinic: Clinic, doctor_id: int) -> None:

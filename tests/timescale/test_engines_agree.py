@@ -10,6 +10,7 @@ from homevigil.demo import population
 from homevigil.embedded.postgres import EmbeddedPostgres
 from server import clock
 from server.judge import Judge
+from server.people.corrections import Correction, Reason, reassign
 from server.rules.load import load_catalog
 from server.store import enrolment
 from server.store.migrate import MIGRATIONS
@@ -93,6 +94,7 @@ def test_the_kinds_after_the_first_release_come_into_chunks_that_are_compressed_
     with pytest.raises(psycopg.errors.CheckViolation):
         run(timescale, A_READING.format(kind="weight"))
     run(timescale, (MIGRATIONS / "0012_more_signals.sql").read_text(encoding="utf-8"))
+    run(timescale, "select reading_views_make()")
     for kind in KINDS:
         run(timescale, A_READING.format(kind=kind))
     with pytest.raises(psycopg.errors.CheckViolation):
@@ -104,6 +106,7 @@ def test_the_kinds_after_the_first_release_come_into_chunks_that_are_compressed_
 
 
 BEFORE_0012 = """
+    drop view reading_in_use, reading_on_record;
     alter table reading drop constraint reading_shape_kind_check;
     alter table reading_shape drop constraint reading_shape_kind_check;
     alter table reading add constraint reading_shape_kind_check check (kind in ('blood_pressure', 'glucose'));
@@ -158,3 +161,33 @@ def take(pool: Pool, readings: tuple[Reading, ...], *, epoch: str) -> None:
 
     for payloads in population.envelopes(readings, epoch=epoch, first_seq=1):
         Intake(pool).take_all([(population.GATEWAY_ID, payload) for payload in payloads], quiet=True)
+
+
+def test_correcting_a_reading_of_a_compressed_chunk_leaves_the_chunk_as_it_is(
+    timescale: Pool, people: tuple[population.Newcomer, ...]
+) -> None:
+    move_in(timescale, people[:2])
+    judge_all(timescale)
+    ask(timescale, "select compress_chunk(chunk) from show_chunks('reading') chunk")
+    ((one, two),) = ask(timescale, "select min(patient_id), max(patient_id) from patient")
+    ((reading_id,),) = ask(timescale, f"select reading_id from reading where patient_id = {one} order by 1 limit 1")
+    before = ask(timescale, READINGS)
+    correction = Correction(
+        patient_id=one,
+        reading_id=reading_id,
+        version=1,
+        reason=Reason.WRONG_PERSON,
+        note="",
+        user_id=1,
+        role="doctor",
+        now=UNTIL,
+    )
+    reassign(timescale, correction, to_patient_id=two)
+    judge_all(timescale)
+    assert ask(timescale, READINGS) == before
+    assert ask(timescale, f"select patient_id from reading_in_use where reading_id = '{reading_id}'") == [(two,)]
+    assert ask(timescale, "select count(*) from reading_in_use") == [(len(before),)]
+    packed = (
+        "select count(*) from timescaledb_information.chunks where hypertable_name = 'reading' and not is_compressed"
+    )
+    assert ask(timescale, packed) == [(0,)]

@@ -75,6 +75,11 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
     clinic.judge(patient_id)
     critical_id, _ = clinic.critical_patient("李强", doctor_id)
     calm_id = clinic.add_patient("赵敏", doctor_id)
+    (first, *_, last) = clinic.rows(
+        "select reading_id from reading where patient_id = %s order by measured_at", patient_id
+    )
+    strike(clinic, patient_id, last["reading_id"], "void", reason="trial")
+    strike(clinic, patient_id, first["reading_id"], "reassign", reason="wrong_person", to_patient_id=calm_id)
     clinic.deliver()
     with transaction(clinic.pool) as conn:
         tokens = [
@@ -87,10 +92,18 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
         "/?tab=all",
         f"/p/{patient_id}",
         f"/p/{calm_id}",
+        f"/p/{patient_id}/r/{last['reading_id']}",
+        f"/p/{calm_id}/r/{first['reading_id']}",
         f"/a/{episode_id}",
         "/inbox",
         *(f"/me/{token}" for token in tokens),
     ]
+
+
+def strike(clinic: Clinic, patient_id: int, reading_id: object, action: str, **body: object) -> None:
+    """A clinician says that it is not this patient's, or nobody's."""
+    address = f"/api/v1/patients/{patient_id}/readings/{reading_id}/{action}"
+    clinic.client("doctor").post(address, headers={"If-Match": '"1"'}, json=body).raise_for_status()
 
 
 def _carry_cookie(clinic: Clinic, context: BrowserContext) -> None:

@@ -197,6 +197,34 @@ def test_an_alert_leads_to_exactly_the_readings_it_rests_on(clinic: Clinic, doct
     expect(page.get_by_role("heading", level=1)).to_have_text("王秀英")
 
 
+@pytest.mark.parametrize(
+    ("language", "more", "other", "says"),
+    [
+        ("en", "Look into or correct: 155/96", "王建国", "Moved to 王建国: somebody else measured"),
+        ("zh", "查看或更正：155/96", "王建国", "移至王建国：由他人测量"),
+    ],
+)
+def test_a_reading_is_moved_to_its_patient_by_keyboard_alone(
+    clinic: Clinic, doctor_id: int, sign_in: SignIn, language: str, more: str, other: str, says: str
+) -> None:
+    patient_id, _ = clinic.high_patient("王秀英", doctor_id)
+    other_id = clinic.add_patient(other, doctor_id)
+    page = sign_in(language=language)
+    page.goto(f"{clinic.url}/p/{patient_id}")
+    page.get_by_role("link", name=more).first.focus()
+    page.keyboard.press("Enter")
+    form = page.locator("form[action$='/reassign']")
+    form.locator("select").first.focus()
+
+    for key in ("ArrowDown", "Tab", "ArrowDown", "Tab", "Tab", "Enter"):
+        page.keyboard.press(key)
+
+    expect(page.locator(".told")).to_contain_text(says)
+    expect(page.get_by_role("heading", level=1)).to_have_class("struck")
+    owners = clinic.rows("select patient_id from reading_elsewhere")
+    assert owners == [{"patient_id": other_id}]
+
+
 def test_the_language_can_be_switched_and_stays(clinic: Clinic, doctor_id: int, sign_in: SignIn) -> None:
     page = sign_in(language="en")
 

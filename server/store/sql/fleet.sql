@@ -21,8 +21,9 @@ where (%(gateway_ids)s::text[] is null or g.gateway_id = any(%(gateway_ids)s::te
 order by g.gateway_id;
 
 -- name: meters
--- Every meter that is bound now, with the newest reading measured since `since`, whoever's of its patients it is. One pass over
--- the readings of that time: a look for each meter alone costs more than all together.
+-- Every meter that is bound now, with the newest reading measured since `since`, whoever's of its patients it is, and whatever a
+-- clinician has said of it: the meter has measured. One pass over the readings of that time: a look for each meter alone costs more
+-- than all together.
 with bound as (
     select b.meter_id, b.gateway_id, b.patient_id, b.valid_from
     from meter_binding b join patient p on p.patient_id = b.patient_id and not p.is_watchdog
@@ -54,11 +55,12 @@ order by gateway_id, meter_id, reason;
 -- name: patients
 -- `covered_since`: since when somebody has had a meter without a break; null: has none now, and `gateway_ids` and `meter_ids`
 -- are then those of the last binding. Who has measured lately is found in one pass; for the others each kind of reading is looked
--- up from its newest end: a kind that somebody never had takes a look into every month that there is.
+-- up from its newest end: a kind that somebody never had takes a look into every month that there is. What a clinician has said is
+-- not this patient's does not show that the patient has measured; what was moved here does.
 with lately as (
     select patient_id, max(measured_at) as last_measured_at,
            max(measured_at) filter (where quality = 'accepted') as last_accepted_at
-    from reading
+    from reading_in_use
     where measured_at > %(now)s - interval '2 days' and kind = any(%(kinds)s::text[])
     group by patient_id
 ), binding as (
@@ -75,8 +77,8 @@ select p.patient_id, p.created_at, coalesce(z.zone, 'UTC') as zone,
        coalesce(b.gateways, array_remove(array[b.last_gateway], null)) as gateway_ids,
        coalesce(b.meters, array_remove(array[b.last_meter], null)) as meter_ids,
        (select lower(span) from unnest(b.spans) span where upper(span) is null) as covered_since,
-       coalesce(n.last_measured_at, r.last_measured_at) as last_measured_at,
-       coalesce(n.last_accepted_at, r.last_accepted_at) as last_accepted_at
+       coalesce(n.last_measured_at, greatest(r.last_measured_at, m.last_measured_at)) as last_measured_at,
+       coalesce(n.last_accepted_at, greatest(r.last_accepted_at, m.last_accepted_at)) as last_accepted_at
 from patient p
 left join binding b using (patient_id)
 left join lately n using (patient_id)
@@ -88,16 +90,26 @@ left join lateral (
     select max(l.measured_at) as last_measured_at, max(a.measured_at) as last_accepted_at
     from unnest(%(kinds)s::text[]) k (kind)
     left join lateral (
-        select measured_at from reading
+        select measured_at from reading g
         where patient_id = p.patient_id and kind = k.kind and n.last_accepted_at is null
+          and not exists (select from reading_elsewhere where stored_as = g.patient_id and reading_id = g.reading_id)
         order by measured_at desc limit 1
     ) l on true
     left join lateral (
-        select measured_at from reading
+        select measured_at from reading g
         where patient_id = p.patient_id and kind = k.kind and quality = 'accepted' and l.measured_at is not null
+          and not exists (select from reading_elsewhere where stored_as = g.patient_id and reading_id = g.reading_id)
         order by measured_at desc limit 1
     ) a on true
 ) r on true
+left join lateral (
+    select max(g.measured_at) as last_measured_at,
+           max(g.measured_at) filter (where g.quality = 'accepted') as last_accepted_at
+    from reading_elsewhere e
+    join reading g on g.patient_id = e.stored_as and g.kind = e.kind and g.measured_at = e.measured_at
+                      and g.reading_id = e.reading_id
+    where e.patient_id = p.patient_id and e.kind = any(%(kinds)s::text[])
+) m on true
 where not p.is_watchdog
   and (%(gateway_ids)s::text[] is null or b.gateways && %(gateway_ids)s::text[]
        or p.patient_id = any(%(patient_ids)s::bigint[]))

@@ -96,8 +96,30 @@ where e.patient_id = any(%(patient_ids)s::bigint[])
 order by e.patient_id, e.started_at, e.episode_id;
 
 -- name: readings
--- The reading as its gateway sent it; our own columns only where what was sent is not kept. No mark of ours is read.
-select r.patient_id, r.reading_id::text as name, r.kind,
+-- The reading as its gateway sent it; our own columns only where what was sent is not kept. No mark of ours is read. Whose it is, is
+-- made out from all that was ever said of it, and not from the table in which the judge looks.
+with said as (
+    select distinct on (reading_id) reading_id, stored_as, kind, measured_at, to_patient_id
+    from reading_correction
+    where reading_id in (select reading_id from reading_correction
+                         where stored_as = any(%(patient_ids)s::bigint[]) or to_patient_id = any(%(patient_ids)s::bigint[]))
+    order by reading_id, version desc
+), asked as (
+    select patient_id, since from unnest(%(patient_ids)s::bigint[], %(since)s::timestamptz[]) as p (patient_id, since)
+), theirs as (
+    select p.patient_id as owner_id, r.*
+    from asked p
+    join reading r on r.patient_id = p.patient_id and r.measured_at >= p.since
+    left join said using (reading_id)
+    where said.reading_id is null or said.to_patient_id = p.patient_id
+    union all
+    select p.patient_id, r.*
+    from asked p
+    join said on said.to_patient_id = p.patient_id and said.stored_as <> p.patient_id and said.measured_at >= p.since
+    join reading r on (r.patient_id, r.kind, r.measured_at, r.reading_id)
+                      = (said.stored_as, said.kind, said.measured_at, said.reading_id)
+)
+select r.owner_id, r.reading_id::text as name, r.kind,
        coalesce((w.sent->>'measured_at')::timestamptz, r.measured_at) as measured_at,
        coalesce((w.sent->>'received_at')::timestamptz, r.received_at) as received_at,
        coalesce(w.sent->>'time_quality', r.time_quality) as time_quality,
@@ -106,6 +128,5 @@ select r.patient_id, r.reading_id::text as name, r.kind,
            'glucose_mmol_l', r.glucose_mmol_l, 'glucose_mg_dl', r.glucose_mg_dl, 'censored', r.glucose_censored,
            'meal', r.meal, 'weight_kg', r.weight_kg, 'spo2_percent', r.spo2_percent,
            'temperature_celsius', r.temperature_celsius, 'status', r.meter_status)) as measurement
-from unnest(%(patient_ids)s::bigint[], %(since)s::timestamptz[]) as p (patient_id, since)
-join reading r on r.patient_id = p.patient_id and r.measured_at >= p.since
+from theirs r
 left join reading_raw w using (reading_id);

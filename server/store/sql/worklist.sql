@@ -93,7 +93,7 @@ left join lateral (
 ) z on true
 left join lateral (
     select max(measured_at) as last_at, max(stored_at) as last_stored_at, count(*) as readings
-    from reading
+    from reading_in_use
     where patient_id = p.patient_id and measured_at > %(since)s and measured_at <= %(now)s + interval '1 day'
 ) r on true
 left join lateral (

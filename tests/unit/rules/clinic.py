@@ -31,6 +31,13 @@ class Clinic:
         self.rows += rows
         self.judge(now, since=min(row.measured_at for row in rows))
 
+    def correct(self, rows: Sequence[Row], now: datetime, *, here: bool) -> None:
+        """A clinician has said of these readings that they are not, or are after all, this patient's."""
+        self.wait_until(now)
+        said = {row.reading_id for row in rows}
+        self.rows = [row for row in self.rows if row.reading_id not in said] + (list(rows) if here else [])
+        self.judge(now, since=min(row.measured_at for row in rows))
+
     def wait_until(self, now: datetime) -> None:
         while self._timer is not None and self._timer[0] < now:
             self.judge(*self._timer)

@@ -1,0 +1,23 @@
+"""Which version of something was read, as a decision about it must say: `If-Match`."""
+
+import re
+from typing import Annotated, Final
+
+from fastapi import Header
+
+from server.people.errors import MissingVersionError
+
+IfMatch = Annotated[str | None, Header(alias="If-Match", description='The `etag` that was read, for example `"3"`')]
+
+NEVER_A_VERSION: Final = 0
+
+
+def read_if_match(if_match: str | None) -> int:
+    """The version named. `*` names none; what cannot be one of our tags matches nothing (RFC 9110, 13.1.1).
+
+    Raises `MissingVersionError`.
+    """
+    if if_match is None or if_match.strip() == "*":
+        raise MissingVersionError('say in If-Match which version was read, for example If-Match: "3"')
+    tag = re.fullmatch(r'\s*"([1-9][0-9]{0,17})"\s*', if_match)
+    return int(tag[1]) if tag else NEVER_A_VERSION
