@@ -132,15 +132,16 @@ class Population:
             self.arrivals[tick].append((home, readings))
 
     def _change_something(self) -> None:
-        """Now and then somebody gets thresholds of their own."""
+        """Now and then somebody gets thresholds of their own, or is not watched by the rule for a while."""
         if self.random.random() < 0.6:
             patient_id = self.random.choice(self.homes).patient_id
             self._run(
-                """insert into patient_threshold (patient_id, rule_id, version, parameters, set_by, set_at)
-                   select %s, 'bp-above-140-90-3-days', 1 + coalesce(max(version), 0), %s::jsonb, 'test', now()
+                """insert into patient_threshold (patient_id, rule_id, version, parameters, is_watched, set_by, set_at)
+                   select %s, 'bp-above-140-90-3-days', 1 + coalesce(max(version), 0), %s::jsonb, %s, 'test', now()
                    from patient_threshold where patient_id = %s""",
                 patient_id,
                 self.random.choice(('{"systolic": 137.5, "diastolic": 86}', '{"systolic": 150}')),
+                self.random.choice((None, None, True, False)),
                 patient_id,
             )
             self.ring(patient_id, timedelta(0))

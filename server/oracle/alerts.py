@@ -13,7 +13,12 @@ def alerts_of(patient: OraclePatient, rules: Sequence[OracleRule], *, now: datet
     """Every alert in view, by rule and then by time, pending ones included. Order of readings does not matter."""
     assert now.tzinfo is not None, "now must be aware"
     chart = chart_of(patient, now)
-    return tuple(alert for rule in rules for alert in _alerts(rule, chart))
+    return tuple(alert for rule in rules if _is_watched(rule, patient) for alert in _alerts(rule, chart))
+
+
+def _is_watched(rule: OracleRule, patient: OraclePatient) -> bool:
+    own = patient.thresholds.get(rule.id)
+    return rule.is_for_everyone if own is None or own.is_watched is None else own.is_watched
 
 
 def _alerts(rule: OracleRule, chart: Chart) -> list[OracleAlert]:

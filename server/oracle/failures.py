@@ -28,13 +28,13 @@ def _has_failed(reading: OracleReading) -> bool:
 
 
 def _said(rule: FailureRule, chart: Chart, day: date, failed: list[OracleReading]) -> OracleAlert:
-    close = chart.days.close(day)
+    close, own = chart.days.close(day), chart.patient.thresholds.get(rule.id)
     opened_at = failed[rule.count - 1].measured_at
     is_over = close <= chart.now
     return OracleAlert(
         rule_id=rule.id,
         rule_version=rule.version,
-        threshold_version=0,
+        threshold_version=0 if own is None else own.version,
         priority=rule.priority,
         state="resolved" if is_over else "active",
         first_day=day,

@@ -76,6 +76,7 @@ class DaysRule:
     version: int
     priority: str
     tell: tuple[str, ...]
+    is_for_everyone: bool
     conditions: tuple[Condition, ...]
     days: int
     span: int
@@ -92,6 +93,7 @@ class ValueRule:
     version: int
     priority: str
     tell: tuple[str, ...]
+    is_for_everyone: bool
     conditions: tuple[Condition, ...]
     qualities: frozenset[str]
     is_about_late: bool
@@ -108,6 +110,7 @@ class FailureRule:
     version: int
     priority: str
     tell: tuple[str, ...]
+    is_for_everyone: bool
     count: int
 
 
@@ -135,6 +138,7 @@ class RollingRule:
     version: int
     priority: str
     tell: tuple[str, ...]
+    is_for_everyone: bool
     conditions: tuple[Condition, ...]
     below_by: Fraction
     of: str
@@ -153,6 +157,7 @@ class CountRule:
     version: int
     priority: str
     tell: tuple[str, ...]
+    is_for_everyone: bool
     conditions: tuple[Condition, ...]
     below_by: Fraction
     of: str
@@ -174,6 +179,7 @@ class ChangeRule:
     version: int
     priority: str
     tell: tuple[str, ...]
+    is_for_everyone: bool
     conditions: tuple[Condition, ...]
     below_by: Fraction
     of: str
@@ -305,7 +311,10 @@ def _change_rule(written: Mapping[str, Any], when: Mapping[str, Any]) -> ChangeR
 
 
 def _common(written: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: written[name] for name in ("id", "version", "priority")} | {"tell": tuple(written["tell"])}
+    return {name: written[name] for name in ("id", "version", "priority")} | {
+        "tell": tuple(written["tell"]),
+        "is_for_everyone": written.get("watch", "everyone") == "everyone",
+    }
 
 
 def _of_trend(written: Mapping[str, Any]) -> dict[str, Any]:

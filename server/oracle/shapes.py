@@ -43,10 +43,11 @@ class OracleReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OracleThreshold:
-    """A patient's own numbers for one rule, by signal."""
+    """A patient's own numbers for one rule, by signal. `is_watched`: does the rule speak of this patient? None: as it says."""
 
     version: int
     parameters: Mapping[str, Any]
+    is_watched: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from server.rules.rule import (
     Rule,
     RuleSet,
     SingleValueRule,
+    is_watched,
 )
 from server.rules.windows import TIME_UNUSABLE, PatientHistory, PersonalThreshold
 
@@ -65,20 +66,20 @@ def reach_days(rules: RuleSet) -> int:
 
 def _findings(rule: Rule, features: Features) -> list[Finding]:
     personal = _personal(rule, features)
+    if not is_watched(rule, personal.is_watched):
+        return []
     match rule:
         case DaysInARowRule():
             return days_in_a_row.findings(rule, features, personal=personal.parameters, version=personal.version)
         case SingleValueRule():
             return single_value.findings(rule, features, personal=personal.parameters, version=personal.version)
         case FailedMeasurementsRule():
-            return failed_measurements.findings(rule, features)
+            return failed_measurements.findings(rule, features, personal=personal.parameters, version=personal.version)
         case RollingRule() | CountOfLastRule() | ChangeRule():
             return trends.findings(rule, features, personal=personal.parameters, version=personal.version)
 
 
 def _personal(rule: Rule, features: Features) -> PersonalThreshold:
-    if isinstance(rule, FailedMeasurementsRule):
-        return _OWN
     return features.history.thresholds.get(rule.id, _OWN)
 
 
@@ -94,6 +95,6 @@ def _ends(rules: RuleSet, features: Features) -> Iterable[datetime]:
     waiting = [rule for rule in rules.rules if isinstance(rule, RollingRule | CountOfLastRule | ChangeRule)]
     yield from trends.ends(waiting, features)
     for rule in rules.rules:
-        if isinstance(rule, SingleValueRule):
-            personal = _personal(rule, features)
+        personal = _personal(rule, features)
+        if isinstance(rule, SingleValueRule) and is_watched(rule, personal.is_watched):
             yield from single_value.ends(rule, features, personal=personal.parameters)

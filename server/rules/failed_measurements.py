@@ -5,7 +5,7 @@ Every kind of reading is counted, each by itself.
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from server.rules import sentences
 from server.rules.episodes import Finding, Verdict
 from server.rules.features import Features
-from server.rules.rule import FailedMeasurementsRule
+from server.rules.rule import FailedMeasurementsRule, refuse_all
 from server.rules.windows import GLUCOSE, INVALID, KIND_CODES, OXYGEN_SATURATION, TIME_UNUSABLE, Window, from_us
 from vitals.quality import GLUCOSE_RANGE_MMOL_L, SPO2_RANGE_PERCENT
 
@@ -22,15 +22,18 @@ Rows = NDArray[np.intp]
 _NAMES: Final = {code: name for name, code in KIND_CODES.items()}
 
 
-def findings(rule: FailedMeasurementsRule, features: Features) -> list[Finding]:
+def findings(
+    rule: FailedMeasurementsRule, features: Features, *, personal: Mapping[str, Any], version: int
+) -> list[Finding]:
     """One finding for each clinical day and kind with at least `rule.when.count` failures, oldest first."""
+    refuse_all(rule, personal)
     found = []
     for kind, rows in _failures(features.history.window).items():
         days = features.calendar.days_of(features.history.window.measured_at_us[rows])
         for day in np.unique(days):
             here = rows[days == day]
             if day > features.unjudged and len(here) >= rule.when.count:
-                found.append(_finding(rule, features, kind, int(day), [int(row) for row in here]))
+                found.append(_finding(rule, features, kind, int(day), [int(row) for row in here], version))
     return sorted(found, key=lambda each: (each.first_day, each.started_at, each.verdict.numbers["reading_ids"]))
 
 
@@ -54,7 +57,9 @@ def _gave_a_number(window: Window, rows: Rows) -> NDArray[np.bool_]:
     return gave
 
 
-def _finding(rule: FailedMeasurementsRule, features: Features, kind: int, day: int, rows: list[int]) -> Finding:
+def _finding(
+    rule: FailedMeasurementsRule, features: Features, kind: int, day: int, rows: list[int], version: int
+) -> Finding:
     window = features.history.window
     close = features.calendar.close_of(day)
     opened_at = from_us(int(window.measured_at_us[rows[rule.when.count - 1]]))
@@ -62,7 +67,7 @@ def _finding(rule: FailedMeasurementsRule, features: Features, kind: int, day: i
     return Finding(
         rule_id=rule.id,
         rule_version=rule.version,
-        threshold_version=0,
+        threshold_version=version,
         state="resolved" if is_over else "active",
         priority=rule.priority,
         first_day=date.fromordinal(day),

@@ -73,6 +73,8 @@ class _Rule(Part):
     priority: Priority
     tell: Annotated[tuple[Audience, ...], Field(strict=False, max_length=2)]
     patient_message: PerLanguage | None = None
+    watch: Literal["everyone", "chosen"] = "everyone"
+    """For whom it speaks: everybody for whom it is not switched off, or only those for whom somebody has chosen it."""
 
     @model_validator(mode="after")
     def _every_language(self) -> "_Rule":
@@ -192,6 +194,16 @@ def thresholds_in_force(
     units = {str(condition.signal): str(condition.unit) for condition in rule.when.any_of}
     _refuse_misfits(rule.id, parameters, units, bounds)
     return tuple(float(parameters.get(condition.signal, condition.value)) for condition in rule.when.any_of)
+
+
+def is_watched(rule: Rule, is_chosen: bool | None) -> bool:
+    """Does the rule speak of a patient? `is_chosen`: what somebody has decided for this one, if anybody has."""
+    return rule.watch == "everyone" if is_chosen is None else is_chosen
+
+
+def refuse_all(rule: FailedMeasurementsRule, parameters: Mapping[str, Any]) -> None:
+    """Raises `MalformedError` for any parameter: the rule has none."""
+    _refuse_misfits(rule.id, parameters, {}, (0.0, 0.0))
 
 
 def change_in_force(rule: ChangeRule, parameters: Mapping[str, Any]) -> float:

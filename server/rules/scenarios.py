@@ -206,9 +206,10 @@ class _Scene:
         for rule_id in self.test.thresholds:
             if rule_id not in rules:
                 raise self._wrong("thresholds", f"{rule_id} is not among the rules of this file")
+        own = self.test.thresholds
         return {
-            rule_id: PersonalThreshold(version=1, parameters=parameters)
-            for rule_id, parameters in self.test.thresholds.items()
+            rule_id: PersonalThreshold(version=int(rule_id in own), parameters=own.get(rule_id, {}), is_watched=True)
+            for rule_id in rules
         }
 
     # Readings

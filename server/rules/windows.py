@@ -87,10 +87,14 @@ class ZoneSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonalThreshold:
-    """A patient's own parameters for one rule, for example `{"systolic": 150, "diastolic": 95}`."""
+    """A patient's own parameters for one rule, for example `{"systolic": 150, "diastolic": 95}`.
+
+    `is_watched`: whether the rule speaks of this patient at all; `None` where that is left to the rule.
+    """
 
     version: int
     parameters: Mapping[str, Any]
+    is_watched: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,8 +132,8 @@ def history_of(conn: Connection, patient_id: int, *, since: datetime) -> Patient
         zones=tuple(ZoneSpan(valid_from=at, zone=zone) for at, zone in conn.execute(SQL["zones"], patient)),
         window=window,
         thresholds={
-            rule_id: PersonalThreshold(version=version, parameters=parameters)
-            for rule_id, version, parameters in conn.execute(SQL["thresholds"], patient)
+            rule_id: PersonalThreshold(version=version, parameters=parameters, is_watched=is_watched)
+            for rule_id, version, parameters, is_watched in conn.execute(SQL["thresholds"], patient)
         },
     )
 

@@ -235,8 +235,8 @@ def load_cases(
     for patient_id in sorted(enrolled):
         theirs = tuple(episodes.get(patient_id, ()))
         own = {
-            rule_id: OracleThreshold(version=version, parameters=parameters)
-            for rule_id, version, parameters, _ in thresholds.get(patient_id, ())
+            rule_id: OracleThreshold(version=version, parameters=parameters, is_watched=is_watched)
+            for rule_id, version, parameters, is_watched, _ in thresholds.get(patient_id, ())
         }
         patient = OraclePatient(
             readings=tuple(readings.get(patient_id, ())),
@@ -253,7 +253,7 @@ def load_cases(
             due=frozenset(due_id for (due_id,) in due.get(patient_id, ())),
             patient=patient,
             episodes=theirs,
-            set_at={rule_id: set_at for rule_id, _, _, set_at in thresholds.get(patient_id, ())},
+            set_at={rule_id: set_at for rule_id, *_, set_at in thresholds.get(patient_id, ())},
         )
         cases.append(case)
     return cases

@@ -46,8 +46,8 @@ class _Side:
 
     @property
     def version(self) -> int:
-        """Of the thresholds in force; a rule without thresholds has only its own."""
-        own = None if isinstance(self.rule, FailureRule) else self.case.patient.thresholds.get(self.rule.id)
+        """Of the thresholds in force."""
+        own = self.case.patient.thresholds.get(self.rule.id)
         return 0 if own is None else own.version
 
     @property

@@ -24,7 +24,7 @@ from homevigil.embedded.postgres import EmbeddedPostgres
 from server.clock import now
 from server.intake import Intake
 from server.judge import Judge
-from server.oracle import day_runs
+from server.oracle import failures
 from server.oracle.rules import OracleRule
 from server.oracle.shapes import OracleAlert
 from server.rules.load import CATALOG, load_catalog
@@ -214,7 +214,9 @@ def test_a_critical_event_of_which_the_doctor_never_heard_was_not_pushed(clinic:
 @pytest.mark.parametrize("rule_id", [RULE, "bp-critical", "check-the-meter", "a-rule-of-nobody"])
 def test_an_alien_alert_is_extra(clinic: Pool, rule_id: str) -> None:
     ((patient_id,),) = ask(
-        clinic, "select min(patient_id) from patient where patient_id not in (select patient_id from episode)"
+        clinic,
+        """select min(patient_id) from patient
+           where patient_id not in (select patient_id from episode union select patient_id from patient_threshold)""",
     )
     assert patient_id is not None
     ask(
@@ -335,7 +337,7 @@ def test_an_oracle_that_breaks_is_no_agreement(clinic: Pool, monkeypatch: pytest
     def broken(*_: object) -> list[OracleAlert]:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(day_runs, "alerts", broken)
+    monkeypatch.setattr(failures, "alerts", broken)
     with capture_logs() as logs:  # not rendered: a traceback with locals would show, slowly, every reading of everybody
         found = again(clinic)
     assert sum(line["event"] == "recompute_broken" for line in logs) == PEOPLE

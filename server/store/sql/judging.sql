@@ -78,7 +78,7 @@ order by m.user_id;
 select valid_from, zone from patient_zone where patient_id = %(patient_id)s order by valid_from;
 
 -- name: thresholds
-select distinct on (rule_id) rule_id, version, parameters from patient_threshold
+select distinct on (rule_id) rule_id, version, parameters, is_watched from patient_threshold
 where patient_id = %(patient_id)s
 order by rule_id, version desc;
 

@@ -69,7 +69,8 @@ where patient_id = any(%(patient_ids)s::bigint[]) and (due_at <= %(at)s or reaso
 select patient_id, valid_from, zone from patient_zone where patient_id = any(%(patient_ids)s::bigint[]);
 
 -- name: thresholds
-select distinct on (patient_id, rule_id) patient_id, rule_id, version, parameters, set_at from patient_threshold
+select distinct on (patient_id, rule_id) patient_id, rule_id, version, parameters, is_watched, set_at
+from patient_threshold
 where patient_id = any(%(patient_ids)s::bigint[])
 order by patient_id, rule_id, version desc;
 

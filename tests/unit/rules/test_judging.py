@@ -86,6 +86,18 @@ def test_a_personal_threshold_marks_the_finding_with_its_version() -> None:
     assert "above 150/91" in judged.findings[0].verdict.sentence["en"]
 
 
+@pytest.mark.parametrize(
+    ("watch", "chosen", "is_watched"),
+    [("everyone", None, True), ("everyone", False, False), ("chosen", None, False), ("chosen", True, True)],
+)
+def test_a_rule_speaks_of_those_for_whom_it_is_or_was_chosen(watch: str, chosen: bool | None, is_watched: bool) -> None:
+    rule = CATALOG.by_id("bp-above-140-90-3-days").model_copy(update={"watch": watch})
+    own = PersonalThreshold(version=4, parameters={}, is_watched=chosen)
+    judged = judge(patient(*HIGH, thresholds={rule.id: own}), RuleSet((rule,)), now=START + timedelta(days=3))
+    assert bool(judged.findings) is is_watched
+    assert judged.threshold_versions == {rule.id: 4}
+
+
 def test_the_next_look_is_at_the_close_of_the_day() -> None:
     judged = judge(patient(*HIGH), CATALOG, now=START + timedelta(days=2, hours=12))
     assert judged.next_due_at == datetime(2026, 3, 4, 3, tzinfo=UTC)
