@@ -6,7 +6,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg import Cursor
@@ -18,6 +18,11 @@ from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpa
 from server.store.postgres import Connection, load_sql
 
 SQL = load_sql("judging")
+
+_AS_CORRECTED: Final = SQL["readings"].replace(b"from reading\n", b"from reading_in_use\n")
+"""The same statement, without what a clinician has said is not this patient's, and with what was moved here. Only for whom a
+correction concerns: it takes the planner half a millisecond more."""
+assert SQL["readings"] != _AS_CORRECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +129,7 @@ def history_of(conn: Connection, patient_id: int, *, since: datetime) -> Patient
     assert row is not None, patient_id
     enrolled_on, is_corrected = row
     with conn.cursor(row_factory=_rows_of_a_window) as cursor:
-        readings = SQL["corrected_readings" if is_corrected else "readings"]
+        readings = _AS_CORRECTED if is_corrected else SQL["readings"]
         window = window_of(cursor.execute(readings, {**patient, "since": since}))
     return PatientHistory(
         patient_id=patient_id,

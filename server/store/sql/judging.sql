@@ -89,14 +89,6 @@ select reading_id, kind, measured_at, received_at, systolic_mmhg, diastolic_mmhg
 from reading
 where patient_id = %(patient_id)s and measured_at >= %(since)s;
 
--- name: corrected_readings
--- The same columns, without what a clinician has said is not this patient's, and with what was moved here. A statement of its own,
--- because it takes the planner a millisecond's half more.
-select reading_id, kind, measured_at, received_at, systolic_mmhg, diastolic_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl,
-       weight_kg, spo2_percent, temperature_celsius, glucose_censored, meal, quality, time_quality
-from reading_in_use
-where patient_id = %(patient_id)s and measured_at >= %(since)s;
-
 -- name: open
 -- The id is derived, so the same opening found twice is one row.
 insert into episode (episode_id, patient_id, rule_id, rule_version, threshold_version, state, priority, first_day, last_day,
