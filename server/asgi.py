@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from server.api import alerts, fleet, health, login, metrics, patients, problems, readings
+from server.api import alerts, fleet, health, login, metrics, patients, problems, readings, thresholds
 from server.api.shield import Shield, protect
 from server.people.door import Clinic, clinic_of
 from server.people.errors import PeopleError
@@ -35,6 +35,7 @@ ROUTERS: Final = (
     alerts.router,
     patients.router,
     readings.router,
+    thresholds.router,
     fleet.router,
     metrics.router,
     signing.router,
@@ -77,6 +78,7 @@ def create_app(
         pool=pool,
         now=now,
         rules=texts_of(load_catalog()),
+        rule_set=load_catalog(),
         secure_cookies=secure_cookies,
         clinic_phone=clinic_phone,
     )

@@ -9,7 +9,7 @@ from server.people.errors import MissingVersionError
 
 IfMatch = Annotated[str | None, Header(alias="If-Match", description='The `etag` that was read, for example `"3"`')]
 
-NEVER_A_VERSION: Final = 0
+NEVER_A_VERSION: Final = -1
 
 
 def read_if_match(if_match: str | None) -> int:
@@ -19,5 +19,5 @@ def read_if_match(if_match: str | None) -> int:
     """
     if if_match is None or if_match.strip() == "*":
         raise MissingVersionError('say in If-Match which version was read, for example If-Match: "3"')
-    tag = re.fullmatch(r'\s*"([1-9][0-9]{0,17})"\s*', if_match)
+    tag = re.fullmatch(r'\s*"(0|[1-9][0-9]{0,17})"\s*', if_match)
     return int(tag[1]) if tag else NEVER_A_VERSION

@@ -292,6 +292,8 @@ def test_the_description_of_the_api_says_what_may_go_wrong(clinic: Clinic) -> No
         "/api/v1/patients/{patient_id}/readings/{reading_id}/void",
         "/api/v1/patients/{patient_id}/readings/{reading_id}/reassign",
         "/api/v1/patients/{patient_id}/readings/{reading_id}/restore",
+        "/api/v1/patients/{patient_id}/thresholds",
+        "/api/v1/patients/{patient_id}/thresholds/{rule_id}",
         "/api/v1/inbox",
         "/api/v1/fleet",
     }
