@@ -28,7 +28,7 @@ from benchmarks.rules_bench.specs import (
 )
 from server.rules import sweep, sweep_plan
 from server.rules.clinical_days import Calendar
-from server.rules.sweep_kernels import RULE, SINCE
+from server.rules.sweep_columns import RULE, SINCE
 from server.rules.sweep_plan import Plan, Question
 from server.rules.windows import ZoneSpan
 from server.sweeps import sweep as sweep_all

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from server.rules import sweep_kernels
 from server.rules.clinical_days import Calendar
-from server.rules.sweep_kernels import FOREVER, STRETCH_COLUMNS
+from server.rules.sweep_columns import FOREVER, STRETCH_COLUMNS
 from server.rules.sweep_plan import Plan
 from server.rules.trend_kernels import Int64s
 
@@ -64,7 +64,7 @@ def stretches(
 ) -> Iterator[Int64s]:
     """What the rules of `plan` find in the patients from `begin` to before `end`, in tables int64[m, 5].
 
-    Columns: RULE (its number in the plan), PATIENT, SINCE, UNTIL and OVER (see `sweep_kernels`). Ordered by patient, rule and
+    Columns: RULE (its number in the plan), PATIENT, SINCE, UNTIL and OVER (see `sweep_columns`). Ordered by patient, rule and
     time. A table is good until the next is asked for, which is written in its place.
     """
     end = cohort.patients if end is None else end

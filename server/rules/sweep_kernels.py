@@ -8,113 +8,136 @@ It has no threads: whoever has some gives each a range of patients, as the inter
 import inspect
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from server.rules import kernels, trend_kernels
-from server.rules.kernels import ADEQUATE, FULL, SHARES, SITTING_GAP_US, WEAK
+from server.rules import kernels, sweep_days, trend_kernels
+from server.rules.sweep_columns import (
+    AMONG,
+    DAY,
+    DAY_COLUMNS,
+    DAYS,
+    EXTREME,
+    FEWEST,
+    FLOOR,
+    FOREVER,
+    IS_RELATIVE,
+    KIND,
+    LIMIT,
+    MANY,
+    MEAN,
+    NEEDS_BOTH,
+    OF_LAST,
+    OTHER,
+    OTHER_LIMIT,
+    OVER,
+    PATIENT,
+    PERCENT,
+    REPEAT,
+    RISE,
+    RULE,
+    SCORE,
+    SHARE,
+    SIGN,
+    SIGNAL,
+    SILENCE,
+    SINCE,
+    SPREAD,
+    START,
+    UNTIL,
+    WIDTH,
+    Bench,
+    Patient,
+)
+from server.rules.sweep_days import days_in_a_row, measured_days, signal_of
 from server.rules.trend_kernels import (
     BEGAN,
     ENDED,
     LAST,
     MICRO_PER_THOUSANDTH,
-    Flags,
-    Int32s,
+    SLACK,
     Int64s,
     hit_within,
     hits_among_last,
     many_within,
-    note,
     repeated,
     rises_by,
     silent,
     spreads_above,
     sums_above,
 )
-from server.rules.windows import ACCEPTED
-
-MEAN, SHARE, SCORE, SPREAD, EXTREME, MANY, AMONG, RISE, SILENCE, REPEAT, DAYS = range(11)
-"""What a rule of the plan asks. `sweep_plan` has a function for each that says what it means."""
-
-(
-    KIND,
-    SIGNAL,
-    OTHER,
-    SIGN,
-    WIDTH,
-    FEWEST,
-    LIMIT,
-    OTHER_LIMIT,
-    FLOOR,
-    OF_LAST,
-    START,
-    PERCENT,
-    IS_RELATIVE,
-    NEEDS_BOTH,
-) = range(14)
-"""Columns of the plan."""
-PLAN_COLUMNS: Final = 14
-
-RULE, PATIENT, SINCE, UNTIL, OVER = range(5)
-"""Columns of a found stretch: where it began, where it held last, where it ended, as instants in µs; of days as ordinals."""
-STRETCH_COLUMNS: Final = 5
-
-FOREVER: Final = int(np.iinfo(np.int64).max)
-"""When a stretch ended that still holds."""
-
-DAY_US: Final = 86_400_000_000
-EPOCH_ORDINAL: Final = 719_163
-"""`date(1970, 1, 1).toordinal()`"""
-
-_DAY_COLUMNS: Final = 7
-"""Of `kernels.measured_days`: patient, day, readings, sittings, systolic, diastolic, grade."""
-
-
-class Patient(NamedTuple):
-    """One patient's rows by time: `at` in µs; of `values`, int32[signals, n] of all, those from `begin` to before `end`."""
-
-    at: Int64s
-    values: NDArray[np.int32]
-    begin: int
-    end: int
-    spans_from: Int64s
-    """Instants from which `shifts` are in force: the clinical day of t is (t + shift) // DAY_US, counted from 1970."""
-    shifts: Int64s
-
-
-class Bench(NamedTuple):
-    """Room to work in for the longest history of a range, and the table of days of the patient in work."""
-
-    terms: Int64s
-    more_terms: Int64s
-    rows: Int64s
-    hits: Flags
-    flags: Flags
-    values: Int32s
-    days: Int64s
-    found: Int64s
 
 
 @njit(nogil=True)
-def _bench(n: int) -> Bench:
+def _bench(n: int, signals: int) -> Bench:
     return Bench(
         np.empty(n, np.int64),
         np.empty(n, np.int64),
         np.empty(n + 1, np.int64),
         np.empty(n, np.uint8),
-        np.empty(n, np.uint8),
         np.empty(n, np.int32),
-        np.empty((n, _DAY_COLUMNS), np.int64),
+        np.empty((n, DAY_COLUMNS), np.int64),
         np.empty((n, 3), np.int64),
+        np.empty((signals, 3), np.int64),
     )
 
 
 @njit(nogil=True)
-def _signal(patient: Patient, signal: int) -> Int32s:
-    return patient.values[signal, patient.begin : patient.end]
+def _bounds(patient: Patient, signal: int, bench: Bench) -> tuple[int, int]:
+    """The lowest and the highest of the patient's values, looked for once."""
+    known = bench.bounds[signal]
+    if known[0] == 0:
+        x = signal_of(patient, signal)
+        lowest = highest = x[0]
+        for i in range(len(x)):
+            lowest, highest = min(lowest, x[i]), max(highest, x[i])
+        known[0], known[1], known[2] = 1, lowest, highest
+    return known[1], known[2]
+
+
+@njit(nogil=True)
+def _share_terms(rule: Int64s) -> tuple[int, int]:
+    """What a value inside the range adds, and one outside."""
+    outside = -rule[SIGN] * rule[PERCENT]
+    return outside + rule[SIGN] * 100, outside
+
+
+# --- what cannot be true of a patient, as no value of theirs lies far enough: such a rule is not asked ------------------
+
+
+@njit(nogil=True)
+def _may_hold(rule: Int64s, patient: Patient, bench: Bench) -> bool:
+    kind, limit, other_limit = rule[KIND], rule[LIMIT], rule[OTHER_LIMIT]
+    if kind in (SCORE, MANY, SILENCE):
+        return True
+    lowest, highest = _bounds(patient, rule[SIGNAL], bench)
+    if kind == SPREAD:
+        return _may_spread(rule, lowest // MICRO_PER_THOUSANDTH, highest // MICRO_PER_THOUSANDTH)
+    if kind == SHARE:
+        outside = (lowest < limit) | (highest > other_limit)
+        inside = (highest >= limit) & (lowest <= other_limit)
+        terms = _share_terms(rule)
+        return bool((inside and terms[0] > rule[FLOOR]) or (outside and terms[1] > rule[FLOOR]))
+    if kind == RISE:
+        return bool(highest - lowest >= limit)
+    if kind in (REPEAT, DAYS):
+        other_highest = _bounds(patient, rule[OTHER], bench)[1]
+        if rule[NEEDS_BOTH] == 1:
+            return bool(highest > limit and other_highest > other_limit)
+        return bool(highest > limit or other_highest > other_limit)
+    return bool((highest if rule[SIGN] > 0 else -lowest) - limit > rule[FLOOR])
+
+
+@njit(nogil=True)
+def _may_spread(rule: Int64s, lowest: int, highest: int) -> bool:
+    """The SD of k values is at most half their range, times the root of k / (k - 1)."""
+    fewest = rule[FEWEST]
+    most = (highest - lowest) / 2 * np.sqrt(fewest / (fewest - 1))
+    limit = rule[LIMIT] * lowest / 10_000 if rule[IS_RELATIVE] == 1 else float(rule[LIMIT])
+    return bool(most >= limit * (1 - SLACK))
 
 
 # --- what a rule's kernel is asked: each answers how many stretches it wrote to `bench.found` ---------------------------
@@ -122,7 +145,7 @@ def _signal(patient: Patient, signal: int) -> Int32s:
 
 @njit(nogil=True)
 def _mean(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    x, terms = _signal(patient, rule[SIGNAL]), bench.terms[: len(patient.at)]
+    x, terms = signal_of(patient, rule[SIGNAL]), bench.terms[: len(patient.at)]
     sign, limit = rule[SIGN], rule[LIMIT]
     for i in range(len(x)):
         terms[i] = sign * np.int64(x[i]) - limit
@@ -131,22 +154,31 @@ def _mean(rule: Int64s, patient: Patient, bench: Bench) -> int:
 
 @njit(nogil=True)
 def _share(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    x, terms = _signal(patient, rule[SIGNAL]), bench.terms[: len(patient.at)]
+    x, terms = signal_of(patient, rule[SIGNAL]), bench.terms[: len(patient.at)]
     low, high = np.int32(rule[LIMIT]), np.int32(rule[OTHER_LIMIT])
-    outside = -rule[SIGN] * rule[PERCENT]
-    inside = outside + rule[SIGN] * 100
+    inside, outside = _share_terms(rule)
     for i in range(len(x)):
         terms[i] = inside if (x[i] >= low) & (x[i] <= high) else outside
     return _sums(rule, patient, bench)
 
 
 @njit(nogil=True)
+def _reciprocal(step: int) -> tuple[int, int]:
+    """(f, s) such that x * f >> s is x // step for every x from 0 to before 2**31: dividing by a variable is slow."""
+    shift = 31
+    while 1 << (shift - 31) < step:
+        shift += 1
+    return ((1 << shift) + step - 1) // step, shift
+
+
+@njit(nogil=True)
 def _score(rule: Int64s, patient: Patient, scores: Int64s, bench: Bench) -> int:
-    x, terms = _signal(patient, rule[SIGNAL]), bench.terms[: len(patient.at)]
-    step, last, limit = rule[OTHER_LIMIT], len(scores) - 1, rule[LIMIT]
+    x, terms = signal_of(patient, rule[SIGNAL]), bench.terms[: len(patient.at)]
+    last, limit = len(scores) - 1, rule[LIMIT]
+    factor, shift = _reciprocal(rule[OTHER_LIMIT])
     for i in range(len(x)):
-        place = np.int64(x[i]) // step
-        terms[i] = scores[min(max(place, 0), last)] - limit
+        place = (int(max(x[i], np.int32(0))) * factor) >> shift
+        terms[i] = scores[last if place > last else place] - limit
     return _sums(rule, patient, bench)
 
 
@@ -157,10 +189,20 @@ def _sums(rule: Int64s, patient: Patient, bench: Bench) -> int:
 
 
 @njit(nogil=True)
+def _thousandths(micro: int) -> int:
+    """`micro // 1000` of 32 bits, negative too.
+
+    274877907 is 2**38 / 1000, and too large by so little that it shows from 2**32 on only.
+    """
+    thousands = 2_147_484
+    return ((micro + thousands * 1000) * 274_877_907 >> 38) - thousands
+
+
+@njit(nogil=True)
 def _spread(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    at, x, milli = patient.at, _signal(patient, rule[SIGNAL]), bench.more_terms[: len(patient.at)]
+    at, x, milli = patient.at, signal_of(patient, rule[SIGNAL]), bench.more_terms[: len(patient.at)]
     for i in range(len(x)):
-        milli[i] = x[i] // np.int32(MICRO_PER_THOUSANDTH)
+        milli[i] = _thousandths(int(x[i]))
     is_relative = rule[IS_RELATIVE] == 1
     width, fewest, limit = rule[WIDTH], rule[FEWEST], rule[LIMIT]
     return spreads_above(at, milli, 0, width, fewest, limit, is_relative, bench.terms, bench.rows, bench.found)
@@ -169,7 +211,7 @@ def _spread(rule: Int64s, patient: Patient, bench: Bench) -> int:
 @njit(nogil=True)
 def _hits(rule: Int64s, patient: Patient, bench: Bench) -> int:
     """Mark the readings beyond the rule's limit in `bench.hits`; how many they are."""
-    x, hits = _signal(patient, rule[SIGNAL]), bench.hits
+    x, hits = signal_of(patient, rule[SIGNAL]), bench.hits
     limit, n = rule[LIMIT], 0
     if rule[SIGN] > 0:
         for i in range(len(x)):
@@ -202,7 +244,7 @@ def _among(rule: Int64s, patient: Patient, bench: Bench) -> int:
 
 @njit(nogil=True)
 def _repeat(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    at, x, y, hits = patient.at, _signal(patient, rule[SIGNAL]), _signal(patient, rule[OTHER]), bench.hits
+    at, x, y, hits = patient.at, signal_of(patient, rule[SIGNAL]), signal_of(patient, rule[OTHER]), bench.hits
     limit, other_limit, n = rule[LIMIT], rule[OTHER_LIMIT], 0
     for i in range(len(x)):
         hits[i] = (x[i] > limit) | (y[i] > other_limit)
@@ -212,109 +254,11 @@ def _repeat(rule: Int64s, patient: Patient, bench: Bench) -> int:
 
 @njit(nogil=True)
 def _rise(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    at, x = patient.at, _signal(patient, rule[SIGNAL])
+    at, x = patient.at, signal_of(patient, rule[SIGNAL])
     if rule[SIGN] < 0:
         x = bench.values[: len(at)]
-        x[:] = -_signal(patient, rule[SIGNAL])
+        x[:] = -signal_of(patient, rule[SIGNAL])
     return rises_by(at, x, 0, rule[WIDTH], rule[FEWEST], rule[LIMIT], bench.found)
-
-
-# --- days -----------------------------------------------------------------------------------------------------------------
-
-
-@njit(nogil=True)
-def _sit(at: Int64s, starts: Int64s) -> int:
-    """The first row of each sitting to `starts`, and n behind them; how many sittings."""
-    starts[0], m = 0, 1
-    for i in range(1, len(at)):
-        starts[m] = i
-        m += at[i] - at[i - 1] > SITTING_GAP_US
-    starts[m] = len(at)
-    return m
-
-
-@njit(nogil=True)
-def _sitting_mean(x: Int32s, begin: int, end: int) -> int:
-    """In shares, as `kernels.sittings` has it: of three or more readings the first is dropped."""
-    if end - begin <= 2:
-        return (int(x[begin]) + int(x[end - 1])) * (SHARES // 2)
-    total = 0
-    for i in range(begin + 1, end):
-        total += int(x[i])
-    return total * SHARES // (end - begin - 1)
-
-
-@njit(nogil=True)
-def _tabulate(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    """The patient's measured days to `bench.days`, as `kernels.measured_days` has them; how many.
-
-    -1 where a date comes back, as it does to who flies west.
-    """
-    x, y, spans_from, days = (
-        _signal(patient, rule[SIGNAL]),
-        _signal(patient, rule[OTHER]),
-        patient.spans_from,
-        bench.days,
-    )
-    sittings, rows, last, span = _sit(patient.at, bench.rows), -1, np.int64(-1), 0
-    n, all_paired, readings, total, other_total = 0, True, 0, 0, 0
-    for sitting in range(sittings):
-        begin, end = bench.rows[sitting], bench.rows[sitting + 1]
-        while span + 1 < len(spans_from) and spans_from[span + 1] <= patient.at[begin]:
-            span += 1
-        day = (patient.at[begin] + patient.shifts[span]) // DAY_US
-        if day < last:
-            return -1
-        is_new = day != last
-        last = day
-        rows += is_new
-        n = (0 if is_new else n) + 1
-        all_paired = (is_new | all_paired) & (end - begin >= 2)
-        readings = (0 if is_new else readings) + end - begin
-        total = (0 if is_new else total) + _sitting_mean(x, begin, end)
-        other_total = (0 if is_new else other_total) + _sitting_mean(y, begin, end)
-        row = days[rows]
-        row[0], row[1], row[2], row[3], row[4], row[5] = 0, day + EPOCH_ORDINAL, readings, n, total, other_total
-        row[6] = FULL if (n >= 2) & all_paired else (ADEQUATE if readings >= 2 else WEAK)
-    return rows + 1
-
-
-@njit(nogil=True)
-def _tabulate_with_returns(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    """As `_tabulate`, of a patient to whom a date comes back."""
-    n = len(patient.at)
-    span = np.searchsorted(patient.spans_from, patient.at, side="right") - 1
-    table = kernels.measured_days(
-        kernels.sittings(
-            np.array([0, n]),
-            _signal(patient, rule[SIGNAL]).astype(np.int64),
-            _signal(patient, rule[OTHER]).astype(np.int64),
-            np.full(n, np.int8(ACCEPTED)),
-            kernels.sit(np.array([0, n]), patient.at, np.ones(n, np.int8)),
-            (patient.at + patient.shifts[span]) // DAY_US + EPOCH_ORDINAL,
-        )
-    )
-    bench.days[: len(table)] = table
-    return len(table)
-
-
-@njit(nogil=True)
-def _days_in_a_row(rule: Int64s, days: Int64s, found: Int64s) -> int:
-    """Where the last OF_LAST measured days are all elevated and span at most WIDTH days. Answerable from the OF_LAST-th on."""
-    limit, other_limit, needs_both = rule[LIMIT], rule[OTHER_LIMIT], rule[NEEDS_BOTH] == 1
-    in_a_row, span, in_run, m, holds = rule[OF_LAST], rule[WIDTH], 0, 0, False
-    for d in range(len(days)):
-        unit = SHARES * days[d, 3]
-        is_high, is_other_high = days[d, 4] > limit * unit, days[d, 5] > other_limit * unit
-        elevated = (is_high & is_other_high) if needs_both else (is_high | is_other_high)
-        in_run = in_run + 1 if elevated else 0
-        if d + 1 < in_a_row:
-            continue
-        is_met = in_run >= in_a_row and days[d, 1] - days[d + 1 - in_a_row, 1] < span
-        if is_met or holds:
-            m = note(found, m, d, holds, is_met)
-            holds = is_met
-    return m
 
 
 # --- the sweep ------------------------------------------------------------------------------------------------------------
@@ -335,7 +279,7 @@ def _stretches(rule: Int64s, patient: Patient, scores: Int64s, until: int, measu
     if kind == EXTREME:
         return _extreme(rule, patient, bench)
     if kind == MANY:
-        return many_within(patient.at, 0, rule[WIDTH], rule[FEWEST], bench.flags, bench.found)
+        return many_within(patient.at, 0, rule[WIDTH], rule[FEWEST], bench.found)
     if kind == AMONG:
         return _among(rule, patient, bench)
     if kind == RISE:
@@ -344,13 +288,7 @@ def _stretches(rule: Int64s, patient: Patient, scores: Int64s, until: int, measu
         return silent(patient.at, rule[WIDTH], until, bench.found)
     if kind == REPEAT:
         return _repeat(rule, patient, bench)
-    return _days_in_a_row(rule, bench.days[:measured], bench.found)
-
-
-@njit(nogil=True)
-def _measured_days(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    n = _tabulate(rule, patient, bench)
-    return n if n >= 0 else _tabulate_with_returns(rule, patient, bench)
+    return days_in_a_row(rule, bench.days[:measured], bench.found)
 
 
 @njit(nogil=True)
@@ -369,15 +307,20 @@ def _judge_one(
 ) -> int:
     """Ask all rules of one patient; how many rows of `out` are filled, or -1 where they do not suffice."""
     rows, measured, table_of = 0, 0, np.int64(-1)
+    bench.bounds[:, 0] = 0
     for r in range(len(plan)):
         rule = plan[r]
+        if not _may_hold(rule, patient, bench):
+            continue
         times = patient.at
         if rule[KIND] == DAYS:
             if table_of != rule[SIGNAL] * len(patient.values) + rule[OTHER]:
                 table_of = rule[SIGNAL] * len(patient.values) + rule[OTHER]
-                measured = _measured_days(rule, patient, bench)
-            times = bench.days[:measured, 1].copy()
+                measured = measured_days(rule, patient, bench)
+            times = bench.days[:measured, DAY].copy()
         n = _stretches(rule, patient, scores, until, measured, bench)
+        if n == 0:
+            continue
         if rows + n > len(out):
             return -1
         out[rows : rows + n, RULE] = r
@@ -388,7 +331,7 @@ def _judge_one(
 
 
 def _sources() -> str:
-    return sha256((inspect.getsource(kernels) + inspect.getsource(trend_kernels)).encode()).hexdigest()
+    return sha256("".join(map(inspect.getsource, (kernels, trend_kernels, sweep_days))).encode()).hexdigest()
 
 
 Judge = Callable[
@@ -431,7 +374,7 @@ def _compiled(sources: str) -> Judge:
         longest = 0
         for p in range(begin, end):
             longest = max(longest, first[p + 1] - first[p])
-        bench = _bench(longest)
+        bench = _bench(longest, len(values))
         rows = 0
         for p in range(begin, end):
             one, other = first[p], first[p + 1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from server.rules import sweep_kernels as kernels
+from server.rules import sweep_columns as columns
 from server.rules.trend_kernels import Int64s
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Plan:
 
 def plan(questions: Sequence[Question], scores: Sequence[int] = (0,)) -> Plan:
     """The plan of `questions`, which are numbered from 0 in what is found."""
-    table = np.zeros((len(questions), kernels.PLAN_COLUMNS), np.int64)
+    table = np.zeros((len(questions), columns.PLAN_COLUMNS), np.int64)
     for row, question in enumerate(questions):
         for column, value in question.items():
             table[row, column] = value
@@ -50,10 +50,10 @@ def mean(signal: int, comparison: "Comparison", threshold: int, *, width_us: int
     """The mean of the values in view is above, at least, below or at most the threshold."""
     sign = _SIGNS[comparison]
     return {
-        **_window(kernels.MEAN, signal, width_us, fewest),
-        kernels.SIGN: sign,
-        kernels.LIMIT: sign * threshold,
-        kernels.FLOOR: -1 if comparison.startswith("at_") else 0,
+        **_window(columns.MEAN, signal, width_us, fewest),
+        columns.SIGN: sign,
+        columns.LIMIT: sign * threshold,
+        columns.FLOOR: -1 if comparison.startswith("at_") else 0,
     }
 
 
@@ -62,12 +62,12 @@ def share(
 ) -> Question:
     """The share of the values in view that lie in `low`..`high`, both included, is above, …, at most `percent`."""
     return {
-        **_window(kernels.SHARE, signal, width_us, fewest),
-        kernels.LIMIT: low,
-        kernels.OTHER_LIMIT: high,
-        kernels.SIGN: _SIGNS[comparison],
-        kernels.PERCENT: percent,
-        kernels.FLOOR: -1 if comparison.startswith("at_") else 0,
+        **_window(columns.SHARE, signal, width_us, fewest),
+        columns.LIMIT: low,
+        columns.OTHER_LIMIT: high,
+        columns.SIGN: _SIGNS[comparison],
+        columns.PERCENT: percent,
+        columns.FLOOR: -1 if comparison.startswith("at_") else 0,
     }
 
 
@@ -77,31 +77,31 @@ def score_above(signal: int, step: int, threshold: int, *, width_us: int, fewest
     Values below the table count as its first, beyond it as its last.
     """
     return {
-        **_window(kernels.SCORE, signal, width_us, fewest),
-        kernels.LIMIT: threshold,
-        kernels.OTHER_LIMIT: step,
+        **_window(columns.SCORE, signal, width_us, fewest),
+        columns.LIMIT: threshold,
+        columns.OTHER_LIMIT: step,
     }
 
 
 def deviation_above(signal: int, thousandths: int, *, width_us: int, fewest: int) -> Question:
     """The sample SD of the values in view is above so many thousandths of the unit."""
-    return {**_window(kernels.SPREAD, signal, width_us, max(fewest, 2)), kernels.LIMIT: thousandths}
+    return {**_window(columns.SPREAD, signal, width_us, max(fewest, 2)), columns.LIMIT: thousandths}
 
 
 def variation_above(signal: int, percent_hundredths: int, *, width_us: int, fewest: int) -> Question:
     """The coefficient of variation of the values in view is above so many hundredths of a percent."""
-    window = _window(kernels.SPREAD, signal, width_us, max(fewest, 2))
-    return {**window, kernels.LIMIT: percent_hundredths, kernels.IS_RELATIVE: 1}
+    window = _window(columns.SPREAD, signal, width_us, max(fewest, 2))
+    return {**window, columns.LIMIT: percent_hundredths, columns.IS_RELATIVE: 1}
 
 
 def extreme(signal: int, comparison: "Comparison", threshold: int, *, width_us: int, fewest: int) -> Question:
     """Some value in view is above, …, at most the threshold."""
-    return {**_window(kernels.EXTREME, signal, width_us, fewest), **_beyond(comparison, threshold)}
+    return {**_window(columns.EXTREME, signal, width_us, fewest), **_beyond(comparison, threshold)}
 
 
 def many(needed: int, *, width_us: int) -> Question:
     """At least `needed` readings are in view."""
-    return _window(kernels.MANY, 0, width_us, needed)
+    return _window(columns.MANY, 0, width_us, needed)
 
 
 def among_last(
@@ -111,32 +111,32 @@ def among_last(
     *,
     needed: int,
     of_last: int,
-    width_us: int = kernels.FOREVER,
+    width_us: int = columns.FOREVER,
     from_row: int = 0,
 ) -> Question:
     """At least `needed` of the last `of_last` readings in view are above, …, at most the threshold.
 
     A no takes all `of_last` in view; a patient's readings before `from_row` answer nothing.
     """
-    window = _window(kernels.AMONG, signal, width_us, needed)
-    return {**window, **_beyond(comparison, threshold), kernels.OF_LAST: of_last, kernels.START: from_row}
+    window = _window(columns.AMONG, signal, width_us, needed)
+    return {**window, **_beyond(comparison, threshold), columns.OF_LAST: of_last, columns.START: from_row}
 
 
 def change(signal: int, by: int, *, width_us: int, fewest: int = 1) -> Question:
     """The value is at least `by` above the lowest in view; with a negative `by`, so much below the highest."""
-    window = _window(kernels.RISE, signal, width_us, fewest)
-    return {**window, kernels.SIGN: 1 if by > 0 else -1, kernels.LIMIT: abs(by)}
+    window = _window(columns.RISE, signal, width_us, fewest)
+    return {**window, columns.SIGN: 1 if by > 0 else -1, columns.LIMIT: abs(by)}
 
 
 def silence(*, width_us: int) -> Question:
     """For `width_us` nothing follows a reading. It is so from that instant on."""
-    return _window(kernels.SILENCE, 0, width_us, 0)
+    return _window(columns.SILENCE, 0, width_us, 0)
 
 
 def repeated(signal: int, at_least: int, other: int, other_at_least: int, *, within_us: int) -> Question:
     """A reading is critical in one of two signals, and so was the one before it, at most `within_us` earlier."""
-    window = _window(kernels.REPEAT, signal, within_us, 0)
-    return {**window, kernels.OTHER: other, kernels.LIMIT: at_least - 1, kernels.OTHER_LIMIT: other_at_least - 1}
+    window = _window(columns.REPEAT, signal, within_us, 0)
+    return {**window, columns.OTHER: other, columns.LIMIT: at_least - 1, columns.OTHER_LIMIT: other_at_least - 1}
 
 
 def days_in_a_row(
@@ -148,22 +148,22 @@ def days_in_a_row(
     """
     assert not (needs_both and other_above is None), "both are asked for"
     return {
-        kernels.KIND: kernels.DAYS,
-        kernels.SIGNAL: signal,
-        kernels.OTHER: other,
-        kernels.LIMIT: above,
-        kernels.OTHER_LIMIT: _NOT_ASKED if other_above is None else other_above,
-        kernels.NEEDS_BOTH: int(needs_both),
-        kernels.OF_LAST: days,
-        kernels.WIDTH: span_days,
+        columns.KIND: columns.DAYS,
+        columns.SIGNAL: signal,
+        columns.OTHER: other,
+        columns.LIMIT: above,
+        columns.OTHER_LIMIT: _NOT_ASKED if other_above is None else other_above,
+        columns.NEEDS_BOTH: int(needs_both),
+        columns.OF_LAST: days,
+        columns.WIDTH: span_days,
     }
 
 
 def _window(kind: int, signal: int, width_us: int, fewest: int) -> Question:
-    return {kernels.KIND: kind, kernels.SIGNAL: signal, kernels.WIDTH: width_us, kernels.FEWEST: fewest}
+    return {columns.KIND: kind, columns.SIGNAL: signal, columns.WIDTH: width_us, columns.FEWEST: fewest}
 
 
 def _beyond(comparison: "Comparison", threshold: int) -> Question:
     """A value is an integer: at least T is above T - 1."""
     sign = _SIGNS[comparison]
-    return {kernels.SIGN: sign, kernels.LIMIT: sign * threshold - comparison.startswith("at_")}
+    return {columns.SIGN: sign, columns.LIMIT: sign * threshold - comparison.startswith("at_")}

@@ -116,7 +116,7 @@ def _rolled(rule: RollingRule, series: Series, bound: _Bound) -> Int64s:
         case "count":
             least = bound.steps + (bound.comparison == "above")
             needed = max(1, -(-least // kernels.MICRO))
-            m = trend_kernels.many_within(at, start, width, needed, np.empty(n, np.uint8), found)
+            m = trend_kernels.many_within(at, start, width, needed, found)
         case "sd" | "cv" if bound.steps < 0:
             return _answerable(series, at, width, when.min_readings)
         case "sd" | "cv":

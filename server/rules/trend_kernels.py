@@ -6,8 +6,8 @@ is open, and what was true stays true, because a gap is never read as a good val
 
 Everything is an integer and exact: values are in millionths of the signal's unit, a mean is compared as a sum, and `at` is in
 microseconds, or in days where a window is one of days; it never decreases. What cannot matter is not computed: the sum over any
-window that ends at a reading is at most the largest sum of any run that ends there (Kadane), so only the few readings where that
-bound exceeds the threshold are looked at more closely.
+window that ends at a reading is at most the largest sum of any run of so many readings that ends there, so only the few readings
+where that bound exceeds the threshold are looked at more closely.
 
 Readings before row `start` are in view of later ones and answer nothing themselves. Every function writes its stretches to the
 first rows of `found` (int64[n, 3]; n rows are always enough) and returns how many they are. No zone, no rule text.
@@ -31,10 +31,10 @@ not (-1: it still holds)."""
 MICRO_PER_THOUSANDTH: Final = 1_000
 """Spreads are of values rounded down to a thousandth of their unit: so their squares, summed and squared again, are exact."""
 
-_SLACK: Final = 1e-9
+SLACK: Final = 1e-9
 """Of a bound that is computed in floating point: it may let a row through, never keep one out."""
 
-_BLOCK: Final = 16
+_BLOCK: Final = 32
 """Rows whose lowest value is looked up together."""
 
 
@@ -52,14 +52,45 @@ def note(found: Int64s, m: int, i: int, was: bool, now: bool) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _promising(terms: Int64s, floor: int, rows: Int64s) -> int:
-    """The rows at which some run of terms that ends there sums above `floor`; how many. No window can do better."""
-    best, n = 0, 0
-    for i in range(len(terms)):
-        best = max(best, 0) + terms[i]
+def _promising(terms: Int64s, fewest: int, floor: int, rows: Int64s) -> int:
+    """The rows at which some run of `fewest` terms or more that ends there sums above `floor`; how many. `terms` become sums.
+
+    No window can do better. Such a run's sum is that of all terms up to here less that of all before it, and the lowest of
+    these is carried along.
+    """
+    total, lowest, n = 0, 0, 0
+    for i in range(min(fewest, len(terms))):
+        total += terms[i]
+        terms[i] = total
+    if len(terms) >= fewest:
+        rows[0] = fewest - 1
+        n += total > floor
+    for i in range(fewest, len(terms)):
+        lowest = min(lowest, terms[np.uint64(i - fewest)])
+        total += terms[i]
+        terms[i] = total
         rows[n] = i
-        n += best > floor
+        n += total - lowest > floor
     return n
+
+
+@njit(cache=True, nogil=True)
+def _leftmost(since: Int64s, begin: int, left: int, i: int, before: int) -> int:
+    """The first row after `begin`, or i + 1; `left` was it at the row `before` i, -1 where there was none.
+
+    Mostly a window is left by up to three at a time: they are counted without a branch, which nobody could foresee.
+    """
+    here = np.uint64(left)
+    if before < 0 or since[before] <= begin:
+        here = np.uint64(i)
+        while here > 0 and since[here - np.uint64(1)] > begin:
+            here -= np.uint64(1)
+    elif left + 2 <= i:
+        one, two = np.uint64(since[here + np.uint64(1)] <= begin), np.uint64(since[here + np.uint64(2)] <= begin)
+        here += np.uint64(since[here] <= begin) + one + two
+    while here <= np.uint64(i) and since[here] <= begin:
+        here += np.uint64(1)
+    return int(np.int64(here))
 
 
 @njit(
@@ -81,30 +112,20 @@ def sums_above(
     """Where the sum of the terms in (t - width, t] is above `floor` (0, or -1 for at least 0). `rows`: scratch of n + 1.
 
     A mean above T is a sum of (value - T) above 0; so is a share. A term is in view when all of it is: `since` is `at`
-    unless a term spans two readings. Answerable with at least `fewest` terms in view.
+    unless a term spans two readings. Answerable with at least `fewest` (1 or more) terms in view. `terms` become sums.
     """
     n, m = len(at), 0
-    promising = _promising(terms, floor, rows)
+    promising = _promising(terms, fewest, floor, rows)
     rows[promising] = n
-    left, right, total = 0, 0, 0  # the window looked at last is [left, right), and the sum over it
-    nth, i = 0, rows[0]
+    left, before, nth, i = 0, -1, 0, rows[0]
     holds = False
     while i < n:
-        begin = at[i] - width
-        if right == 0 or since[right - 1] <= begin:
-            left, right, total = i, i, 0
-            while left > 0 and since[left - 1] > begin:
-                left -= 1
-                total += terms[left]
-        while right <= i:
-            total += terms[right]
-            right += 1
-        while left < right and since[left] <= begin:
-            total -= terms[left]
-            left += 1
-        if right - left >= fewest and i >= start:
-            m = note(found, m, i, holds, total > floor)
-            holds = total > floor
+        left = _leftmost(since, at[i] - width, left, i, before)
+        before = i
+        if i + 1 - left >= fewest and i >= start:
+            is_met = terms[i] - (terms[left - 1] if left > 0 else 0) > floor
+            m = note(found, m, i, holds, is_met)
+            holds = is_met
         if holds:
             i += 1
             continue
@@ -162,7 +183,18 @@ def _spread_terms(milli: Int64s, centre: int, fewest: int, limit: int, is_relati
     for i in range(len(milli)):
         away = milli[i] - centre
         allowed = relative * (centre * centre + 2 * centre * away) if is_relative else limit * limit * share
-        terms[i] = away * away - np.int64(allowed - _SLACK * abs(allowed)) + 1
+        terms[i] = away * away - np.int64(allowed - SLACK * abs(allowed)) + 1
+
+
+@njit(cache=True, nogil=True)
+def _sum_up(milli: Int64s, centre: int, squares: Int64s) -> None:
+    """Each value becomes the sum of it and those before it, less the centre; `squares` likewise."""
+    total, total_squares = 0, 0
+    for i in range(len(milli)):
+        away = milli[i] - centre
+        total += away
+        total_squares += away * away
+        milli[i], squares[i] = total, total_squares
 
 
 @njit(
@@ -185,34 +217,27 @@ def spreads_above(
     """Where the sample SD (n - 1) of the values in (t - width, t] is above `limit`. Scratch: `terms` of n, `rows` of n + 1.
 
     `milli`: values in thousandths of their unit. `limit`: thousandths; with `is_relative` (the coefficient of variation)
-    hundredths of a percent of the mean. Answerable with at least `fewest` (2 or more) values in view.
+    hundredths of a percent of the mean. Answerable with at least `fewest` (2 or more) values in view. `milli` become sums.
     """
     n, m = len(at), 0
     if n == 0:
         return 0
     centre = int(np.sum(milli)) // n
     _spread_terms(milli, centre, fewest, limit, is_relative, terms)
-    promising = _promising(terms[:n], 0, rows)
+    promising = _promising(terms[:n], fewest, 0, rows)
+    if promising == 0:
+        return 0
     rows[promising] = n
-    left, right, total, squares = 0, 0, 0, 0
-    nth, i = 0, rows[0]
+    _sum_up(milli, centre, terms)
+    left, before, nth, i = 0, -1, 0, rows[0]
     holds = False
     while i < n:
-        begin = at[i] - width
-        if right == 0 or at[right - 1] <= begin:
-            left, right, total, squares = i, i, 0, 0
-            while left > 0 and at[left - 1] > begin:
-                left -= 1
-                away = milli[left] - centre
-                total, squares = total + away, squares + away * away
-        while right <= i:
-            away = milli[right] - centre
-            total, squares, right = total + away, squares + away * away, right + 1
-        while at[left] <= begin:
-            away = milli[left] - centre
-            total, squares, left = total - away, squares - away * away, left + 1
-        if right - left >= fewest and i >= start:
-            is_met = _is_spread(right - left, total, squares, centre, limit, is_relative)
+        left = _leftmost(at, at[i] - width, left, i, before)
+        before = i
+        if i + 1 - left >= fewest and i >= start:
+            total = milli[i] - (milli[left - 1] if left > 0 else 0)
+            squares = terms[i] - (terms[left - 1] if left > 0 else 0)
+            is_met = _is_spread(i + 1 - left, total, squares, centre, limit, is_relative)
             m = note(found, m, i, holds, is_met)
             holds = is_met
         if holds:
@@ -242,30 +267,21 @@ def hit_within(at: Int64s, hits: Flags, start: int, width: int, fewest: int, fou
     return m
 
 
-@njit(cache=True, nogil=True)
-def _stretches(flags: Flags, start: int, found: Int64s) -> int:
-    """Where `flags` is 1, of rows from `start` on that are all answerable."""
-    m = 0
-    holds = np.uint8(0)
-    for i in range(start, len(flags)):
-        if flags[i] != holds:
-            holds = flags[i]
-            if holds:
-                found[m, BEGAN], found[m, LAST], found[m, ENDED] = i, len(flags) - 1, -1
-                m += 1
-            else:
-                found[m - 1, LAST], found[m - 1, ENDED] = i - 1, i
-    return m
-
-
-@njit("int64(int64[::1], int64, int64, int64, uint8[::1], int64[:, ::1])", cache=True, nogil=True)
-def many_within(at: Int64s, start: int, width: int, needed: int, flags: Flags, found: Int64s) -> int:
-    """Where (t - width, t] holds at least `needed` readings. Always answerable. `flags`: scratch of n."""
-    n = len(at)
-    flags[:n] = 0
+@njit("int64(int64[::1], int64, int64, int64, int64[:, ::1])", cache=True, nogil=True)
+def many_within(at: Int64s, start: int, width: int, needed: int, found: Int64s) -> int:
+    """Where (t - width, t] holds at least `needed` (1 or more) readings. Always answerable."""
+    n, m = len(at), 0
+    holds = False
     for i in range(max(start, needed - 1), n):
-        flags[i] = at[i] - at[i + 1 - needed] < width
-    return _stretches(flags[:n], start, found)
+        if (at[i] - at[i + 1 - needed] < width) == holds:
+            continue
+        holds = not holds
+        if holds:
+            found[m, BEGAN], found[m, LAST], found[m, ENDED] = i, n - 1, -1
+            m += 1
+        else:
+            found[m - 1, LAST], found[m - 1, ENDED] = i - 1, i
+    return m
 
 
 @njit(cache=True, nogil=True)
@@ -304,13 +320,15 @@ def hits_among_last(
     Enough hits are a yes, however few readings there are; it is a no only with `fewest` of them in view. `day` (never going
     back) is looked at only where `on_days` is more than 1. `rows`: scratch of n + 1.
     """
-    n, m, count = len(hits), 0, 0
-    holds = False
+    n, m, hit = len(hits), 0, 0
     for i in range(n):
-        rows[count] = i
-        count += hits[i]
-        if i < start or (count < needed and not holds):
-            continue
+        rows[hit] = i
+        hit += hits[i]
+    rows[hit] = n
+    count, i, holds = 0, start, False  # `count` hits are at or before row `i`
+    while i < n:
+        while rows[count] <= i:
+            count += 1
         oldest = rows[count - needed] if count >= needed else -1
         is_met = oldest > i - of_last and oldest >= 0 and at[i] - at[oldest] < width
         if is_met and on_days > 1:
@@ -322,6 +340,7 @@ def hits_among_last(
         if is_answered and (is_met or holds):
             m = note(found, m, i, holds, is_met)
             holds = is_met
+        i = i + 1 if holds else rows[count]
     return m
 
 
@@ -336,22 +355,25 @@ def rises_by(at: Int64s, micro: Int32s, start: int, width: int, fewest: int, by:
     before = np.int64(np.iinfo(np.int32).max)  # the lowest of the block before
     for first in range(0, n, _BLOCK):
         stop = min(first + _BLOCK, n)
-        lowest = micro[first]
+        lowest = highest = micro[first]
         for i in range(first + 1, stop):
-            lowest = min(lowest, micro[i])
+            lowest, highest = min(lowest, micro[i]), max(highest, micro[i])
         enough = min(np.int64(lowest), before) + by
         before = np.int64(lowest)
+        reaches_further = first >= _BLOCK and at[first - _BLOCK] > at[first] - width
+        if highest < enough and not (holds or reaches_further):
+            continue
         for i in range(max(first, start, fewest - 1), stop):
             begin = at[i] - width
-            is_near = micro[i] >= enough or holds or (first >= _BLOCK and at[first - _BLOCK] > begin)
-            if not is_near or at[i + 1 - fewest] <= begin:
+            if not (micro[i] >= enough or holds or reaches_further) or at[i + 1 - fewest] <= begin:
                 continue
             is_met, j = False, i - 1
             while j >= 0 and at[j] > begin and not is_met:
                 is_met = np.int64(micro[i]) - micro[j] >= by
                 j -= 1
-            m = note(found, m, i, holds, is_met)
-            holds = is_met
+            if is_met or holds:
+                m = note(found, m, i, holds, is_met)
+                holds = is_met
     return m
 
 

@@ -13,14 +13,14 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.rules import kernels, sweep_kernels, trend_kernels
+from server.rules import kernels, sweep_days, sweep_kernels, trend_kernels
 from server.rules import sweep_plan as ask
 from server.rules.clinical_days import Calendar
 from server.rules.sweep import Cohort, calendars, stretches
-from server.rules.sweep_kernels import FOREVER
+from server.rules.sweep_columns import FOREVER
 from server.rules.sweep_plan import Plan, Question
 from server.rules.windows import ZoneSpan, from_us, to_us
 from server.sweeps import sweep
@@ -389,9 +389,27 @@ def test_a_sitting_of_twenty_readings_is_rounded_down_as_the_days_table_has_it()
         assert len(rows_of(stretches(cohort_of([long]), plan_of([question])))) == finds
 
 
+@given(st.integers(-(2**31), 2**31 - 1))
+@example(-(2**31))
+@example(2**31 - 1)
+@example(-1)
+def test_thousandths_are_rounded_down(micro: int) -> None:
+    assert sweep_kernels._thousandths(micro) == micro // 1000
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(1, 2**31 - 1))
+@example(2**31 - 1, 2**31 - 1)
+@example(2**31 - 2, 2**31 - 1)
+@example(2**31 - 1, 2**30 + 1)
+def test_a_reciprocal_divides_exactly(value: int, step: int) -> None:
+    factor, shift = sweep_kernels._reciprocal(step)
+    assert value * factor >> shift == value // step
+    assert value * factor < 2**63
+
+
 def test_machine_code_on_disk_is_not_used_with_other_kernels_than_it_holds() -> None:
     """numba takes what a function closes over for a part of its name in the cache."""
-    sources = "".join(inspect.getsource(module) for module in (kernels, trend_kernels))
+    sources = "".join(inspect.getsource(module) for module in (kernels, trend_kernels, sweep_days))
     closed_over = [cell.cell_contents for cell in sweep_kernels.judge.py_func.__closure__]
     assert sha256(sources.encode()).hexdigest() in closed_over
 

@@ -172,8 +172,8 @@ def test_a_hit_counts_while_it_is_in_view(
 @given(times(), widths, fewest, starts)
 def test_many_readings_are_counted_in_their_window(at_us: list[int], width_us: int, needed: int, start: int) -> None:
     answers = [len(in_view(at_us, i, width_us)) >= needed for i in range(len(at_us))]
-    at, flags = int64s(at_us), np.zeros(len(at_us) + 1, np.uint8)
-    assert told(len(at_us), lambda found: kernels.many_within(at, start, width_us, needed, flags, found)) == stretches(
+    at = int64s(at_us)
+    assert told(len(at_us), lambda found: kernels.many_within(at, start, width_us, needed, found)) == stretches(
         answers, start
     )
 

@@ -1,0 +1,145 @@
+"""Rules of days in a sweep: one patient's measured days, and where so many of them in a row are elevated. numba, pure.
+
+The table of days is that of `kernels.measured_days`, made for one patient at a time and without a branch that nobody can foresee:
+a back-test of years makes a million of them.
+"""
+
+import numpy as np
+from numba import njit
+
+from server.rules import kernels
+from server.rules.kernels import SHARES, SITTING_GAP_US
+from server.rules.sweep_columns import (
+    DAY,
+    DAY_COLUMNS,
+    DAY_US,
+    EPOCH_ORDINAL,
+    FOREVER,
+    LIMIT,
+    NEEDS_BOTH,
+    OF_LAST,
+    OTHER,
+    OTHER_LIMIT,
+    OTHER_TOTAL,
+    READINGS,
+    SIGNAL,
+    SITTINGS,
+    TOTAL,
+    WIDTH,
+    Bench,
+    Patient,
+)
+from server.rules.trend_kernels import Int32s, Int64s, note
+from server.rules.windows import ACCEPTED
+
+
+@njit(nogil=True)
+def signal_of(patient: Patient, signal: int) -> Int32s:
+    """The patient's values of a signal."""
+    return patient.values[signal, patient.begin : patient.end]
+
+
+@njit(nogil=True)
+def _sit(at: Int64s, starts: Int64s) -> int:
+    """The first row of each sitting to `starts`, and n behind them; how many sittings."""
+    starts[0], m = 0, 1
+    for i in range(1, len(at)):
+        starts[m] = i
+        m += at[i] - at[i - 1] > SITTING_GAP_US
+    starts[m] = len(at)
+    return m
+
+
+@njit(nogil=True)
+def _mean_of_many(x: Int32s, sitting: int, starts: Int64s) -> int:
+    """Of a sitting of three or more readings, in shares as `kernels.sittings` has it: the first reading is dropped."""
+    begin, end, total = int(starts[sitting]), int(starts[sitting + 1]), 0
+    for i in range(begin + 1, end):
+        total += int(x[i])
+    return total * SHARES // (end - begin - 1)
+
+
+@njit(nogil=True)
+def _shift_at(patient: Patient, at: int) -> tuple[int, int]:
+    """What is added to instants from `at` on to have their clinical day, and the instant from which it is something else."""
+    spans_from, span = patient.spans_from, 0
+    while span + 1 < len(spans_from) and spans_from[span + 1] <= at:
+        span += 1
+    return patient.shifts[span], spans_from[span + 1] if span + 1 < len(spans_from) else FOREVER
+
+
+@njit(nogil=True)
+def _tabulate(rule: Int64s, patient: Patient, bench: Bench) -> int:
+    """The patient's measured days to `bench.days`; how many. -1 where a date comes back, as it does to who flies west.
+
+    A day's row is written again at each of its sittings, because to know whether one is the day's last would cost a branch that
+    nobody can foresee.
+    """
+    at, x, y = patient.at, signal_of(patient, rule[SIGNAL]), signal_of(patient, rule[OTHER])
+    starts, days = bench.rows, bench.days
+    rows, last, n, readings, total, other_total = -1, np.int64(-1), 0, 0, 0, 0
+    shift, good_until = 0, -FOREVER
+    for sitting in range(_sit(at, starts)):
+        begin, end = np.uint64(starts[sitting]), np.uint64(starts[sitting + 1])
+        if at[begin] >= good_until:
+            shift, good_until = _shift_at(patient, at[begin])
+        day = (at[begin] + shift) // DAY_US
+        if day < last:
+            return -1
+        size = int(np.int64(end - begin))
+        if size <= 2:
+            mean = (int(x[begin]) + int(x[end - np.uint64(1)])) * (SHARES // 2)
+            other_mean = (int(y[begin]) + int(y[end - np.uint64(1)])) * (SHARES // 2)
+        else:
+            mean, other_mean = _mean_of_many(x, sitting, starts), _mean_of_many(y, sitting, starts)
+        kept = -int(day == last)  # all bits or none
+        rows += day != last
+        last = day
+        n, readings = (n & kept) + 1, (readings & kept) + size
+        total, other_total = (total & kept) + mean, (other_total & kept) + other_mean
+        row = np.uint64(rows)
+        days[row, DAY], days[row, READINGS], days[row, SITTINGS] = day + EPOCH_ORDINAL, readings, n
+        days[row, TOTAL], days[row, OTHER_TOTAL] = total, other_total
+    return rows + 1
+
+
+@njit(nogil=True)
+def _tabulate_with_returns(rule: Int64s, patient: Patient, bench: Bench) -> int:
+    """As `_tabulate`, of a patient to whom a date comes back."""
+    n = len(patient.at)
+    span = np.searchsorted(patient.spans_from, patient.at, side="right") - 1
+    table = kernels.measured_days(
+        kernels.sittings(
+            np.array([0, n]),
+            signal_of(patient, rule[SIGNAL]).astype(np.int64),
+            signal_of(patient, rule[OTHER]).astype(np.int64),
+            np.full(n, np.int8(ACCEPTED)),
+            kernels.sit(np.array([0, n]), patient.at, np.ones(n, np.int8)),
+            (patient.at + patient.shifts[span]) // DAY_US + EPOCH_ORDINAL,
+        )
+    )
+    bench.days[: len(table)] = table[:, 1 : 1 + DAY_COLUMNS]
+    return len(table)
+
+
+@njit(nogil=True)
+def days_in_a_row(rule: Int64s, days: Int64s, found: Int64s) -> int:
+    """Where the last OF_LAST measured days are all elevated and span at most WIDTH days. Answerable from the OF_LAST-th on."""
+    limit, other_limit, needed = SHARES * rule[LIMIT], SHARES * rule[OTHER_LIMIT], 1 + rule[NEEDS_BOTH]
+    in_a_row, span, in_run, m, holds = rule[OF_LAST], rule[WIDTH], 0, 0, False
+    for d in range(len(days)):
+        sittings = days[d, SITTINGS]
+        high = np.int64(days[d, TOTAL] > limit * sittings) + np.int64(days[d, OTHER_TOTAL] > other_limit * sittings)
+        in_run = in_run + 1 if high >= needed else 0
+        is_met = in_run >= in_a_row and days[d, DAY] - days[d + 1 - in_a_row, DAY] < span
+        if is_met or holds:
+            m = note(found, m, d, holds, is_met)
+            holds = is_met
+    return m
+
+
+@njit(nogil=True)
+def measured_days(rule: Int64s, patient: Patient, bench: Bench) -> int:
+    """The patient's measured days, by the two signals of `rule`, to `bench.days`; how many."""
+    n = _tabulate(rule, patient, bench)
+    return n if n >= 0 else _tabulate_with_returns(rule, patient, bench)
