@@ -7,11 +7,9 @@ a back-test of years makes a million of them.
 import numpy as np
 from numba import njit
 
-from server.rules import kernels
 from server.rules.kernels import SHARES, SITTING_GAP_US
 from server.rules.sweep_columns import (
     DAY,
-    DAY_COLUMNS,
     DAY_US,
     EPOCH_ORDINAL,
     FOREVER,
@@ -30,7 +28,6 @@ from server.rules.sweep_columns import (
     Patient,
 )
 from server.rules.trend_kernels import Int32s, Int64s, note
-from server.rules.windows import ACCEPTED
 
 
 @njit(nogil=True)
@@ -51,12 +48,13 @@ def _sit(at: Int64s, starts: Int64s) -> int:
 
 
 @njit(nogil=True)
-def _mean_of_many(x: Int32s, sitting: int, starts: Int64s) -> int:
-    """Of a sitting of three or more readings, in shares as `kernels.sittings` has it: the first reading is dropped."""
+def _mean_of_sitting(x: Int32s, sitting: int, starts: Int64s) -> int:
+    """In shares, as `kernels.sittings` has it: of three or more readings the first is dropped."""
     begin, end, total = int(starts[sitting]), int(starts[sitting + 1]), 0
-    for i in range(begin + 1, end):
+    used = max(begin, min(begin + 1, end - 2))
+    for i in range(used, end):
         total += int(x[i])
-    return total * SHARES // (end - begin - 1)
+    return total * SHARES // (end - used)
 
 
 @njit(nogil=True)
@@ -87,11 +85,11 @@ def _tabulate(rule: Int64s, patient: Patient, bench: Bench) -> int:
         if day < last:
             return -1
         size = int(np.int64(end - begin))
-        if size <= 2:
+        if size <= 2:  # the mean of one is that of it and itself
             mean = (int(x[begin]) + int(x[end - np.uint64(1)])) * (SHARES // 2)
             other_mean = (int(y[begin]) + int(y[end - np.uint64(1)])) * (SHARES // 2)
         else:
-            mean, other_mean = _mean_of_many(x, sitting, starts), _mean_of_many(y, sitting, starts)
+            mean, other_mean = _mean_of_sitting(x, sitting, starts), _mean_of_sitting(y, sitting, starts)
         kept = -int(day == last)  # all bits or none
         rows += day != last
         last = day
@@ -104,22 +102,34 @@ def _tabulate(rule: Int64s, patient: Patient, bench: Bench) -> int:
 
 
 @njit(nogil=True)
+def _place_of(day: int, days: Int64s, rows: int) -> tuple[int, bool]:
+    """Which of the first `rows` rows is that of `day`, or has to make room for it, and whether it is there."""
+    place = rows
+    while place > 0 and days[place - 1, DAY] >= day:
+        place -= 1
+    return place, place < rows and days[place, DAY] == day
+
+
+@njit(nogil=True)
 def _tabulate_with_returns(rule: Int64s, patient: Patient, bench: Bench) -> int:
     """As `_tabulate`, of a patient to whom a date comes back."""
-    n = len(patient.at)
-    span = np.searchsorted(patient.spans_from, patient.at, side="right") - 1
-    table = kernels.measured_days(
-        kernels.sittings(
-            np.array([0, n]),
-            signal_of(patient, rule[SIGNAL]).astype(np.int64),
-            signal_of(patient, rule[OTHER]).astype(np.int64),
-            np.full(n, np.int8(ACCEPTED)),
-            kernels.sit(np.array([0, n]), patient.at, np.ones(n, np.int8)),
-            (patient.at + patient.shifts[span]) // DAY_US + EPOCH_ORDINAL,
-        )
-    )
-    bench.days[: len(table)] = table[:, 1 : 1 + DAY_COLUMNS]
-    return len(table)
+    at, x, y = patient.at, signal_of(patient, rule[SIGNAL]), signal_of(patient, rule[OTHER])
+    starts, days, rows = bench.rows, bench.days, 0
+    for sitting in range(_sit(at, starts)):
+        begin, end = starts[sitting], starts[sitting + 1]
+        day = (at[begin] + _shift_at(patient, at[begin])[0]) // DAY_US + EPOCH_ORDINAL
+        place, is_there = _place_of(day, days, rows)
+        if not is_there:
+            for row in range(rows, place, -1):
+                days[row] = days[row - 1]
+            days[place] = 0
+            rows += 1
+        days[place, DAY] = day
+        days[place, READINGS] += end - begin
+        days[place, SITTINGS] += 1
+        days[place, TOTAL] += _mean_of_sitting(x, sitting, starts)
+        days[place, OTHER_TOTAL] += _mean_of_sitting(y, sitting, starts)
+    return rows
 
 
 @njit(nogil=True)
