@@ -4,7 +4,8 @@ Every kind says what it looks at (`when`) and how its episode ends (`resolve`); 
 word is an error with a place and never a rule that quietly does not fire.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -13,10 +14,13 @@ from server.rules.conditions import (
     Change,
     CountOfLast,
     DaysInARow,
+    DayThreshold,
     FailedMeasurements,
     Part,
     Rolling,
     SingleValue,
+    TrendThreshold,
+    ValueThreshold,
 )
 from server.rules.episodes import Audience, Language
 from vitals.errors import MalformedError
@@ -121,6 +125,7 @@ class ChangeRule(_Rule):
 
 
 TrendRule = RollingRule | CountOfLastRule | ChangeRule
+NumberedRule = DaysInARowRule | SingleValueRule | TrendRule
 
 KINDS: Final = ("days_in_a_row", "single_value", "failed_measurements", "rolling", "count_of_last", "change")
 
@@ -194,6 +199,50 @@ def thresholds_in_force(
     units = {str(condition.signal): str(condition.unit) for condition in rule.when.any_of}
     _refuse_misfits(rule.id, parameters, units, bounds)
     return tuple(float(parameters.get(condition.signal, condition.value)) for condition in rule.when.any_of)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """One number that a patient may have of their own. `is_upper`: more of it alerts less; `step`: what makes a difference."""
+
+    name: str
+    value: float
+    is_upper: bool
+    step: float
+
+
+_STEPS: Final[Mapping[str, float]] = {
+    "mmHg": 5,
+    "bpm": 5,
+    "mmol/L": 0.5,
+    "mg/dL": 10,
+    "kg": 0.5,
+    "%": 1,
+    "°C": 0.2,
+    "readings": 1,
+    "flag": 1,
+}
+_SPREAD_STEP: Final = 0.1
+"""Of a standard deviation and the like a step is a tenth."""
+
+
+def numbers_of(rule: NumberedRule, parameters: Mapping[str, Any]) -> tuple[Number, ...]:
+    """What may be set for a patient, as it is for one with `parameters`; raises as `thresholds_in_force`."""
+    if isinstance(rule, ChangeRule):
+        name = "falls_by" if rule.when.rises_by is None else "rises_by"
+        by = change_in_force(rule, parameters)
+        return (Number(name=name, value=by, is_upper=True, step=_STEPS[rule.when.unit]),)
+    is_spread = isinstance(rule, RollingRule) and rule.when.statistic in ("sd", "arv")
+    conditions: Sequence[DayThreshold | ValueThreshold | TrendThreshold] = rule.when.any_of
+    return tuple(
+        Number(
+            name=condition.signal,
+            value=value,
+            is_upper=condition.comparison in ("above", "at_least"),
+            step=value * _SPREAD_STEP if is_spread else _STEPS[condition.unit],
+        )
+        for condition, value in zip(conditions, thresholds_in_force(rule, parameters), strict=True)
+    )
 
 
 def is_watched(rule: Rule, is_chosen: bool | None) -> bool:
