@@ -31,7 +31,7 @@ WORDS: Final = {
     ),
     "decode": Word(module="homevigil.decode", attribute="main", says="bytes of a meter to canonical JSON"),
     "rules": Word(
-        module="server.rules.commands", attribute="app", says="test rule scenarios; print the schema of rules"
+        module="server.backtest_commands", attribute="app", says="test rule scenarios; try rules on the clinic's past"
     ),
     "gateway": Word(module="gateway.cli", attribute="app", says="the box in the home: Bluetooth in, MQTT out"),
     "server": Word(module="server.cli", attribute="app", says="the clinic side: MQTT in, alerts out"),

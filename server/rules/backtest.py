@@ -17,6 +17,7 @@ from server.rules.engine import judge, look_back_days, reach_days
 from server.rules.episodes import Finding
 from server.rules.rule import FailedMeasurementsRule, Number, Rule, RuleSet, numbers_of
 from server.rules.windows import PatientHistory, PersonalThreshold, to_us
+from vitals.errors import MalformedError
 
 STAFF_MINUTES: Final[Mapping[str, float]] = {"information": 0.0, "low": 5.0, "medium": 10.0, "high": 15.0}
 """What an alert costs whoever answers it, by priority. Engineering choice, to be replaced by what a clinic measures of itself.
@@ -84,12 +85,16 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """One patient's past by one set of rules. `days_under_alert`: by rule, how much of the span its alerts were open."""
+    """One patient's past by one set of rules. `days_under_alert`: by rule, how much of the span its alerts were open.
+
+    `misfits`: rules that the patient's own numbers for them do not fit; those were judged as written.
+    """
 
     patient_id: int
     readings: int
     alerts: tuple[Alert, ...]
     days_under_alert: Mapping[str, float]
+    misfits: tuple[str, ...] = ()
     wishes: tuple[Wish, ...] = ()
 
 
@@ -126,7 +131,9 @@ def replay(history: PatientHistory, rules: RuleSet, span: Span, *, as_written: b
 
     Every rule is looked at, chosen for the patient or not. The patient's own numbers hold unless `as_written`.
     """
-    own = {rule.id: _watched(None if as_written else history.thresholds.get(rule.id)) for rule in rules.rules}
+    given = {} if as_written else history.thresholds
+    misfits = tuple(rule.id for rule in rules.rules if rule.id in given and not _fits(rule, given[rule.id]))
+    own = {rule.id: _watched(None if rule.id in misfits else given.get(rule.id)) for rule in rules.rules}
     history = replace(history, thresholds=own, judged_from=_judged_from(rules, span))
     findings = _findings(history, rules, span)
     days = {rule.id: _days_under(findings, rule.id, span) for rule in rules.rules}
@@ -142,6 +149,7 @@ def replay(history: PatientHistory, rules: RuleSet, span: Span, *, as_written: b
         readings=int((history.window.measured_at_us >= to_us(span.since)).sum()),
         alerts=alerts,
         days_under_alert=days,
+        misfits=misfits,
         wishes=tuple(wish for wish in wishes if wish is not None),
     )
 
@@ -173,6 +181,16 @@ def disagreements(one: Iterable[Replayed], other: Iterable[Replayed]) -> list[Di
 
 def _judged_from(rules: RuleSet, span: Span) -> datetime:
     return span.since - LEAD - timedelta(days=look_back_days(rules))
+
+
+def _fits(rule: Rule, own: PersonalThreshold) -> bool:
+    if isinstance(rule, FailedMeasurementsRule):
+        return not own.parameters
+    try:
+        numbers_of(rule, own.parameters)
+    except MalformedError:
+        return False
+    return True
 
 
 def _watched(own: PersonalThreshold | None) -> PersonalThreshold:

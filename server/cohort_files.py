@@ -1,0 +1,171 @@
+"""Patients' past in Parquet files: for back-tests away from the clinic's database, and for research. The one module for pyarrow.
+
+A folder holds `patients.parquet` (number, enrolment, zones, own numbers; no name, no birth date) and `readings.parquet` (by
+patient and time; units in the names; what a meter lacks is null). It is health data all the same: who exports it answers for it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.rules.backtest import Alert
+from server.rules.windows import (
+    CENSORED_CODES,
+    KIND_CODES,
+    MEAL_CODES,
+    QUALITY_CODES,
+    TIME_CERTAIN,
+    TIME_SUSPECT,
+    TIME_UNUSABLE,
+    PatientHistory,
+    PersonalThreshold,
+    Window,
+    ZoneSpan,
+)
+from vitals.errors import MalformedError, UnavailableError
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError as missing:  # an extra: the clinic's server does without
+    raise UnavailableError("Parquet needs an extra: install homevigil[reports]") from missing
+
+PATIENTS: Final = "patients.parquet"
+READINGS: Final = "readings.parquet"
+
+_CODES: Final[Mapping[str, Mapping[Any, int]]] = {
+    "kind": KIND_CODES,
+    "quality": QUALITY_CODES,
+    "time_quality": {"certain": TIME_CERTAIN, "suspect": TIME_SUSPECT, "orphan": TIME_UNUSABLE},
+    "censored": CENSORED_CODES,
+    "meal": MEAL_CODES,
+}
+_INSTANTS: Final = {"measured_at": "measured_at_us", "received_at": "received_at_us"}
+_NUMBERS: Final = ("systolic_mmhg", "diastolic_mmhg", "pulse_bpm", "glucose_mmol_l", "glucose_mg_dl", "weight_kg", "spo2_percent",
+                   "temperature_celsius", "irregular_pulse")  # fmt: skip
+_INSTANT: Final = pa.timestamp("us", tz="UTC")
+_WORD: Final = pa.dictionary(pa.int8(), pa.string())
+_OF_READINGS: Final = pa.schema(
+    [("patient_id", pa.int64()), ("reading_id", pa.binary(16))]
+    + [(name, _INSTANT) for name in _INSTANTS]
+    + [(name, pa.float64()) for name in _NUMBERS]
+    + [(name, _WORD) for name in _CODES]
+)
+_OF_PATIENTS: Final = pa.schema(
+    [("patient_id", pa.int64()), ("enrolled_on", pa.date32()), ("zones", pa.string()), ("thresholds", pa.string())]
+)
+
+
+def export(histories: Iterable[PatientHistory], folder: Path) -> tuple[int, int]:
+    """Write the two files; how many patients and readings they hold. An earlier export in `folder` is replaced as a whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    halves = folder / f"{READINGS}.part", folder / f"{PATIENTS}.part"
+    patients: list[dict[str, Any]] = []
+    readings = 0
+    with pq.ParquetWriter(halves[0], _OF_READINGS, compression="zstd") as writer:
+        for history in histories:
+            writer.write_table(_readings(history))
+            patients.append(_patient(history))
+            readings += len(history.window)
+    pq.write_table(pa.Table.from_pylist(patients, schema=_OF_PATIENTS), halves[1])
+    halves[0].replace(folder / READINGS)
+    halves[1].replace(folder / PATIENTS)
+    return len(patients), readings
+
+
+def load(folder: Path) -> Iterator[PatientHistory]:
+    """Every patient of an export, by number; raises `MalformedError` (`cohort_file`) for files of another form."""
+    patients, readings = _read(folder / PATIENTS, _OF_PATIENTS), _read(folder / READINGS, _OF_READINGS)
+    whose = readings["patient_id"].to_numpy()
+    if np.any(np.diff(whose) < 0):
+        raise MalformedError(
+            "cohort_file", f"{folder / READINGS}: the readings of a patient must lie together, by number"
+        )
+    for patient in sorted(patients.to_pylist(), key=lambda each: int(each["patient_id"])):
+        patient_id = int(patient["patient_id"])
+        begin, end = np.searchsorted(whose, [patient_id, patient_id + 1])
+        yield PatientHistory(
+            patient_id=patient_id,
+            enrolled_on=patient["enrolled_on"],
+            zones=tuple(
+                ZoneSpan(valid_from=datetime.fromisoformat(since), zone=zone)
+                for since, zone in json.loads(patient["zones"])
+            ),
+            window=_window(readings.slice(begin, end - begin)),
+            thresholds={
+                rule_id: PersonalThreshold(**own) for rule_id, own in json.loads(patient["thresholds"]).items()
+            },
+        )
+
+
+def count(folder: Path) -> int:
+    """How many patients an export holds."""
+    return int(_read(folder / PATIENTS, _OF_PATIENTS).num_rows)
+
+
+def write_alerts(alerts: Iterable[Alert], file: Path) -> None:
+    """One row an alert, the columns named as the fields of `Alert`."""
+    names = Alert.__dataclass_fields__
+    rows = [{name: getattr(alert, name) for name in names} for alert in alerts]
+    schema = pa.schema(
+        [("patient_id", pa.int64()), ("rule_id", pa.string()), ("rule_version", pa.int32()), ("priority", pa.string())]
+        + [("opened_at", _INSTANT), ("resolved_at", _INSTANT)]
+        + [(name, pa.date32()) for name in ("told_on", "first_day", "last_day")]
+        + [("is_for_doctor", pa.bool_())]
+    )
+    assert set(schema.names) == set(names)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
+
+
+def _readings(history: PatientHistory) -> pa.Table:
+    window, n = history.window, len(history.window)
+    ids = pa.array([each.bytes for each in window.reading_ids], pa.binary(16))
+    columns: dict[str, Any] = {"patient_id": np.full(n, history.patient_id), "reading_id": ids}
+    columns |= {
+        name: pa.array(getattr(window, column), pa.int64()).cast(_INSTANT) for name, column in _INSTANTS.items()
+    }
+    columns |= {name: pa.array(getattr(window, name), from_pandas=True) for name in _NUMBERS}
+    columns |= {name: _words(getattr(window, name), codes) for name, codes in _CODES.items()}
+    return pa.table(columns, schema=_OF_READINGS)
+
+
+def _words(column: NDArray[np.int8], codes: Mapping[Any, int]) -> pa.Array:
+    word_of = {code: word for word, code in codes.items()}
+    return pa.array([word_of[int(code)] for code in column], pa.string()).dictionary_encode().cast(_WORD)
+
+
+def _patient(history: PatientHistory) -> dict[str, Any]:
+    own = {
+        rule_id: {"version": each.version, "parameters": dict(each.parameters), "is_watched": each.is_watched}
+        for rule_id, each in history.thresholds.items()
+    }
+    return {
+        "patient_id": history.patient_id,
+        "enrolled_on": history.enrolled_on,
+        "zones": json.dumps([[span.valid_from.isoformat(), span.zone] for span in history.zones]),
+        "thresholds": json.dumps(own),
+    }
+
+
+def _read(file: Path, schema: pa.Schema) -> pa.Table:
+    try:
+        table = pq.read_table(file)
+    except (OSError, pa.ArrowInvalid) as e:
+        raise MalformedError("cohort_file", f"{file}: {' '.join(str(e).split())}") from e
+    if missing := [name for name in schema.names if name not in table.column_names]:
+        raise MalformedError("cohort_file", f"{file}: no column {', '.join(missing)}; export it with this version")
+    return table.select(schema.names).combine_chunks()
+
+
+def _window(rows: pa.Table) -> Window:
+    columns: dict[str, Any] = {column: rows[name].cast(pa.int64()).to_numpy() for name, column in _INSTANTS.items()}
+    columns |= {name: rows[name].to_numpy().astype(np.float64) for name in _NUMBERS}
+    for name, codes in _CODES.items():
+        columns[name] = np.array([codes[word] for word in rows[name].to_pylist()], np.int8)
+    return Window(reading_ids=tuple(UUID(bytes=each) for each in rows["reading_id"].to_pylist()), **columns)

@@ -1,0 +1,15 @@
+-- Whose past rules are tried on. Reads only.
+
+-- name: read_only
+set transaction isolation level repeatable read, read only;
+
+-- name: patients
+-- Everybody whom the wish does not leave out, with their ICD-10 codes. The house's watchdog is nobody.
+select p.patient_id, p.conditions
+from patient p
+where not p.is_watchdog
+  and (%(patient_ids)s::bigint[] is null or p.patient_id = any(%(patient_ids)s::bigint[]))
+  and (%(login)s::text is null
+       or exists (select from panel_member m join app_user u using (user_id)
+                  where m.patient_id = p.patient_id and u.login = %(login)s::text))
+order by p.patient_id;

@@ -1,0 +1,158 @@
+"""Back-tests: the same alerts as judging finds, what they would have cost, and whose numbers do not fit."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit.rules import histories
+
+from server.rules import backtest
+from server.rules.backtest import Disagreement, Replayed, Span, burdens, disagreements, replay
+from server.rules.engine import judge
+from server.rules.load import load_catalog
+from server.rules.windows import PatientHistory, PersonalThreshold, ZoneSpan, from_us, row_of, window_of
+from vitals.reading import BloodPressure
+
+CATALOG = load_catalog()
+THREE_DAYS = CATALOG.only(("bp-above-140-90-3-days",))
+RULE = "bp-above-140-90-3-days"
+FIRST = datetime(2026, 1, 1, 7, 30, tzinfo=UTC)
+SPAN = Span(since=datetime(2026, 3, 1, tzinfo=UTC), until=datetime(2026, 5, 30, tzinfo=UTC))
+"""Ninety days."""
+
+
+def patient(systolics: dict[int, float], *, patient_id: int = 1, **changes: Any) -> PatientHistory:
+    """Somebody in UTC who measured these, by days after the first of January at 07:30."""
+    rows = []
+    for day, systolic in systolics.items():
+        at = FIRST + timedelta(days=day)
+        measured = BloodPressure(systolic_mmhg=systolic, diastolic_mmhg=80.0, unit_sent="mmHg")
+        facts = {"measured_at": at, "received_at": at}
+        rows.append(row_of(measured, reading_id=UUID(int=day), quality="accepted", time_quality="trusted", **facts))
+    facts = {
+        "patient_id": patient_id,
+        "enrolled_on": date(2025, 1, 1),
+        "zones": (ZoneSpan(valid_from=datetime(2020, 1, 1, tzinfo=UTC), zone="UTC"),),
+        "window": window_of(rows),
+    }
+    return PatientHistory(**facts | changes)
+
+
+def replayed(history: PatientHistory, rules: Any = THREE_DAYS, span: Span = SPAN, **more: bool) -> Replayed:
+    return replay(history, rules, span, **{"as_written": False, "with_wishes": False} | more)
+
+
+MARCH, APRIL = 59, 90
+"""Days after the first of January."""
+
+
+def test_an_alert_of_the_span_is_found_with_its_days() -> None:
+    found = replayed(patient(dict.fromkeys(range(MARCH + 3, MARCH + 6), 150.0) | {MARCH + 6: 120.0}))
+    (alert,) = found.alerts
+    assert (alert.rule_id, alert.first_day, alert.last_day) == (RULE, date(2026, 3, 4), date(2026, 3, 6))
+    assert alert.opened_at == datetime(2026, 3, 7, 3, tzinfo=UTC)
+    assert alert.told_on == date(2026, 3, 7)
+    assert alert.is_for_doctor
+    assert found.readings == 4
+
+
+def test_what_was_open_before_the_span_is_not_new_and_counts_as_time_under_alert() -> None:
+    found = replayed(patient(dict.fromkeys(range(10, MARCH + 5), 150.0)))
+    assert found.alerts == ()
+    assert found.days_under_alert == {RULE: 90}
+
+
+def test_what_opens_at_the_end_of_the_span_is_not_in_it() -> None:
+    high = patient(dict.fromkeys(range(MARCH + 1, MARCH + 4), 150.0))
+    opens = replayed(high).alerts[0].opened_at
+    assert replayed(high, span=Span(since=opens - timedelta(days=30), until=opens)).alerts == ()
+    assert len(replayed(high, span=Span(since=opens, until=opens + timedelta(days=1))).alerts) == 1
+
+
+def test_a_rule_that_was_not_chosen_is_looked_at_and_own_numbers_hold_unless_not_wanted() -> None:
+    own = PersonalThreshold(version=2, parameters={"systolic": 155}, is_watched=False)
+    high = patient(dict.fromkeys(range(MARCH, MARCH + 9), 150.0), thresholds={RULE: own})
+    assert judge(high, THREE_DAYS, now=SPAN.until).findings == ()
+    assert replayed(high).alerts == ()
+    assert len(replayed(high, as_written=True).alerts) == 1
+
+
+def test_who_is_alerted_often_wants_the_least_step_that_helps() -> None:
+    (wish,) = replayed(patient(dict.fromkeys(range(40, 150), 147.0)), with_wishes=True).wishes
+    assert (wish.patient_id, wish.rule_id, wish.alerts, wish.days) == (1, RULE, 0, 90)
+    assert wish.parameters == {"systolic": 150, "diastolic": 100}
+    assert (wish.alerts_then, wish.days_then) == (0, 0)
+
+
+def test_where_no_step_helps_none_is_named() -> None:
+    (wish,) = replayed(patient(dict.fromkeys(range(40, 150), 175.0)), with_wishes=True).wishes
+    assert wish.parameters == {}
+    assert wish.days_then == wish.days == 90
+
+
+def test_a_step_starts_from_the_patients_own_numbers() -> None:
+    own = PersonalThreshold(version=2, parameters={"systolic": 150})
+    history = patient(dict.fromkeys(range(40, 150), 152.0), thresholds={RULE: own})
+    (wish,) = replayed(history, with_wishes=True).wishes
+    assert wish.parameters == {"systolic": 155, "diastolic": 95}
+
+
+def test_own_numbers_that_do_not_fit_other_rules_are_not_used() -> None:
+    own = PersonalThreshold(version=2, parameters={"weight": 80})
+    found = replayed(patient(dict.fromkeys(range(MARCH, MARCH + 9), 150.0), thresholds={RULE: own}))
+    assert len(found.alerts) == 1
+    assert found.misfits == (RULE,)
+
+
+def test_the_burden_is_counted_by_rule_and_together() -> None:
+    quiet = patient({MARCH: 120.0}, patient_id=1)
+    once = patient(dict.fromkeys(range(MARCH + 3, MARCH + 6), 150.0), patient_id=2)
+    twice = patient(dict.fromkeys([*range(MARCH + 3, MARCH + 6), APRIL], 150.0) | {APRIL + 1: 185.0}, patient_id=3)
+    people = [replayed(each, CATALOG) for each in (quiet, once, twice)]
+    together, three_days, critical, *_ = burdens(people, CATALOG, SPAN)
+    assert (together.rule_id, together.alerts, together.patients_ever) == ("", 3, 2)
+    assert (three_days.rule_id, three_days.alerts, three_days.patients_ever) == (RULE, 2, 2)
+    assert (three_days.busiest_on, three_days.busiest_alerts) == (date(2026, 3, 7), 2)
+    assert three_days.per_100_patients_per_day == pytest.approx(100 * 2 / 3 / 90)
+    assert (critical.rule_id, critical.alerts) == ("bp-critical", 1)
+    minutes = {"information": 0.0, "low": 4.0, "medium": 7.0, "high": 9.0}
+    assert [each.staff_minutes for each in burdens(people, CATALOG, SPAN, minutes)[:3]] == [15, 8, 7]
+
+
+def test_where_nothing_is_raised_there_is_no_busiest_day() -> None:
+    (together, _) = burdens([replayed(patient({MARCH: 120.0}))], THREE_DAYS, SPAN)
+    assert (together.alerts, together.busiest_on, together.busiest_alerts, together.staff_minutes) == (0, None, 0, 0)
+
+
+def test_those_who_differ_most_come_first() -> None:
+    def of(patient_id: int, alerts: int) -> Replayed:
+        found = replayed(patient(dict.fromkeys(range(MARCH + 3, MARCH + 6), 150.0), patient_id=patient_id))
+        return replace(found, alerts=found.alerts * alerts)
+
+    assert disagreements([of(1, 1), of(2, 0), of(3, 2)], [of(1, 1), of(2, 3), of(3, 1)]) == [
+        Disagreement(patient_id=2, alerts=0, alerts_other=3),
+        Disagreement(patient_id=3, alerts=2, alerts_other=1),
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**63).map(Random))
+def test_what_is_loaded_for_a_span_finds_what_the_whole_past_does(random: Random) -> None:
+    made = histories.patient(random, days=100)
+    whole = histories.history_of(made)
+    if not len(whole.window):
+        return
+    newest = from_us(int(whole.window.measured_at_us[-1]))
+    span = Span(since=newest - timedelta(days=random.randint(1, 20)), until=newest + timedelta(days=2))
+    since = backtest.loaded_from(CATALOG, span)
+    rows = [row for row in map(histories.row_of, made.readings) if row.measured_at >= since]
+    found = replayed(replace(whole, window=window_of(rows)), CATALOG, span)
+    expected = [f for f in judge(whole, CATALOG, now=span.until).findings if f.state != "pending"]
+    assert sorted((a.rule_id, a.opened_at, a.resolved_at) for a in found.alerts) == sorted(
+        (f.rule_id, f.opened_at, f.resolved_at) for f in expected if span.since <= f.opened_at < span.until
+    )
