@@ -16,7 +16,16 @@ import structlog
 
 from server.push.queueing import Teller
 from server.rules import engine
-from server.rules.episodes import Change, Episode, Finding, Transition, reconcile, view_from
+from server.rules.episodes import (
+    RAISED,
+    Change,
+    Episode,
+    Finding,
+    Transition,
+    is_more_urgent,
+    reconcile,
+    view_from,
+)
 from server.rules.load import load_watchdog
 from server.rules.rule import RuleSet
 from server.store import judging as store
@@ -147,6 +156,9 @@ def _write_state(case: _Case, transition: Transition, episode_id: UUID) -> None:
             else:
                 store.update_episode(case.conn, episode_id, transition.finding, after)
             store.cancel_repeats(case.conn, episode_id)
+        case Change.UPDATE if transition.reason == RAISED:
+            after = "active"
+            store.reopen_episode(case.conn, episode_id, _finding(transition))
         case Change.UPDATE:
             assert before is not None
             store.update_episode(case.conn, episode_id, _finding(transition), before)
@@ -158,13 +170,17 @@ def _write_state(case: _Case, transition: Transition, episode_id: UUID) -> None:
 def _tell(case: _Case, transition: Transition, episode_id: UUID, sentence: Mapping[str, str]) -> None:
     """Queue what each audience of the change is to hear, and cancel what nobody is to hear any more."""
     match transition.change:
+        case Change.UPDATE if transition.reason == RAISED:
+            if transition.tell:
+                case.teller.tell_raised(episode_id, _finding(transition), at=transition.tell_at or case.taken.now)
         case Change.OPEN | Change.REOPEN | Change.UPDATE if transition.tell:
             at = transition.tell_at or case.taken.now
             is_again = transition.change is Change.REOPEN
             case.teller.tell_opening(episode_id, _finding(transition), transition.tell, at=at, is_again=is_again)
         case Change.UPDATE if case.stored[episode_id].state == "active":
             before = case.stored[episode_id].priority
-            case.teller.tell_priority(episode_id, _finding(transition), before=before)
+            if not is_more_urgent(_finding(transition).priority, than=before):  # else it is raised, or no longer news
+                case.teller.tell_priority(episode_id, _finding(transition), before=before)
         case Change.RETRACT if transition.tell:
             case.teller.tell_retraction(episode_id, case.stored[episode_id].rule_id, sentence)
 

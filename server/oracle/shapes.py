@@ -65,6 +65,7 @@ class OraclePatient:
     """All that the answer depends on but the rules and `now`. `zones`: (in force from, IANA name), at least one.
 
     `judged_from`: what lies on its clinical day or before is looked at only to mark later readings. None: nothing is cut off.
+    `symptoms`: when the patient said whether there were any.
     """
 
     readings: tuple[OracleReading, ...]
@@ -73,6 +74,7 @@ class OraclePatient:
     thresholds: Mapping[str, OracleThreshold] = field(default_factory=dict)
     closes: tuple[OracleClose, ...] = ()
     judged_from: datetime | None = None
+    symptoms: tuple[tuple[datetime, bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from server.rules.rule import DaysInARowRule, Rule, RuleSet, SingleValueRule
+from server.rules.signals import group_of
 
 _CONDITIONED: Final = (DaysInARowRule, SingleValueRule)
 
@@ -30,7 +31,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleText:
-    """A rule as it is shown. `is_critical`: one value is enough, and the symptom list belongs to it."""
+    """A rule as it is shown. `is_critical`: one pressure so high is enough, and the symptom list belongs to it."""
 
     title: Mapping[str, str]
     source: str
@@ -61,7 +62,9 @@ def _text(rule: Rule) -> RuleText:
     conditions = tuple(
         Condition(signal=each.signal, comparison=each.comparison, value=each.value) for each in rule.when.any_of
     )
-    is_high = any(each.comparison in ("above", "at_least") for each in conditions)
+    is_high = any(
+        each.comparison in ("above", "at_least") and group_of(each.signal) == "pressure" for each in rule.when.any_of
+    )
     return RuleText(
         title=title,
         source=rule.source,

@@ -69,6 +69,16 @@ class Teller:
         told_at = max(finding.deliver_at, self.now)
         self._escalate(episode_id, finding, step=self._step_up(episode_id), told_at=told_at)
 
+    def tell_raised(self, episode_id: UUID, finding: Finding, *, at: datetime) -> None:
+        """The alert is more urgent than the doctor was told: told again at `at`, and the steps of its priority from then on."""
+        if not store.told_doctor(self.conn, episode_id):
+            return
+        store.cancel_steps_ahead(self.conn, episode_id)
+        step = self._step_up(episode_id)
+        said = texts.raised(self.rules, finding.rule_id, finding.verdict.sentence)
+        self._tell_doctor(episode_id, said, kind="opening", step=step, at=at)
+        self._escalate(episode_id, finding, step=step + 1, told_at=at)
+
     def tell_retraction(self, episode_id: UUID, rule_id: str, sentence: Mapping[str, str]) -> None:
         """It no longer holds: whoever has really been told hears of it. The patient's message is withdrawn instead."""
         steps = store.steps_of(self.conn, episode_id)

@@ -29,6 +29,7 @@ _REMINDER: Final = {"en": "Not yet acknowledged: {title}", "zh": "尚未确认�
 _ESCALATION: Final = {"en": "Nobody has acknowledged: {title}", "zh": "无人确认，请处理：{title}"}
 _UNDELIVERED: Final = {"en": "Could not be delivered, please see to it: {title}", "zh": "未能送达，请处理：{title}"}
 _AGAIN: Final = {"en": "Again: {title}", "zh": "再次出现：{title}"}
+_RAISED: Final = {"en": "Now urgent: {title}", "zh": "已升级，请立即处理：{title}"}
 _RETRACTION: Final = {"en": "Withdrawn: {title}", "zh": "已撤回：{title}"}
 _RETRACTED: Final = {
     "en": "Readings that came later have changed this alert; it no longer holds. It said: {sentence}",
@@ -48,6 +49,11 @@ def to_doctor(rules: RuleSet, rule_id: str, sentence: Mapping[Any, str], *, agai
     """Title and why; `again`: the episode had been over or taken back."""
     frame = _AGAIN if again else dict.fromkeys(LANGUAGES, "{title}")
     return _framed(rules, rule_id, frame, sentence)
+
+
+def raised(rules: RuleSet, rule_id: str, sentence: Mapping[Any, str]) -> Text:
+    """To the doctor once more, because the alert has become more urgent."""
+    return _framed(rules, rule_id, _RAISED, sentence)
 
 
 def reminder(rules: RuleSet, rule_id: str, sentence: Mapping[Any, str]) -> Text:

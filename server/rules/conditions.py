@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from server.rules.episodes import Priority
 from server.rules.signals import ELEMENTS_OF, SOURCES, Elements, Signal, Unit, group_of
 
 Comparison = Literal["above", "at_least", "below", "at_most"]
@@ -55,10 +56,26 @@ class DayThreshold(_PressureThreshold):
     statistic: Literal["day_mean"]
 
 
-class ValueThreshold(_PressureThreshold):
-    """A comparison of one reading as it is."""
+_OF_ONE_VALUE: Final = ("systolic", "diastolic", "pulse", "glucose", "spo2", "temperature")
 
+
+class ValueThreshold(_Comparison):
+    """A comparison of one reading as it is, in the unit in which it is written. HI is above every limit, LO below every limit."""
+
+    signal: Signal
+    unit: Unit
     statistic: Literal["value"] = "value"
+
+    @model_validator(mode="after")
+    def _signal_fits(self) -> "ValueThreshold":
+        if self.signal not in _OF_ONE_VALUE:
+            raise ValueError(
+                f"one value may be of {', '.join(_OF_ONE_VALUE)}; {self.signal} is for other kinds of rule"
+                " (a worn sensor has episodes, a weight has changes)"
+            )
+        if self.unit not in SOURCES[self.signal].columns:
+            raise ValueError(f"{self.signal} is in {' or '.join(SOURCES[self.signal].columns)}")
+        return self
 
 
 class TrendThreshold(_Comparison):
@@ -113,11 +130,23 @@ class DaysInARow(Part):
         return self.days if self.max_span_days is None else self.max_span_days
 
 
+class Confirm(Part):
+    """A repeat that meets the condition too, 45 seconds or more later, makes the alert `priority`, as a yes to the symptoms does.
+
+    So does the end of `within_minutes` after the first reading was received: nobody has repeated it. A later reading on the good
+    side takes the alert down instead.
+    """
+
+    within_minutes: Annotated[int, Field(ge=1, le=1440)]
+    priority: Priority
+
+
 class SingleValue(Part):
     """One reading meets `any_of`. Readings of one sitting are one event.
 
-    `arrived: in_time`: received within 30 minutes of being measured, or within 24 hours if no normal reading was measured in
-    between. `arrived: late`: all others. Orphans (records from before a clock change) are never used.
+    All signals of a rule are carried by one kind of reading. `arrived: in_time`: received within 30 minutes of being measured, or
+    within 24 hours if no normal reading was measured in between. `arrived: late`: all others. Orphans (records from before a
+    clock change) are never used. `confirm`: what makes it more urgent.
     """
 
     kind: Literal["single_value"]
@@ -126,6 +155,18 @@ class SingleValue(Part):
         tuple[Literal["accepted", "suspect", "rejected"], ...], Field(strict=False, min_length=1, max_length=3)
     ]
     arrived: Literal["in_time", "late"]
+    confirm: Confirm | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_reading(self) -> "SingleValue":
+        signals = {condition.signal for condition in self.any_of}
+        if len({group_of(signal) for signal in signals}) > 1:
+            raise ValueError("any_of is about one signal, or systolic and diastolic; write another rule for the others")
+        if len({condition.unit for condition in self.any_of}) > 1:
+            raise ValueError("any_of is written in one unit")
+        if self.confirm is not None and self.arrived == "late":
+            raise ValueError("what arrived late is not confirmed: leave confirm out")
+        return self
 
 
 class FailedMeasurements(Part):

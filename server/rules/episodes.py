@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
 FindingState = Literal["pending", "active", "resolved"]
 EpisodeState = Literal["active", "acknowledged", "snoozed", "resolved", "retracted"]
+Priority = Literal["information", "low", "medium", "high"]
+"""The more urgent the later: `is_more_urgent` compares them."""
 Audience = Literal["patient", "doctor"]
 Language = Literal["en", "zh"]
 
@@ -33,7 +35,8 @@ class Finding:
     `started_at` is the first instant judged, `opened_at` the instant at which the condition became true (a reading's time or
     the close of a day), `deliver_at` the earliest instant at which people may be told (08:00 local after a day's close).
     `tell` gets the push if it is opened up to `fresh_until`, `tell_late` if it is found later or is over already: an old
-    finding is a note. `newest_at` is its newest evidence: what a clinician closed stays closed until there is newer.
+    finding is a note. `newest_at` is its newest evidence: what a clinician closed stays closed until there is newer. `raised_at`
+    is the instant at which it became more urgent than it had been (a repeat confirmed it, or none came).
     """
 
     rule_id: str
@@ -52,6 +55,7 @@ class Finding:
     tell_late: tuple[Audience, ...] = ()
     fresh_until: datetime | None = None
     newest_at: datetime | None = None
+    raised_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +109,7 @@ class Change(StrEnum):
 class Transition:
     """One change to write. `tell` lists who gets a push for it at `tell_at`; empty means nobody.
 
+    `reason` RAISED: an UPDATE that makes it more urgent, so that whoever acknowledged it before has not acknowledged this.
     `episode_id` is `None` for OPEN: the writer mints it. An episode that is over when it is first found opens in
     `finding.state` resolved. `finding` is `None` for RETRACT, and for the RESOLVE of an episode whose thresholds a person
     has changed (reason `threshold_changed`).
@@ -118,6 +123,9 @@ class Transition:
     reason: str = ""
 
 
+RAISED: Final = "raised"
+"""Why the doctor is told once more of an episode that goes on."""
+
 QUIET_DAYS: Final = 7
 """A firing within seven days of the end reopens the same episode; after that it is a new one (clinical definition)."""
 
@@ -125,6 +133,12 @@ _PROMOTION: Final = timedelta(days=1)
 """A reading can promote one of up to a day before it, so what it may change begins a day earlier than itself."""
 
 _OPEN_STATES: Final = frozenset({"active", "acknowledged", "snoozed"})
+_URGENCY: Final = {priority: rank for rank, priority in enumerate(get_args(Priority))}
+
+
+def is_more_urgent(priority: str, than: str) -> bool:
+    """Is `priority` above the priority `than`?"""
+    return _URGENCY[priority] > _URGENCY[than]
 
 
 def view_from(stored: Iterable[Episode], since: datetime) -> datetime:
@@ -221,7 +235,26 @@ def _update(episode: Episode, finding: Finding, now: datetime) -> list[Transitio
             return [news]
     if _says_the_same(episode, finding):
         return []
+    if _is_raised(episode, finding, now):
+        raised = Transition(
+            change=Change.UPDATE,
+            episode_id=episode.episode_id,
+            finding=finding,
+            tell=("doctor",) if "doctor" in finding.tell else (),
+            tell_at=max(finding.deliver_at, now),
+            reason=RAISED,
+        )
+        return [raised]
     return [Transition(change=Change.UPDATE, episode_id=episode.episode_id, finding=finding, reason="readings")]
+
+
+def _is_raised(episode: Episode, finding: Finding, now: datetime) -> bool:
+    """Is it more urgent than people know? What is no longer news becomes more urgent without a word."""
+    return (
+        episode.state in _OPEN_STATES
+        and _is_fresh(finding, now)
+        and is_more_urgent(finding.priority, than=episode.priority)
+    )
 
 
 def _begin(retracted: list[Episode], finding: Finding, now: datetime) -> list[Transition]:

@@ -16,7 +16,7 @@ from vitals.errors import MalformedError
 Actual = dict[str, Any]
 """What an episode is, under the keys of `Expected`."""
 
-_INSTANTS: Final = ("opened_at", "resolved_at", "told_at")
+_INSTANTS: Final = ("opened_at", "resolved_at", "told_at", "raised_at")
 _DAYS: Final = ("first_day", "last_day")
 
 
@@ -108,6 +108,8 @@ def _wanted(expected: Expected, scenario: Scenario) -> Actual:
     for key in _DAYS:
         if wanted.get(key) is not None:
             wanted[key] = scenario.day(wanted[key])
+    if wanted.get("doctor_told") is not None:
+        wanted["doctor_told"] = tuple(scenario.moment(at) for at in wanted["doctor_told"])
     if "told" in wanted:
         wanted["told"] = tuple(sorted(wanted["told"]))
     return wanted
@@ -131,11 +133,12 @@ def _of_played(played: Played, now: datetime) -> Actual:
     return _of(played.episode, played.finding, played.episode.state) | {
         "told": tuple(sorted({t.who for t in told})),
         "told_at": first,
+        "doctor_told": tuple(t.at for t in told if t.who == "doctor"),
     }
 
 
 def _of_pending(finding: Finding) -> Actual:
-    return _of(finding, finding, finding.state) | {"told": (), "told_at": None}
+    return _of(finding, finding, finding.state) | {"told": (), "told_at": None, "doctor_told": ()}
 
 
 def _of(facts: Episode | Finding, finding: Finding, state: str) -> Actual:
@@ -147,12 +150,13 @@ def _of(facts: Episode | Finding, finding: Finding, state: str) -> Actual:
         "last_day": facts.last_day,
         "opened_at": facts.opened_at.astimezone(UTC),
         "resolved_at": None if facts.resolved_at is None else facts.resolved_at.astimezone(UTC),
+        "raised_at": None if finding.raised_at is None else finding.raised_at.astimezone(UTC),
         "sentence": finding.verdict.sentence["en"],
     }
 
 
 def _show(facts: Actual) -> str:
-    shown: dict[type, Callable[[Any], str]] = {tuple: lambda names: "[" + ", ".join(names) + "]"}
+    shown: dict[type, Callable[[Any], str]] = {tuple: lambda names: "[" + ", ".join(map(str, names)) + "]"}
     return ", ".join(
         f"{key} {shown.get(type(value), str)(value)}"
         for key, value in facts.items()

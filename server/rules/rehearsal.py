@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from server.rules.engine import judge
-from server.rules.episodes import Audience, Change, Episode, Finding, Judgement, Transition, reconcile
+from server.rules.episodes import RAISED, Audience, Change, Episode, Finding, Judgement, Transition, reconcile
 from server.rules.rule import RuleSet
 from server.rules.windows import PatientHistory, Row, window_of
 
@@ -46,7 +46,7 @@ class Played:
 
 
 class Rehearsal:
-    """Plays arrivals for one patient. `patient` brings everything but the readings."""
+    """Plays arrivals for one patient. `patient` brings everything but the readings; each answer is known from its instant on."""
 
     def __init__(self, patient: PatientHistory, rules: RuleSet) -> None:
         self._patient = patient
@@ -57,19 +57,21 @@ class Rehearsal:
         self.judged = 0
 
     def run(self, arrivals: Iterable[Arrival], until: datetime) -> None:
-        """Judge at every arrival up to `until`, at every timer in between, and at `until`."""
-        waiting = sorted((a for a in arrivals if a.at <= until), key=lambda a: a.at)
+        """Judge at every arrival and answer up to `until`, at every timer in between, and at `until`."""
+        waiting = [a for a in arrivals if a.at <= until]
+        ahead = {a.at for a in waiting} | {each.at for each in self._patient.symptoms if each.at <= until}
         timer: datetime | None = None
-        while waiting or (timer is not None and timer < until):
-            now = min([*(a.at for a in waiting[:1]), *([] if timer is None else [timer])])
+        while ahead or (timer is not None and timer < until):
+            now = min(ahead if timer is None else ahead | {timer})
             self._rows += [a.row for a in waiting if a.at == now]
-            waiting = [a for a in waiting if a.at != now]
+            ahead.discard(now)
             timer = self.judge_at(now).next_due_at
         self.judge_at(until)
 
     def judge_at(self, now: datetime) -> Judgement:
         """Judge what has come so far, and write what changes."""
-        history = replace(self._patient, window=window_of(self._rows))
+        answered = tuple(each for each in self._patient.symptoms if each.at <= now)
+        history = replace(self._patient, window=window_of(self._rows), symptoms=answered)
         judgement = judge(history, self._rules, now=now)
         self.judged += 1
         for played in self.played:
@@ -132,7 +134,7 @@ def _changed(episode: Episode, transition: Transition, now: datetime) -> Episode
             return replace(episode, state="retracted", resolved_at=None)
         return replace(episode, state="resolved", resolved_at=now)
     fresh = episode_of(finding, episode.episode_id)
-    if transition.change is Change.UPDATE:
+    if transition.change is Change.UPDATE and transition.reason != RAISED:
         return replace(fresh, state=episode.state, doctor_told=episode.doctor_told)
     return replace(fresh, doctor_told=episode.doctor_told)
 

@@ -22,10 +22,10 @@ from server.rules.conditions import (
     TrendThreshold,
     ValueThreshold,
 )
-from server.rules.episodes import Audience, Language
+from server.rules.episodes import Audience, Language, Priority, is_more_urgent
+from server.rules.signals import group_of
 from vitals.errors import MalformedError
 
-Priority = Literal["information", "low", "medium", "high"]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 PerLanguage = dict[Language, Text]
 
@@ -102,6 +102,15 @@ class DaysInARowRule(_Rule):
 class SingleValueRule(_Rule):
     when: SingleValue
     resolve: ResolveByReading
+
+    @model_validator(mode="after")
+    def _confirm_fits(self) -> "SingleValueRule":
+        confirm = self.when.confirm
+        if confirm is not None and self.resolve.by != "reading_below":
+            raise ValueError("confirm needs resolve: {by: reading_below}")
+        if confirm is not None and not is_more_urgent(confirm.priority, than=self.priority):
+            raise ValueError(f"confirm.priority must be above the rule's, which is {self.priority}")
+        return self
 
 
 class FailedMeasurementsRule(_Rule):
@@ -195,7 +204,9 @@ def thresholds_in_force(
     Raises `MalformedError` (`threshold_unknown`, `threshold_value`) for parameters that do not fit the rule: judging by
     something else than what was written would be silent.
     """
-    bounds = (20.0, 300.0) if isinstance(rule, DaysInARowRule | SingleValueRule) else (0.0, 1000.0)
+    is_of_pressure = all(group_of(condition.signal) == "pressure" for condition in rule.when.any_of)
+    is_plain = isinstance(rule, DaysInARowRule | SingleValueRule)  # a trend's number may be a deviation or a count
+    bounds = (20.0, 300.0) if is_plain and is_of_pressure else (0.0, 1000.0)
     units = {str(condition.signal): str(condition.unit) for condition in rule.when.any_of}
     _refuse_misfits(rule.id, parameters, units, bounds)
     return tuple(float(parameters.get(condition.signal, condition.value)) for condition in rule.when.any_of)

@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BeforeValidator, Field, ValidationError
 
 from server.rules.conditions import Part
+from server.rules.episodes import Priority
 from server.rules.load import explain, read_yaml
 from server.rules.rehearsal import Arrival
-from server.rules.rule import Priority
 from server.rules.scenario_readings import Moment, read_measurement
-from server.rules.windows import PatientHistory, PersonalThreshold, ZoneSpan, row_of, window_of
+from server.rules.windows import PatientHistory, PersonalThreshold, Symptom, ZoneSpan, row_of, window_of
 from vitals import quality
 from vitals.errors import MalformedError
 from vitals.reading import Measurement
@@ -46,7 +46,13 @@ class Expected(Part):
     resolved_at: Moment | None = None
     told: Annotated[tuple[Literal["patient", "doctor"], ...], Field(strict=False)] | None = None
     told_at: Moment | None = None
+    raised_at: Moment | None = None
+    doctor_told: Annotated[tuple[Moment, ...], Field(strict=False)] | None = None  # each time, in order
     sentence: str | None = None
+
+
+_Answer = Annotated[tuple[Moment, bool], Field(strict=False)]
+"""`[d1 07:31, yes]`: asked for symptoms, the patient said so then."""
 
 
 class _Test(Part):
@@ -57,6 +63,7 @@ class _Test(Part):
     enrolled: Moment | None = None
     thresholds: dict[str, dict[str, Any]] = Field(default_factory=dict)
     readings: Annotated[tuple[Any, ...], Field(strict=False)]
+    symptoms: Annotated[tuple[_Answer, ...], Field(strict=False)] = ()
     arrive: Annotated[str, Field(pattern=r"^(in_order|reversed|shuffled:[0-9]+|late:[0-9]+([.][0-9]+)?)$")] = "in_order"
     now: Moment | None = None
     expect: Annotated[
@@ -115,6 +122,10 @@ class _Scene:
                 zones=spans,
                 window=window_of(()),
                 thresholds=self._thresholds(rules),
+                symptoms=tuple(
+                    Symptom(at=self._instant(at, f"symptoms.{index}"), has_symptoms=has_symptoms)
+                    for index, (at, has_symptoms) in enumerate(self.test.symptoms)
+                ),
             ),
             arrivals=self._arrivals(readings, now),
             now=now,

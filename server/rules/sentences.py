@@ -5,6 +5,7 @@ from typing import Final
 
 from server.rules.conditions import Comparison
 from server.rules.episodes import Language
+from server.rules.signals import SOURCES, Signal
 
 _SIGNALS: Final[Mapping[Language, Mapping[str, str]]] = {
     "en": {"systolic": "systolic", "diastolic": "diastolic"},
@@ -14,6 +15,7 @@ COMPARISONS: Final[Mapping[Language, Mapping[Comparison, str]]] = {
     "en": {"above": "above", "at_least": "at or above", "below": "below", "at_most": "at or below"},
     "zh": {"above": "高于", "at_least": "达到或超过", "below": "低于", "at_most": "不高于"},
 }
+_OR: Final[Mapping[Language, str]] = {"en": " or ", "zh": "或"}
 _KINDS: Final[Mapping[str, dict[Language, str]]] = {
     "blood_pressure": {"en": "blood pressure", "zh": "血压"},
     "glucose": {"en": "glucose", "zh": "血糖"},
@@ -24,7 +26,7 @@ _KINDS: Final[Mapping[str, dict[Language, str]]] = {
 }
 
 Condition = tuple[str, Comparison, float]
-"""(signal, comparison, value in mmHg)"""
+"""(signal, comparison, value in the unit of the rule)"""
 
 
 def days_in_a_row(
@@ -52,6 +54,22 @@ def single_value(
     }
 
 
+def one_value(
+    conditions: Sequence[Condition], signal: Signal, unit: str, value: float | str, note: Mapping[Language, str]
+) -> dict[Language, str]:
+    """`Glucose 2.8 mmol/L, below 3 (unconfirmed)`, `Glucose HI, above 16.7 (unconfirmed)`; all conditions are on `signal`."""
+    shown = value if isinstance(value, str) else f"{to_hundredths(value)} {unit}"
+    what = SOURCES[signal].words
+    limit = {
+        language: joint.join(f"{COMPARISONS[language][word]} {to_hundredths(limit)}" for _, word, limit in conditions)
+        for language, joint in _OR.items()
+    }
+    return {
+        "en": f"{what['en'].capitalize()} {shown}, {limit['en']} ({note['en']})",
+        "zh": f"{what['zh']} {shown}，{limit['zh']}（{note['zh']}）",
+    }
+
+
 def failed_measurements(kind: str, count: int) -> dict[Language, str]:
     """`3 blood pressure measurements failed in one day`."""
     what = _KINDS[kind]
@@ -69,8 +87,7 @@ def limits(conditions: Sequence[Condition], language: Language) -> str:
         if first == second:
             return f"{words[first]} {number(systolic)}/{number(diastolic)}"
     names = _SIGNALS[language]
-    joint = " or " if language == "en" else "或"
-    return joint.join(
+    return _OR[language].join(
         f"{names[signal]} {words[comparison]} {number(value)}" for signal, comparison, value in conditions
     )
 
@@ -78,3 +95,8 @@ def limits(conditions: Sequence[Condition], language: Language) -> str:
 def number(value: float) -> str:
     """At most one decimal, and none where it says nothing: 152, 140.4."""
     return f"{value:.1f}".removesuffix(".0")
+
+
+def to_hundredths(value: float) -> str:
+    """At most two decimals, so that 2.96 does not read as the 3 that it is below."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")

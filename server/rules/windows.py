@@ -98,6 +98,14 @@ class PersonalThreshold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Symptom:
+    """What the patient answered at `at`, asked for the symptoms that make a very high or low value an emergency."""
+
+    at: datetime
+    has_symptoms: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatientHistory:
     """All that a judging reads of one patient. Nothing else may change its answer but the rules and `now`.
 
@@ -111,6 +119,7 @@ class PatientHistory:
     window: Window
     thresholds: Mapping[str, PersonalThreshold] = field(default_factory=dict)
     judged_from: datetime | None = None
+    symptoms: tuple[Symptom, ...] = ()
 
 
 class Row(NamedTuple):

@@ -14,7 +14,7 @@ from psycopg.rows import RowMaker, class_row
 from psycopg.types.json import Jsonb
 
 from server.rules.episodes import Episode, Finding
-from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpan, window_of
+from server.rules.windows import PatientHistory, PersonalThreshold, Row, Symptom, ZoneSpan, window_of
 from server.store.postgres import Connection, load_sql
 
 SQL = load_sql("judging")
@@ -140,6 +140,10 @@ def history_of(conn: Connection, patient_id: int, *, since: datetime) -> Patient
             rule_id: PersonalThreshold(version=version, parameters=parameters, is_watched=is_watched)
             for rule_id, version, parameters, is_watched in conn.execute(SQL["thresholds"], patient)
         },
+        symptoms=tuple(
+            Symptom(at=at, has_symptoms=has_symptoms)
+            for at, has_symptoms in conn.execute(SQL["symptoms"], {**patient, "since": since})
+        ),
     )
 
 

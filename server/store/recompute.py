@@ -228,6 +228,7 @@ def load_cases(
     due = _grouped(conn.execute(SQL["due"], whom | {"at": at}))
     zones = _grouped(conn.execute(SQL["zones"], whom))
     thresholds = _grouped(conn.execute(SQL["thresholds"], whom))
+    symptoms = _grouped(conn.execute(SQL["symptoms"], whom))
     episodes = _episodes(conn, whom)
     judged_from = {each: _judged_from(episodes.get(each, ()), since, look_back) for each in enrolled}
     readings = _readings(conn, {patient_id: start - reach - MARKS for patient_id, start in judged_from.items()})
@@ -245,6 +246,7 @@ def load_cases(
             thresholds=own,
             closes=tuple(_closes(theirs, own)),
             judged_from=judged_from[patient_id],
+            symptoms=tuple((at, has_symptoms) for at, has_symptoms in symptoms.get(patient_id, ())),
         )
         case = Case(
             patient_id=patient_id,

@@ -82,6 +82,11 @@ select distinct on (rule_id) rule_id, version, parameters, is_watched from patie
 where patient_id = %(patient_id)s
 order by rule_id, version desc;
 
+-- name: symptoms
+select answered_at, cardinality(symptoms) > 0 from symptom_answer
+where patient_id = %(patient_id)s and answered_at >= %(since)s
+order by answered_at, answer_id;
+
 -- name: readings
 -- The columns of `windows.Row`, by name and order.
 select reading_id, kind, measured_at, received_at, systolic_mmhg, diastolic_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl,

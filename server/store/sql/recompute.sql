@@ -74,6 +74,11 @@ from patient_threshold
 where patient_id = any(%(patient_ids)s::bigint[])
 order by patient_id, rule_id, version desc;
 
+-- name: symptoms
+select patient_id, answered_at, symptoms <> '{}' from symptom_answer
+where patient_id = any(%(patient_ids)s::bigint[])
+order by patient_id, answered_at;
+
 -- name: episodes
 -- All that they ever had, with how each was found the last time that it began or began again, and who was told since when.
 select e.patient_id, e.episode_id, e.rule_id, e.rule_version, e.threshold_version, e.state, e.priority, e.first_day,

@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from server.rules.episodes import Change, Episode, Finding, Verdict, reconcile, view_from
+import pytest
+
+from server.rules.episodes import RAISED, Change, Episode, Finding, Verdict, reconcile, view_from
 from server.rules.rehearsal import episode_of
 
 DAY = timedelta(days=1)
@@ -237,3 +239,53 @@ def test_the_view_reaches_back_to_every_episode_that_is_not_settled() -> None:
     retracted = stored(finding(2, 4), 2, state="retracted")
     assert view_from([settled, retracted], since) == since - DAY
     assert view_from([settled, stored(finding(8, 10), 3)], since) == START + 7 * DAY
+
+
+URGENT = finding(priority="high", raised_at=NOW)
+
+
+@pytest.mark.parametrize("state", ["active", "acknowledged", "snoozed"])
+def test_what_becomes_more_urgent_is_told_to_the_doctor_once_more_whoever_had_acknowledged_it(state: Any) -> None:
+    (update,) = reconcile([stored(finding(), state=state)], [URGENT], now=NOW)
+    assert (update.change, update.reason, update.tell, update.tell_at) == (Change.UPDATE, RAISED, ("doctor",), NOW)
+
+
+def test_what_was_raised_once_is_not_raised_again() -> None:
+    assert reconcile([stored(URGENT)], [URGENT], now=NOW) == ()
+    (update,) = reconcile([stored(URGENT)], [replace(URGENT, last_day=date(2026, 3, 4))], now=NOW)
+    assert (update.reason, update.tell) == ("readings", ())
+
+
+def test_what_becomes_less_urgent_is_told_to_nobody() -> None:
+    (update,) = reconcile([stored(URGENT)], [finding()], now=NOW)
+    assert (update.change, update.reason, update.tell) == (Change.UPDATE, "readings", ())
+
+
+def test_what_is_no_longer_news_is_raised_without_a_word() -> None:
+    (update,) = reconcile([stored(finding())], [URGENT], now=START + 11 * DAY)
+    assert (update.change, update.reason, update.tell) == (Change.UPDATE, "readings", ())
+
+
+def test_what_was_never_told_and_becomes_urgent_is_told_as_news_once() -> None:
+    (told,) = reconcile([stored(finding(), is_untold=True)], [URGENT], now=NOW)
+    assert (told.reason, told.tell) == ("news_after_all", ("patient", "doctor"))
+
+
+def test_what_a_person_closed_before_it_became_urgent_stays_closed() -> None:
+    closed = stored(finding(), state="resolved", closed_by_person=True, resolved_at=NOW)
+    assert reconcile([closed], [URGENT], now=NOW) == ()
+
+
+def test_a_rule_that_does_not_tell_the_doctor_does_not_tell_of_a_raise() -> None:
+    (update,) = reconcile([stored(finding())], [replace(URGENT, tell=("patient",))], now=NOW)
+    assert (update.reason, update.tell) == (RAISED, ())
+
+
+def test_a_first_reading_that_is_taken_away_leaves_the_same_alert_with_a_later_beginning() -> None:
+    """What was raised by the repeat is unconfirmed again, and when nobody repeats the repeat it is raised anew."""
+    at = START + timedelta(minutes=2)
+    repeat = finding(1, 1, started_at=at, opened_at=at)
+    (update,) = reconcile([stored(finding(1, 1, priority="high"))], [repeat], now=NOW)
+    assert (update.change, update.episode_id, update.tell) == (Change.UPDATE, UUID(int=1), ())
+    (again,) = reconcile([stored(repeat)], [replace(repeat, priority="high", raised_at=NOW)], now=NOW)
+    assert (again.reason, again.tell) == (RAISED, ("doctor",))

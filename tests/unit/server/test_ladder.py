@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.push.ladder import LADDERS, steps
-from server.rules.rule import Priority
+from server.rules.episodes import Priority
 
 TOLD_AT = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 PROMISE = timedelta(minutes=10)
