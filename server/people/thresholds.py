@@ -17,11 +17,14 @@ from server.people.errors import DecisionConflictError, NotAClinicianError, NotO
 from server.rules.rule import (
     ChangeRule,
     FailedMeasurementsRule,
+    LastingRule,
+    RangeShareRule,
     Rule,
     RuleSet,
     change_in_force,
     refuse_all,
     thresholds_in_force,
+    value_in_force,
 )
 from server.store import thresholds as store
 from server.store.postgres import Connection, Pool, in_transaction
@@ -99,6 +102,8 @@ def check_parameters(rule: Rule, parameters: Mapping[str, float]) -> None:
             refuse_all(rule, parameters)
         case ChangeRule():
             change_in_force(rule, parameters)
+        case RangeShareRule() | LastingRule():
+            value_in_force(rule, parameters)
         case _:
             thresholds_in_force(rule, parameters)
 

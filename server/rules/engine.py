@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from server.rules import days_in_a_row, failed_measurements, single_value, trends
+from server.rules import days_in_a_row, failed_measurements, lasting, range_shares, single_value, trends
 from server.rules.episodes import Finding, Judgement
 from server.rules.features import Features, features_of
 from server.rules.rule import (
@@ -18,6 +18,8 @@ from server.rules.rule import (
     CountOfLastRule,
     DaysInARowRule,
     FailedMeasurementsRule,
+    LastingRule,
+    RangeShareRule,
     RollingRule,
     Rule,
     RuleSet,
@@ -59,7 +61,7 @@ def look_back_days(rules: RuleSet) -> int:
 
 def reach_days(rules: RuleSet) -> int:
     """How many days of readings before `judged_from` must be seen: the widest window, and the marks of what is in it."""
-    reaches = [rule.when.over for rule in rules.rules if isinstance(rule, RollingRule)]
+    reaches = [rule.when.over for rule in rules.rules if isinstance(rule, RollingRule | RangeShareRule)]
     reaches += [rule.when.within for rule in rules.rules if isinstance(rule, CountOfLastRule | ChangeRule)]
     return RELATIVE_MARKS_DAYS + max((reach.span_days for reach in reaches), default=0)
 
@@ -77,6 +79,10 @@ def _findings(rule: Rule, features: Features) -> list[Finding]:
             return failed_measurements.findings(rule, features, personal=personal.parameters, version=personal.version)
         case RollingRule() | CountOfLastRule() | ChangeRule():
             return trends.findings(rule, features, personal=personal.parameters, version=personal.version)
+        case RangeShareRule():
+            return range_shares.findings(rule, features, personal=personal.parameters, version=personal.version)
+        case LastingRule():
+            return lasting.findings(rule, features, personal=personal.parameters, version=personal.version)
 
 
 def _personal(rule: Rule, features: Features) -> PersonalThreshold:

@@ -16,8 +16,11 @@ from server.rules.conditions import (
     DaysInARow,
     DayThreshold,
     FailedMeasurements,
+    Lasting,
     Part,
+    RangeShare,
     Rolling,
+    ShareStatistic,
     SingleValue,
     TrendThreshold,
     ValueThreshold,
@@ -41,6 +44,12 @@ class ResolveByTrend(Part):
     """Ends with the first answer that is at least `below_by` on the good side of every threshold. A gap ends nothing."""
 
     below_by: Annotated[float, Field(ge=0, le=100)]
+
+
+class ResolveByTime(Part):
+    """Ends with as long a time on the good side as it takes to begin. A gap ends nothing."""
+
+    by: Literal["time"]
 
 
 class ResolveByReading(Part):
@@ -133,10 +142,29 @@ class ChangeRule(_Rule):
     resolve: ResolveByTrend
 
 
-TrendRule = RollingRule | CountOfLastRule | ChangeRule
-NumberedRule = DaysInARowRule | SingleValueRule | TrendRule
+class RangeShareRule(_Rule):
+    when: RangeShare
+    resolve: ResolveByTrend
 
-KINDS: Final = ("days_in_a_row", "single_value", "failed_measurements", "rolling", "count_of_last", "change")
+
+class LastingRule(_Rule):
+    when: Lasting
+    resolve: ResolveByTime
+
+
+TrendRule = RollingRule | CountOfLastRule | ChangeRule
+NumberedRule = DaysInARowRule | SingleValueRule | TrendRule | RangeShareRule | LastingRule
+
+KINDS: Final = (
+    "days_in_a_row",
+    "single_value",
+    "failed_measurements",
+    "rolling",
+    "count_of_last",
+    "change",
+    "range_share",
+    "lasting",
+)
 
 
 def _kind_of(value: Any) -> str | None:
@@ -153,7 +181,9 @@ Rule = Annotated[
     | Annotated[FailedMeasurementsRule, Tag("failed_measurements")]
     | Annotated[RollingRule, Tag("rolling")]
     | Annotated[CountOfLastRule, Tag("count_of_last")]
-    | Annotated[ChangeRule, Tag("change")],
+    | Annotated[ChangeRule, Tag("change")]
+    | Annotated[RangeShareRule, Tag("range_share")]
+    | Annotated[LastingRule, Tag("lasting")],
     Discriminator(
         _kind_of,
         custom_error_type="unknown_kind",
@@ -233,6 +263,14 @@ _STEPS: Final[Mapping[str, float]] = {
     "readings": 1,
     "flag": 1,
 }
+_STEPS_OF_SHARES: Final[Mapping[ShareStatistic, float]] = {
+    "share": 5,
+    "cv": 2,
+    "gmi": 0.2,
+    "gri": 5,
+    "lbgi": 0.5,
+    "hbgi": 1,
+}
 _SPREAD_STEP: Final = 0.1
 """Of a standard deviation and the like a step is a tenth."""
 
@@ -243,6 +281,8 @@ def numbers_of(rule: NumberedRule, parameters: Mapping[str, Any]) -> tuple[Numbe
         name = "falls_by" if rule.when.rises_by is None else "rises_by"
         by = change_in_force(rule, parameters)
         return (Number(name=name, value=by, is_upper=True, step=_STEPS[rule.when.unit]),)
+    if isinstance(rule, RangeShareRule | LastingRule):
+        return (_only_number(rule, value_in_force(rule, parameters)),)
     is_spread = isinstance(rule, RollingRule) and rule.when.statistic in ("sd", "arv")
     conditions: Sequence[DayThreshold | ValueThreshold | TrendThreshold] = rule.when.any_of
     return tuple(
@@ -253,6 +293,16 @@ def numbers_of(rule: NumberedRule, parameters: Mapping[str, Any]) -> tuple[Numbe
             step=value * _SPREAD_STEP if is_spread else _STEPS[condition.unit],
         )
         for condition, value in zip(conditions, thresholds_in_force(rule, parameters), strict=True)
+    )
+
+
+def _only_number(rule: RangeShareRule | LastingRule, value: float) -> Number:
+    step = _STEPS_OF_SHARES.get(rule.when.statistic) if isinstance(rule, RangeShareRule) else None
+    return Number(
+        name="value",
+        value=value,
+        is_upper=rule.when.comparison in ("above", "at_least"),
+        step=_STEPS[rule.when.unit] if step is None else step,
     )
 
 
@@ -271,6 +321,12 @@ def change_in_force(rule: ChangeRule, parameters: Mapping[str, Any]) -> float:
     name = "falls_by" if rule.when.rises_by is None else "rises_by"
     _refuse_misfits(rule.id, parameters, {name: rule.when.unit}, (0.0, 1000.0))
     return float(parameters.get(name, getattr(rule.when, name)))
+
+
+def value_in_force(rule: RangeShareRule | LastingRule, parameters: Mapping[str, Any]) -> float:
+    """The number compared with, for a patient with a `value` of their own; raises as `thresholds_in_force`."""
+    _refuse_misfits(rule.id, parameters, {"value": rule.when.unit}, (0.0, 1000.0))
+    return float(parameters.get("value", rule.when.value))
 
 
 def _refuse_misfits(

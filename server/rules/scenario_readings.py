@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from server.rules.conditions import Part
 from vitals import units
@@ -43,6 +43,16 @@ class Marks(Part):
     meal: Meal | None = None
     arrives: Moment | None = None  # comes to the judge then, and counts as received then
     received: Moment | None = None  # received then, whenever it comes
+    every_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None  # the same again, up to `until`: a worn sensor
+    until: Moment | None = None
+
+    @model_validator(mode="after")
+    def _repeats(self) -> "Marks":
+        if (self.every_minutes is None) != (self.until is None):
+            raise ValueError("every_minutes and until belong together")
+        if self.every_minutes is not None and (self.arrives is not None or self.received is not None):
+            raise ValueError("what is repeated arrives as it is measured: leave out arrives and received")
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

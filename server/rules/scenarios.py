@@ -19,7 +19,7 @@ from server.rules.conditions import Part
 from server.rules.episodes import Priority
 from server.rules.load import explain, read_yaml
 from server.rules.rehearsal import Arrival
-from server.rules.scenario_readings import Moment, read_measurement
+from server.rules.scenario_readings import Marks, Moment, read_measurement
 from server.rules.windows import PatientHistory, PersonalThreshold, Symptom, ZoneSpan, row_of, window_of
 from vitals import quality
 from vitals.errors import MalformedError
@@ -30,6 +30,9 @@ FIRST_DAY: Final = date(2026, 3, 1)
 
 ENROLLED_BEFORE_DAYS: Final = 30
 """Long enough for the warm-up day to be past."""
+
+REPEATED_MAX: Final = 5000
+"""Readings of one line: more than two weeks of a sensor that is read every five minutes."""
 
 _NAMESPACE: Final = UUID("5f0f0a0e-54cb-5d9e-b7b2-9f3f6d1f2c77")
 
@@ -109,7 +112,7 @@ class _Scene:
     test: _Test
 
     def scenario(self, rules: tuple[str, ...]) -> Scenario:
-        readings = [self._reading(index, item) for index, item in enumerate(self.test.readings)]
+        readings = [reading for index, item in enumerate(self.test.readings) for reading in self._readings(index, item)]
         spans = self._spans(readings)
         now = self._now(readings)
         return Scenario(
@@ -225,7 +228,8 @@ class _Scene:
 
     # Readings
 
-    def _reading(self, index: int, item: Any) -> "_Reading":
+    def _readings(self, index: int, item: Any) -> list["_Reading"]:
+        """What a line says: one reading, or the same again and again."""
         field = f"readings.{index}"
         if not isinstance(item, list) or len(item) < 3:
             shown = "[d1 07:30, bp, 152, 94] or [d1 07:30, weight, 81.4]"
@@ -239,15 +243,27 @@ class _Scene:
             raise self._wrong(field, e.message) from e
         arrives = None if marks.arrives is None else self._instant(marks.arrives, field)
         received = None if marks.received is None else self._instant(marks.received, field)
-        return _Reading(
-            reading_id=uuid5(_NAMESPACE, f"{self.test.name} {index}"),
-            measured=measured,
-            measured_at=measured_at,
-            quality=marks.quality or quality.grade(measured)[0].value,
-            time_quality=marks.time_quality,
-            arrives=arrives,
-            received=received or arrives,
-        )
+        return [
+            _Reading(
+                reading_id=uuid5(_NAMESPACE, f"{self.test.name} {index}{f' {number}' if number else ''}"),
+                measured=measured,
+                measured_at=at,
+                quality=marks.quality or quality.grade(measured)[0].value,
+                time_quality=marks.time_quality,
+                arrives=arrives,
+                received=received or arrives,
+            )
+            for number, at in enumerate(self._times(measured_at, marks, field))
+        ]
+
+    def _times(self, first: datetime, marks: Marks, field: str) -> list[datetime]:
+        if marks.every_minutes is None or marks.until is None:
+            return [first]
+        step = timedelta(minutes=marks.every_minutes)
+        more = (self._instant(marks.until, field) - first) // step
+        if not 0 <= more <= REPEATED_MAX:
+            raise self._wrong(field, f"until is before the reading, or more than {REPEATED_MAX} readings after it")
+        return [first + number * step for number in range(more + 1)]
 
     def _arrivals(self, readings: list["_Reading"], now: datetime) -> tuple[Arrival, ...]:
         """When each reading comes to the judge. A permuted arrival happens between the last reading and `now`."""

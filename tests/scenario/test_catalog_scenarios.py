@@ -1,5 +1,7 @@
 """Every scenario of the built-in catalog passes; each is a test of its own."""
 
+from pathlib import Path
+
 import pytest
 
 from server.rules.expectations import rules_beside, run, scenario_files
@@ -11,6 +13,15 @@ SCENARIOS = [scenario for file in scenario_files(CATALOG) for scenario in load_s
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=[f"{s.file.stem}: {s.name}" for s in SCENARIOS])
 def test_a_scenario_of_the_catalog_ends_as_it_says(scenario: Scenario) -> None:
+    assert run(scenario, rules_beside(scenario.file, scenario.rules)).problems == ()
+
+
+KINDS = [scenario for file in scenario_files(Path(__file__).with_name("kinds")) for scenario in load_scenarios(file)]
+"""Of kinds of rule that are shown here by rules that nobody is judged by."""
+
+
+@pytest.mark.parametrize("scenario", KINDS, ids=[f"{s.file.stem}: {s.name}" for s in KINDS])
+def test_a_scenario_of_a_kind_of_rule_ends_as_it_says(scenario: Scenario) -> None:
     assert run(scenario, rules_beside(scenario.file, scenario.rules)).problems == ()
 
 

@@ -322,3 +322,25 @@ def test_help_does_not_load_numba() -> None:
         "import sys; from server.rules.commands import app; sys.exit('numba' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_line_may_stand_for_a_sensor_that_measures_again_and_again(tmp_path: Path) -> None:
+    line = "    readings: [[d1 23:50, cgm, 112, mg/dL, {every_minutes: 5, until: 'd2 00:03'}]]\n    expect: none\n"
+    (one,) = load_scenarios(scenario(tmp_path, line))
+    assert [arrival.row.measured_at.strftime("%H:%M") for arrival in one.arrivals] == ["15:50", "15:55", "16:00"]
+    assert len({arrival.row.reading_id for arrival in one.arrivals}) == 3
+
+
+@pytest.mark.parametrize(
+    ("marks", "says"),
+    [
+        ("every_minutes: 5", "belong together"),
+        ("every_minutes: 5, until: d1 07:00", "until is before the reading"),
+        ("every_minutes: 1, until: d9 07:00", "more than 5000 readings"),
+        ("every_minutes: 5, until: d1 09:00, arrives: d2 09:00", "leave out arrives"),
+    ],
+)
+def test_a_line_that_cannot_be_repeated_is_refused(tmp_path: Path, marks: str, says: str) -> None:
+    line = f"    readings: [[d1 07:30, cgm, 112, mg/dL, {{{marks}}}]]\n    expect: none\n"
+    with pytest.raises(MalformedError, match=says):
+        load_scenarios(scenario(tmp_path, line))

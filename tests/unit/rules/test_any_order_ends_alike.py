@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.rules import histories, trend_histories
+from unit.rules import glucose_histories, histories, trend_histories
 from unit.rules.clinic import Clinic, fresh_view
 
 from server.rules.episodes import Change
@@ -20,13 +20,17 @@ CATALOG = load_catalog()
 TRENDS = ("rolling", "count_of_last", "change")
 
 
-def check_order(random: Random, *, days: int = 18, trend: str | None = None) -> int:
+def check_order(random: Random, *, days: int = 18, trend: str | None = None, glucose: str | None = None) -> int:
     """Play one patient's readings in an order of their own and compare with judging all of them at the end."""
     made, rules = histories.patient(random, days=days), CATALOG
     if trend is not None:
         drawn = trend_histories.some_rule(random, trend)
         made = trend_histories.some_patient(random, drawn.signals, days=days)
         rules = RuleSet(RuleFile.model_validate(yaml.safe_load(drawn.text)).rules)
+    if glucose is not None:
+        text, signal = glucose_histories.some_rule(random, glucose)
+        made = glucose_histories.some_patient(random, signal, days=days)
+        rules = RuleSet(RuleFile.model_validate(yaml.safe_load(text)).rules)
     history = histories.history_of(made)
     clinic = Clinic(replace(history, window=window_of(())), rules)
     now = min((r.measured_at for r in made.readings), default=histories.some_now(random, made))
@@ -75,6 +79,13 @@ def test_a_long_history_seen_through_a_view_ends_in_the_same_episodes(random: Ra
 @given(random=st.integers(0, 2**63).map(Random))
 def test_trends_in_any_order_end_in_the_same_episodes(kind: str, random: Random) -> None:
     check_order(random, days=50, trend=kind)
+
+
+@pytest.mark.parametrize("kind", glucose_histories.KINDS)
+@settings(max_examples=60, deadline=None)
+@given(random=st.integers(0, 2**63).map(Random))
+def test_glucose_over_time_in_any_order_ends_in_the_same_episodes(kind: str, random: Random) -> None:
+    check_order(random, days=40, glucose=kind)
 
 
 def test_the_orders_that_are_tried_do_take_alerts_back() -> None:
