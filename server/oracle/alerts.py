@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from server.oracle import day_runs, failures, single_values, trends
+from server.oracle import day_runs, failures, lasting, ranges, single_values, trends
 from server.oracle.chart import Chart, chart_of
+from server.oracle.glucose_rules import LastingRule, RangeRule
 from server.oracle.rules import DaysRule, FailureRule, OracleRule, ValueRule
 from server.oracle.shapes import OracleAlert, OraclePatient
 
@@ -29,5 +30,9 @@ def _alerts(rule: OracleRule, chart: Chart) -> list[OracleAlert]:
             return single_values.alerts(rule, chart)
         case FailureRule():
             return failures.alerts(rule, chart)
+        case RangeRule():
+            return ranges.alerts(rule, chart)
+        case LastingRule():
+            return lasting.alerts(rule, chart)
         case _:
             return trends.alerts(rule, chart)

@@ -5,8 +5,9 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from server.oracle.chart import Chart, Pressure, Sittings, day_value
-from server.oracle.rules import Condition, DaysRule, in_force
+from server.oracle.rules import DaysRule
 from server.oracle.shapes import OracleAlert, OracleClose, State
+from server.oracle.written import Condition, in_force
 
 QUIET_DAYS: Final = 7
 """What fires again within seven days of its end is the same alert; after that it is a new one."""

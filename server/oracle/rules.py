@@ -5,18 +5,16 @@ would otherwise pass as a rule that agrees.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, Literal
 
 import yaml
 
-from server.oracle.figures import Figure
-from server.oracle.shapes import OracleThreshold
+from server.oracle.glucose_rules import LASTING_WORDS, RANGE_WORDS, LastingRule, RangeRule, lasting_rule, range_rule
 from server.oracle.signals import PRESSURE, Signal, signal_called
-from vitals.errors import MalformedError
+from server.oracle.written import COMPARISONS, Condition, common, need, not_understood, number
 
-COMPARISONS: Final = ("above", "at_least", "below", "at_most")
 STATISTICS: Final = ("mean", "highest", "lowest", "sd", "cv", "arv", "count")
 OWN_UNITS: Final = {"cv": "%", "count": "readings"}
 """Of the statistics that are not in the unit of the signal."""
@@ -39,33 +37,9 @@ _WHEN_WORDS: Final = {
     "rolling": {"kind", "statistic", "of", "over", "min_readings", "any_of"},
     "count_of_last": {"kind", "of", "needed", "of_last", "within", "on_days", "min_readings", "any_of"},
     "change": {"kind", "of", "within", "signal", "unit", "rises_by", "falls_by"},
+    "range_share": RANGE_WORDS,
+    "lasting": LASTING_WORDS,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """`signal` compared with `value` in `unit`."""
-
-    signal: str
-    comparison: str
-    value: Fraction
-    unit: str
-
-    def is_met(self, value: Figure) -> bool:
-        match self.comparison:
-            case "above":
-                return value > self.value
-            case "at_least":
-                return value >= self.value
-            case "below":
-                return value < self.value
-            case _:
-                return value <= self.value
-
-    def is_good(self, value: Figure, by: Fraction) -> bool:
-        """Is it on the other side, by at least so much?"""
-        is_far = value <= self.value - by if self.comparison in ("above", "at_least") else value >= self.value + by
-        return is_far and not self.is_met(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +162,7 @@ class ChangeRule:
 
 
 TrendRule = RollingRule | CountRule | ChangeRule
-OracleRule = DaysRule | ValueRule | FailureRule | TrendRule
+OracleRule = DaysRule | ValueRule | FailureRule | TrendRule | RangeRule | LastingRule
 
 
 def rules_of(yaml_text: str) -> tuple[OracleRule, ...]:
@@ -212,22 +186,18 @@ def _reach_days(rule: OracleRule) -> int:
             return rule.over.span_days
         case ChangeRule() | CountRule():
             return rule.within.span_days
+        case RangeRule():
+            return rule.days
+        case LastingRule():
+            return rule.span_days
         case _:
             return 0
-
-
-def in_force(
-    conditions: tuple[Condition, ...], personal: OracleThreshold | None, *, parameter: str | None = None
-) -> tuple[Condition, ...]:
-    """The conditions with a patient's own numbers in place of the rule's: by signal, or all by the one called `parameter`."""
-    own = {} if personal is None else personal.parameters
-    return tuple(replace(c, value=_number(own.get(parameter or c.signal, c.value))) for c in conditions)
 
 
 def _rule(written: Mapping[str, Any]) -> OracleRule:
     when, resolve = written["when"], written["resolve"]
     known = _WHEN_WORDS.get(when["kind"])
-    _need(known is not None and not set(when) - known, written)
+    need(known is not None and not set(when) - known, written)
     match when["kind"]:
         case "days_in_a_row":
             return _days_rule(written, when, resolve)
@@ -239,34 +209,28 @@ def _rule(written: Mapping[str, Any]) -> OracleRule:
             return _count_rule(written, when)
         case "change":
             return _change_rule(written, when)
-    return FailureRule(**_common(written), count=when["count"])
-
-
-def _need(is_understood: bool, written: Mapping[str, Any]) -> None:
-    if not is_understood:
-        raise _not_understood(written)
-
-
-def _not_understood(written: Mapping[str, Any]) -> MalformedError:
-    rule_id = written["id"]
-    return MalformedError("rule_not_understood", f"the oracle does not understand {rule_id}: teach it first", rule_id)
+        case "range_share":
+            return range_rule(written, when)
+        case "lasting":
+            return lasting_rule(written, when)
+    return FailureRule(**common(written), count=when["count"])
 
 
 def _days_rule(written: Mapping[str, Any], when: Mapping[str, Any], resolve: Mapping[str, Any]) -> DaysRule:
     return DaysRule(
-        **_common(written),
+        **common(written),
         conditions=_pressures(written),
         days=when["days"],
         span=when["days"] if when["missing_day"] == "break" else when["max_span_days"],
         min_readings=when.get("min_readings_per_day", 1),
-        below_by=_number(resolve["below_by"]),
+        below_by=number(resolve["below_by"]),
         good_days=resolve["days"],
     )
 
 
 def _value_rule(written: Mapping[str, Any], when: Mapping[str, Any], resolve: Mapping[str, Any]) -> ValueRule:
     return ValueRule(
-        **_common(written),
+        **common(written),
         conditions=_pressures(written),
         qualities=frozenset(when["readings"]),
         is_about_late=when["arrived"] == "late",
@@ -278,7 +242,7 @@ def _value_rule(written: Mapping[str, Any], when: Mapping[str, Any], resolve: Ma
 
 def _rolling_rule(written: Mapping[str, Any], when: Mapping[str, Any]) -> RollingRule:
     statistic = when["statistic"]
-    _need(statistic in STATISTICS, written)
+    need(statistic in STATISTICS, written)
     return RollingRule(
         **_of_trend(written),
         conditions=_trend_conditions(written, unit=OWN_UNITS.get(statistic)),
@@ -302,37 +266,30 @@ def _count_rule(written: Mapping[str, Any], when: Mapping[str, Any]) -> CountRul
 
 def _change_rule(written: Mapping[str, Any], when: Mapping[str, Any]) -> ChangeRule:
     said = [word for word in ("rises_by", "falls_by") if when.get(word) is not None]
-    _need(len(said) == 1, written)
+    need(len(said) == 1, written)
     signal = _signal(written, when["signal"], when["unit"])
-    condition = Condition(signal=signal.name, comparison="at_least", value=_number(when[said[0]]), unit=signal.unit)
+    condition = Condition(signal=signal.name, comparison="at_least", value=number(when[said[0]]), unit=signal.unit)
     return ChangeRule(
         **_of_trend(written), conditions=(condition,), direction=said[0], within=_reach(written, when["within"])
     )
 
 
-def _common(written: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: written[name] for name in ("id", "version", "priority")} | {
-        "tell": tuple(written["tell"]),
-        "is_for_everyone": written.get("watch", "everyone") == "everyone",
-    }
-
-
 def _of_trend(written: Mapping[str, Any]) -> dict[str, Any]:
     of = written["when"].get("of", "readings")
-    _need(of in OF and set(written["resolve"]) == {"below_by"}, written)
-    return _common(written) | {"of": of, "below_by": _number(written["resolve"]["below_by"])}
+    need(of in OF and set(written["resolve"]) == {"below_by"}, written)
+    return common(written) | {"of": of, "below_by": number(written["resolve"]["below_by"])}
 
 
 def _reach(written: Mapping[str, Any], said: Mapping[str, int | None]) -> Reach:
     days, hours = said.get("days"), said.get("hours")
-    _need(not set(said) - {"days", "hours"} and (days is None) is not (hours is None), written)
+    need(not set(said) - {"days", "hours"} and (days is None) is not (hours is None), written)
     return Reach(days=days, hours=hours)
 
 
 def _pressures(written: Mapping[str, Any]) -> tuple[Condition, ...]:
     """The conditions of a rule that knows the two pressures alone: another signal would be taken for one of them."""
     found = _conditions(written["when"])
-    _need(all(c.signal in ("systolic", "diastolic") for c in found), written)
+    need(all(c.signal in ("systolic", "diastolic") for c in found), written)
     return found
 
 
@@ -340,12 +297,12 @@ def _trend_conditions(written: Mapping[str, Any], *, unit: str | None) -> tuple[
     """`unit` is that of the statistic, if it has one of its own. A signal comes in one unit, so that it is one column."""
     for said in written["when"]["any_of"]:
         comparisons = set(said) - {"signal", "unit"}
-        _need(len(comparisons) == 1 and comparisons < set(COMPARISONS), written)
+        need(len(comparisons) == 1 and comparisons < set(COMPARISONS), written)
     found = _conditions(written["when"])
     for c in found:
-        _need(unit in (None, c.unit), written)
+        need(unit in (None, c.unit), written)
         _signal(written, c.signal, c.unit if unit is None else None)
-    _need(len({(c.signal, c.unit) for c in found}) == len({c.signal for c in found}), written)
+    need(len({(c.signal, c.unit) for c in found}) == len({c.signal for c in found}), written)
     return found
 
 
@@ -353,18 +310,14 @@ def _signal(written: Mapping[str, Any], name: str, unit: str | None) -> Signal:
     signal = signal_called(name, unit)
     group = OF[written["when"].get("of", "readings")]
     if signal is None or group not in (None, signal.group):
-        raise _not_understood(written)
+        raise not_understood(written)
     return signal
 
 
 def _conditions(when: Mapping[str, Any]) -> tuple[Condition, ...]:
     return tuple(
-        Condition(signal=c["signal"], comparison=word, value=_number(c[word]), unit=c["unit"])
+        Condition(signal=c["signal"], comparison=word, value=number(c[word]), unit=c["unit"])
         for c in when["any_of"]
         for word in COMPARISONS
         if c.get(word) is not None
     )
-
-
-def _number(value: Any) -> Fraction:
-    return value if isinstance(value, Fraction) else Fraction(str(value))

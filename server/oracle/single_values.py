@@ -7,8 +7,9 @@ from typing import Final
 
 from server.oracle.chart import SITTING_GAP, Chart
 from server.oracle.marks import Inflation
-from server.oracle.rules import Condition, ValueRule, in_force
+from server.oracle.rules import ValueRule
 from server.oracle.shapes import OracleAlert
+from server.oracle.written import Condition, in_force
 
 PROMPT: Final = timedelta(minutes=30)
 STALE: Final = timedelta(hours=24)

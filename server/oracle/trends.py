@@ -15,9 +15,10 @@ from typing import Final, Literal
 from server.oracle.chart import Chart
 from server.oracle.elements import Element, Placed, elements_of
 from server.oracle.figures import FEWEST, MILLION, figure, whole
-from server.oracle.rules import ChangeRule, Condition, CountRule, Reach, RollingRule, TrendRule, in_force
+from server.oracle.rules import ChangeRule, CountRule, Reach, RollingRule, TrendRule
 from server.oracle.shapes import OracleAlert
 from server.oracle.signals import Signal, signal_called
+from server.oracle.written import Condition, in_force
 
 QUIET: Final = timedelta(days=7)
 """What begins again within it is the same alert going on."""
