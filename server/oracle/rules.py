@@ -6,6 +6,7 @@ would otherwise pass as a rule that agrees.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from fractions import Fraction
 from typing import Any, Final, Literal
 
@@ -30,9 +31,12 @@ OF: Final = {
 }
 """What a trend counts, and the one group of signals that it is made of, if it is not made of any."""
 
+OF_ONE_VALUE: Final = ("systolic", "diastolic", "pulse", "glucose", "spo2", "temperature")
+"""The signals of which one reading may be enough: a worn sensor has episodes, a weight has changes."""
+
 _WHEN_WORDS: Final = {
     "days_in_a_row": {"kind", "any_of", "days", "missing_day", "max_span_days", "min_readings_per_day"},
-    "single_value": {"kind", "any_of", "readings", "arrived"},
+    "single_value": {"kind", "any_of", "readings", "arrived", "confirm"},
     "failed_measurements": {"kind", "count"},
     "rolling": {"kind", "statistic", "of", "over", "min_readings", "any_of"},
     "count_of_last": {"kind", "of", "needed", "of_last", "within", "on_days", "min_readings", "any_of"},
@@ -60,6 +64,14 @@ class DaysRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """It becomes `priority` when a repeat or symptoms confirm it, or when nothing has come `within` this time."""
+
+    within: timedelta
+    priority: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ValueRule:
     """One reading of one of these qualities meets a condition; `ends_by` says what ends it."""
 
@@ -74,6 +86,7 @@ class ValueRule:
     ends_by: Literal["reading_below", "new_reading", "person"]
     visible_hours: int
     at_most_hours: int | None
+    confirm: Confirm | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,14 +242,19 @@ def _days_rule(written: Mapping[str, Any], when: Mapping[str, Any], resolve: Map
 
 
 def _value_rule(written: Mapping[str, Any], when: Mapping[str, Any], resolve: Mapping[str, Any]) -> ValueRule:
+    confirm = when.get("confirm")
+    need(confirm is None or set(confirm) == {"within_minutes", "priority"}, written)
     return ValueRule(
         **common(written),
-        conditions=_pressures(written),
+        conditions=_of_one_reading(written),
         qualities=frozenset(when["readings"]),
         is_about_late=when["arrived"] == "late",
         ends_by=resolve["by"],
         visible_hours=resolve.get("visible_hours", 0),
         at_most_hours=resolve.get("at_most_hours"),
+        confirm=None
+        if confirm is None
+        else Confirm(within=timedelta(minutes=confirm["within_minutes"]), priority=confirm["priority"]),
     )
 
 
@@ -290,6 +308,15 @@ def _pressures(written: Mapping[str, Any]) -> tuple[Condition, ...]:
     """The conditions of a rule that knows the two pressures alone: another signal would be taken for one of them."""
     found = _conditions(written["when"])
     need(all(c.signal in ("systolic", "diastolic") for c in found), written)
+    return found
+
+
+def _of_one_reading(written: Mapping[str, Any]) -> tuple[Condition, ...]:
+    """The conditions of a rule about single values: signals that one reading carries, all in one unit."""
+    found = _conditions(written["when"])
+    need(all(c.signal in OF_ONE_VALUE for c in found), written)
+    groups = {_signal(written, c.signal, c.unit).group for c in found}
+    need(len(groups) == len({c.unit for c in found}) == 1, written)
     return found
 
 

@@ -84,7 +84,8 @@ class OracleAlert:
     `pending`: it will open if the day closes as it is; nobody knows of it yet. `closed`: the readings alone would still hold
     it, a person closed it. `started_at` is its first reading, `opened_at` the instant at which it became true, `evidence_at`
     its newest evidence: a person's close holds until there is newer. `tells` are told if it is found while active and not after
-    `fresh_until`, else `tells_late`. `values`: the mean systolic and diastolic of each day of the run, mmHg.
+    `fresh_until`, else `tells_late`. `values`: the mean systolic and diastolic of each day of the run, mmHg. `confirmed_at`: a
+    repeat that met the condition too was measured then; `raised_at`: it is more urgent since, for that or another reason.
     """
 
     rule_id: str
@@ -105,3 +106,5 @@ class OracleAlert:
     fresh_until: datetime | None = None
     has_reading_below: bool = False
     values: tuple[tuple[Fraction, Fraction], ...] = ()
+    confirmed_at: datetime | None = None
+    raised_at: datetime | None = None

@@ -114,13 +114,12 @@ def test_another_end_than_a_distance_is_refused() -> None:
 @pytest.mark.parametrize("signal", ["pulse", "glucose", "weight"])
 def test_a_rule_about_pressures_refuses_another_signal(signal: str) -> None:
     """It would be taken for the systolic."""
+    when = (
+        "kind: days_in_a_row, days: 3, missing_day: break,"
+        f" any_of: [{{signal: {signal}, statistic: day_mean, above: 110, unit: bpm}}]"
+    )
     with pytest.raises(MalformedError):
-        rules_of(
-            text_of(
-                "kind: single_value, readings: [accepted], arrived: in_time,"
-                f" any_of: [{{signal: {signal}, above: 110, unit: bpm}}]"
-            ).replace("{below_by: 0}", "{by: new_reading}")
-        )
+        rules_of(text_of(when).replace("{below_by: 0}", "{below_by: 0, days: 3}"))
 
 
 @pytest.mark.parametrize(

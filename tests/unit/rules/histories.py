@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from server.oracle.shapes import OraclePatient, OracleReading
 from server.rules import windows
-from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpan, window_of
+from server.rules.windows import PatientHistory, PersonalThreshold, Row, Symptom, ZoneSpan, window_of
 from vitals.quality import CUFF_LOOSE, IMPROPER_POSITION, IRREGULAR_PULSE, MOVEMENT, grade
 from vitals.reading import (
     BloodPressure,
@@ -256,6 +256,7 @@ def history_of(made: OraclePatient, *, patient_id: int = 1) -> PatientHistory:
             for rule_id, own in made.thresholds.items()
         },
         judged_from=made.judged_from,
+        symptoms=tuple(Symptom(at=at, has_symptoms=has_symptoms) for at, has_symptoms in made.symptoms),
     )
 
 

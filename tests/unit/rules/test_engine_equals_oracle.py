@@ -81,6 +81,8 @@ def told_by(finding: Finding) -> dict[str, Any]:
         "tells_late": finding.tell_late,
         "readings": numbers["reading_ids"],
         "has_reading_below": numbers.get("below_at") is not None,
+        "confirmed_at": numbers.get("confirmed_at"),
+        "raised_at": (finding.raised_at, numbers.get("raised_at")),
         "values": [(hundredths(day["systolic"]), hundredths(day["diastolic"])) for day in numbers.get("days", ())],
     }
 
@@ -89,8 +91,14 @@ def told_by_oracle(alert: OracleAlert) -> dict[str, Any]:
     return {name: getattr(alert, name) for name in (*FACTS, "evidence_at", "tells", "tells_late")} | {
         "readings": list(alert.reading_ids),
         "has_reading_below": alert.has_reading_below,
+        "confirmed_at": _iso(alert.confirmed_at),
+        "raised_at": (alert.raised_at, _iso(alert.raised_at)),
         "values": [(hundredths(float(s)), hundredths(float(d))) for s, d in alert.values],
     }
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
 
 
 def hundredths(value: float) -> Fraction:
