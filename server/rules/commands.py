@@ -81,7 +81,8 @@ def _print(outcomes: "list[Outcome]") -> None:
         here = [outcome for outcome in outcomes if outcome.file == file]
         failed = [outcome for outcome in here if not outcome.passed]
         counts = f"{len(here)} cases  {len(here) - len(failed)} ok" + (f"  {len(failed)} FAILED" if failed else "")
-        typer.echo(f"{file}  {', '.join(here[0].rules)}  {counts}")
+        rules = dict.fromkeys(rule_id for outcome in here for rule_id in outcome.rules)
+        typer.echo(f"{file}  {', '.join(rules)}  {counts}")
         for outcome in failed:
             typer.echo(f"  {outcome.file.name} › {json.dumps(outcome.name, ensure_ascii=False)}")
             for problem in outcome.problems:

@@ -98,9 +98,9 @@ def _closes(features: Features) -> Iterable[datetime]:
 
 def _ends(rules: RuleSet, features: Features) -> Iterable[datetime]:
     """The instants at which a single-value episode ends by itself, or a sitting that a trend waits for is over."""
-    waiting = [rule for rule in rules.rules if isinstance(rule, RollingRule | CountOfLastRule | ChangeRule)]
+    watched = [rule for rule in rules.rules if is_watched(rule, _personal(rule, features).is_watched)]
+    waiting = [rule for rule in watched if isinstance(rule, RollingRule | CountOfLastRule | ChangeRule)]
     yield from trends.ends(waiting, features)
-    for rule in rules.rules:
-        personal = _personal(rule, features)
-        if isinstance(rule, SingleValueRule) and is_watched(rule, personal.is_watched):
-            yield from single_value.ends(rule, features, personal=personal.parameters)
+    for rule in watched:
+        if isinstance(rule, SingleValueRule):
+            yield from single_value.ends(rule, features, personal=_personal(rule, features).parameters)

@@ -54,8 +54,9 @@ def scenario_files(path: Path) -> tuple[Path, ...]:
 def run_file(file: Path) -> tuple[Outcome, ...]:
     """Play every scenario of `file` by the rules that lie beside it, or in the catalog."""
     scenarios = load_scenarios(file)
-    rules = rules_beside(file, scenarios[0].rules)
-    return tuple(run(scenario, rules) for scenario in scenarios)
+    wanted = tuple(dict.fromkeys(rule_id for scenario in scenarios for rule_id in scenario.rules))
+    rules = rules_beside(file, wanted)
+    return tuple(run(scenario, rules.only(scenario.rules)) for scenario in scenarios)
 
 
 def rules_beside(file: Path, wanted: tuple[str, ...]) -> RuleSet:
@@ -152,6 +153,7 @@ def _of(facts: Episode | Finding, finding: Finding, state: str) -> Actual:
         "resolved_at": None if facts.resolved_at is None else facts.resolved_at.astimezone(UTC),
         "raised_at": None if finding.raised_at is None else finding.raised_at.astimezone(UTC),
         "sentence": finding.verdict.sentence["en"],
+        "sentence_zh": finding.verdict.sentence["zh"],
     }
 
 

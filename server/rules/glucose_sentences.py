@@ -4,7 +4,7 @@ from typing import Final
 
 from server.rules.conditions import Band, Lasting, RangeShare, ShareStatistic
 from server.rules.episodes import Language
-from server.rules.sentences import COMPARISONS, number
+from server.rules.sentences import COMPARISONS, apart, number
 from server.rules.signals import SOURCES
 
 _FIGURES: Final[dict[Language, dict[ShareStatistic, str]]] = {
@@ -44,10 +44,11 @@ def range_share(
         is_worn = when.signal == "sensor_glucose"
         if language == "en":
             basis = f"{readings} readings" + (f", {time} of the time" if is_worn else "")
-            said["en"] = f"{name} {number(value)}{unit} over {when.span_days} days ({basis}), {limit}"
+            said["en"] = f"{name} {apart(value, threshold)}{unit} over {when.span_days} days ({basis}), {limit}"
         else:
             basis = f"{readings} 次读数" + (f"，覆盖 {time} 的时间" if is_worn else "")
-            said["zh"] = f"{when.span_days} 天内{name} {number(value)}{unit}（{basis}），{limit}"
+            space = "" if name.endswith("）") else " "
+            said["zh"] = f"{when.span_days} 天内{name}{space}{apart(value, threshold)}{unit}（{basis}），{limit}"
     return said
 
 
@@ -61,7 +62,7 @@ def lasting(when: Lasting, threshold: float, farthest: float | str, *, minutes: 
     }
     return {
         "en": f"{words['en'].capitalize()} {limit['en']} for {minutes} minutes, {'highest' if is_high else 'lowest'} {shown}",
-        "zh": f"{words['zh']}{limit['zh']}持续 {minutes} 分钟，{'最高' if is_high else '最低'} {shown}",
+        "zh": f"{words['zh']}{limit['zh']} 持续 {minutes} 分钟，{'最高' if is_high else '最低'} {shown}",
     }
 
 
@@ -74,4 +75,4 @@ def _range(band: Band | None, language: Language) -> str:
     comparison, limit = ("below", band.below) if band.below is not None else ("above", band.above)
     assert limit is not None, "a band has a limit"
     word = COMPARISONS[language]["below" if comparison == "below" else "above"]
-    return f"{word} {number(limit)} {band.unit}"
+    return f"{word} {number(limit)} {band.unit}" + (" " if language == "zh" else "")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from server.rules.conditions import Part
-from vitals import units
+from vitals import quality, units
 from vitals.errors import MalformedError
 from vitals.reading import (
     BloodPressure,
@@ -32,6 +32,8 @@ Values = dict[str, float | str | None]
 
 _QUALITIES: Final = ("accepted", "suspect", "rejected", "invalid")
 _TIMES: Final = {"time_suspect": "suspect", "orphan": "orphan"}
+_RHYTHMS: Final = {"regular": 0, "irregular": quality.IRREGULAR_PULSE}
+"""What a cuff that looks for an irregular pulse says of it; a cuff that does not is written without either."""
 
 
 class Marks(Part):
@@ -41,6 +43,7 @@ class Marks(Part):
     time_quality: Literal["synced", "corrected", "trusted", "received", "suspect", "orphan"] = "trusted"
     pulse: float | None = None
     meal: Meal | None = None
+    status: Annotated[int, Field(ge=0, le=0xFFFF)] | None = None  # the cuff's Measurement Status (GATT 0x2A35)
     arrives: Moment | None = None  # comes to the judge then, and counts as received then
     received: Moment | None = None  # received then, whenever it comes
     every_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None  # the same again, up to `until`: a worn sensor
@@ -82,7 +85,7 @@ def read_measurement(kind: object, items: list[Any]) -> tuple[Measurement, Marks
         values, taken = known.read(items)
     marks = _marks(items[taken:])
     own = {field: getattr(marks, mark) for mark, field in known.marks.items()}
-    for mark in ("pulse", "meal"):
+    for mark in ("pulse", "meal", "status"):
         if getattr(marks, mark) is not None and mark not in known.marks:
             raise _wrong(f"{kind} has no {mark}")
     return known.build(**known.fixed, **values, **own), marks
@@ -121,10 +124,12 @@ def _marks(items: list[Any]) -> Marks:
             given["quality"] = mark
         elif isinstance(mark, str) and mark in _TIMES:
             given["time_quality"] = _TIMES[mark]
+        elif isinstance(mark, str) and mark in _RHYTHMS:
+            given["status"] = _RHYTHMS[mark]
         elif _is_number(mark):
             given["pulse"] = float(mark)
         else:
-            words = ", ".join((*_QUALITIES, *_TIMES))
+            words = ", ".join((*_QUALITIES, *_TIMES, *_RHYTHMS))
             raise _wrong(f"{mark!r} is not a mark; there are {words}, a pulse, or a mapping")
     try:
         return Marks.model_validate(given)
@@ -146,7 +151,7 @@ _BLOOD_PRESSURE: Final = _Kind(
     fixed={"unit_sent": "mmHg"},
     lacks=("systolic_mmhg", "diastolic_mmhg"),
     read=_pressure,
-    marks={"pulse": "pulse_bpm"},
+    marks={"pulse": "pulse_bpm", "status": "status"},
 )
 _GLUCOSE_VALUES: Final = ("glucose_mmol_l", "glucose_mg_dl")
 _KINDS: Final = {

@@ -52,6 +52,7 @@ class Expected(Part):
     raised_at: Moment | None = None
     doctor_told: Annotated[tuple[Moment, ...], Field(strict=False)] | None = None  # each time, in order
     sentence: str | None = None
+    sentence_zh: str | None = None
 
 
 _Answer = Annotated[tuple[Moment, bool], Field(strict=False)]
@@ -60,6 +61,7 @@ _Answer = Annotated[tuple[Moment, bool], Field(strict=False)]
 
 class _Test(Part):
     name: Annotated[str, Field(min_length=1)]
+    rules: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
     zone: str = "Asia/Shanghai"
     moves: Annotated[tuple[Any, ...], Field(strict=False)] = ()
     start: date = FIRST_DAY
@@ -67,7 +69,9 @@ class _Test(Part):
     thresholds: dict[str, dict[str, Any]] = Field(default_factory=dict)
     readings: Annotated[tuple[Any, ...], Field(strict=False)]
     symptoms: Annotated[tuple[_Answer, ...], Field(strict=False)] = ()
-    arrive: Annotated[str, Field(pattern=r"^(in_order|reversed|shuffled:[0-9]+|late:[0-9]+([.][0-9]+)?)$")] = "in_order"
+    arrive: Annotated[str, Field(pattern=r"^(in_order|reversed|at_once|shuffled:[0-9]+|late:[0-9]+([.][0-9]+)?)$")] = (
+        "in_order"
+    )
     now: Moment | None = None
     expect: Annotated[
         tuple[Expected, ...], Field(strict=False), BeforeValidator(lambda value: () if value == "none" else value)
@@ -111,7 +115,8 @@ class _Scene:
     file: Path
     test: _Test
 
-    def scenario(self, rules: tuple[str, ...]) -> Scenario:
+    def scenario(self, of_file: tuple[str, ...]) -> Scenario:
+        rules = self._rules(of_file)
         readings = [reading for index, item in enumerate(self.test.readings) for reading in self._readings(index, item)]
         spans = self._spans(readings)
         now = self._now(readings)
@@ -136,6 +141,14 @@ class _Scene:
             moment=lambda moment: self._instant(moment, "expect"),
             day=lambda moment: self._day(moment, "expect"),
         )
+
+    def _rules(self, of_file: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the file, or those among them that the test names: the others are silent in it."""
+        rules = of_file if self.test.rules is None else self.test.rules
+        for rule_id in rules:
+            if rule_id not in of_file:
+                raise self._wrong("rules", f"{rule_id} is not among the rules of this file")
+        return rules
 
     # Time
 
@@ -219,7 +232,7 @@ class _Scene:
     def _thresholds(self, rules: tuple[str, ...]) -> dict[str, PersonalThreshold]:
         for rule_id in self.test.thresholds:
             if rule_id not in rules:
-                raise self._wrong("thresholds", f"{rule_id} is not among the rules of this file")
+                raise self._wrong("thresholds", f"{rule_id} is not among the rules of this test")
         own = self.test.thresholds
         return {
             rule_id: PersonalThreshold(version=int(rule_id in own), parameters=own.get(rule_id, {}), is_watched=True)
@@ -277,6 +290,8 @@ class _Scene:
         order = sorted(readings, key=lambda r: r.measured_at, reverse=True)
         if word == "shuffled":
             order = sorted(readings, key=lambda r: uuid5(_NAMESPACE, f"{value} {r.reading_id}"))
+        if word == "at_once":
+            return tuple(r.arrival(newest + (now - newest) / 2, r.measured_at) for r in readings)
         step = (now - newest) / (len(order) + 1)
         return tuple(r.arrival(newest + step * (index + 1), r.measured_at) for index, r in enumerate(order))
 

@@ -97,6 +97,14 @@ def number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
+def apart(value: float, limit: float) -> str:
+    """With so many decimals that a value beyond the limit does not read as the limit itself: 3.04 is not `3, above 3`."""
+    if number(value) != number(limit) or value == limit:
+        return number(value)
+    finer = (f"{value:.{digits}f}" for digits in (2, 3))
+    return next((text for text in finer if float(text) != limit), number(value))
+
+
 def to_hundredths(value: float) -> str:
     """At most two decimals, so that 2.96 does not read as the 3 that it is below."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -7,7 +7,7 @@ from typing import Final
 from server.rules.conditions import Comparison, Reach, Statistic
 from server.rules.episodes import Language
 from server.rules.rule import ChangeRule, CountOfLastRule, TrendRule
-from server.rules.sentences import COMPARISONS, number
+from server.rules.sentences import COMPARISONS, apart, number
 from server.rules.signals import SOURCES, Elements, Signal
 
 LAST_SHOWN: Final = 10
@@ -25,29 +25,29 @@ class Limit:
 
 _STATISTICS: Final[dict[Language, dict[Statistic, str]]] = {
     "en": {
-        "mean": "Mean {signal}",
-        "highest": "Highest {signal}",
-        "lowest": "Lowest {signal}",
-        "sd": "Standard deviation of {signal}",
-        "cv": "Variability (CV) of {signal}",
-        "arv": "Mean change between readings of {signal}",
-        "count": "Readings of {signal}",
+        "mean": "Mean {what}",
+        "highest": "Highest {what}",
+        "lowest": "Lowest {what}",
+        "sd": "Standard deviation of {what}",
+        "cv": "Variability (CV) of {what}",
+        "arv": "Mean change between readings of {what}",
+        "count": "Readings of {what}",
     },
     "zh": {
-        "mean": "{signal}均值",
-        "highest": "{signal}最高值",
-        "lowest": "{signal}最低值",
-        "sd": "{signal}标准差",
-        "cv": "{signal}变异系数",
-        "arv": "{signal}相邻读数的平均变化",
-        "count": "{signal}读数次数",
+        "mean": "{what}均值",
+        "highest": "{what}最高值",
+        "lowest": "{what}最低值",
+        "sd": "{what}标准差",
+        "cv": "{what}变异系数",
+        "arv": "{what}相邻读数的平均变化",
+        "count": "{what}读数次数",
     },
 }
-_ELEMENTS: Final[dict[Language, dict[Elements, str]]] = {
+ELEMENTS: Final[dict[Language, dict[Elements, str]]] = {
     "en": {
         "readings": "readings",
         "sittings": "sittings",
-        "days": "days",
+        "days": "measured days",
         "first_of_day": "first readings of the day",
         "first_of_morning": "first morning readings",
         "day_spreads": "days",
@@ -63,58 +63,129 @@ _ELEMENTS: Final[dict[Language, dict[Elements, str]]] = {
         "meal_rises": "餐",
     },
 }
+_WHAT: Final[dict[Language, dict[Elements, str]]] = {
+    "en": {
+        "first_of_day": "first {signal} of the day",
+        "first_of_morning": "morning {signal}",
+        "day_spreads": "spread of {signal} within a day (highest less lowest)",
+        "meal_rises": "rise of {signal} after a meal",
+    },
+    "zh": {
+        "first_of_day": "当日首次{signal}",
+        "first_of_morning": "晨间{signal}",
+        "day_spreads": "全天{signal}波动幅度（最高减最低）",
+        "meal_rises": "餐后{signal}升幅",
+    },
+}
+"""What is counted, where it is not simply the signal."""
+
+_UNITS_ZH: Final = {"bpm": "次/分"}
 
 
 def sentence(
     rule: TrendRule, limits: Sequence[Limit], value: float | None, values: Sequence[float]
 ) -> dict[Language, str]:
-    """`Mean systolic pressure 147.2 mmHg over 7 days (14 readings), at or above 145`."""
+    """`Mean systolic pressure 147.2 mmHg over 7 days (5 measured days), at or above 145`."""
     return {language: _sentence(rule, limits, value, values, language) for language in ("en", "zh")}
+
+
+def what_of(signal: Signal, of: Elements, language: Language) -> str:
+    """What is counted, in words: `morning weight`, `rise of glucose after a meal`."""
+    return _WHAT[language].get(of, "{signal}").format(signal=SOURCES[signal].words[language])
 
 
 def _sentence(
     rule: TrendRule, limits: Sequence[Limit], value: float | None, values: Sequence[float], language: Language
 ) -> str:
-    is_en = language == "en"
-    signal, unit = SOURCES[limits[0].signal].words[language], limits[0].unit
     if isinstance(rule, CountOfLastRule):
-        return _count(rule, limits, values, language)
-    reach = rule.when.within if isinstance(rule, ChangeRule) else rule.when.over
-    span = _span(reach, language)
+        is_flag = limits[0].signal == "irregular_pulse"
+        return _flags(rule, values, language) if is_flag else _count(rule, limits, values, language)
     assert value is not None
     if isinstance(rule, ChangeRule):
-        is_rise = rule.when.falls_by is None
-        shown, least, newest = number(value), number(limits[0].value), number(values[-1])
-        if is_en:
-            verb = "rose" if is_rise else "fell"
-            return f"{signal.capitalize()} {verb} by {shown} {unit} within {span}, to {newest} (limit {least})"
-        verb = "上升" if is_rise else "下降"
-        return f"{signal}在{span}内{verb} {shown} {unit}，至 {newest}（界限 {least}）"
-    name = _STATISTICS[language][rule.when.statistic].format(signal=signal)
-    limit = f"{COMPARISONS[language][limits[0].comparison]} {number(limits[0].value)}"
-    elements = f"{len(values)} {_ELEMENTS[language][rule.when.of]}"
+        return _change(rule, limits[0], value, values, language)
+    span, limit = _span(rule.when.over, language), limits[0]
+    name = _STATISTICS[language][rule.when.statistic].format(what=what_of(limit.signal, rule.when.of, language))
+    beyond = f"{COMPARISONS[language][limit.comparison]} {number(limit.value)}"
     if rule.when.statistic == "count":
-        return f"{name}: {len(values)} in {span}, {limit}" if is_en else f"{span}内{name} {len(values)}，{limit}"
-    if is_en:
-        return f"{name} {number(value)} {unit} over {span} ({elements}), {limit}"
-    return f"{span}内{name} {number(value)} {unit}（{elements}），{limit}"
+        if language == "en":
+            return f"{name}: {len(values)} in {span}, {beyond}"
+        return f"{span}内{name} {len(values)}，{beyond}"
+    shown = f"{apart(value, limit.value)} {_unit(limit, language)}"
+    elements = f"{len(values)} {ELEMENTS[language][rule.when.of]}"
+    if language == "en":
+        return f"{name} {shown} over {span} ({elements}), {beyond}"
+    return f"{span}内{name} {shown}（{elements}），{beyond}"
+
+
+def _change(rule: ChangeRule, limit: Limit, value: float, values: Sequence[float], language: Language) -> str:
+    """`Morning weight rose by 2.1 kg from the lowest of the 3 days before, to 73.1 kg (limit 2 kg)`."""
+    is_rise = rule.when.falls_by is None
+    what, since = what_of(limit.signal, rule.when.of, language), _since(rule, is_rise, language)
+    by, to, least = (f"{number(each)} {_unit(limit, language)}" for each in (value, values[-1], limit.value))
+    if language == "en":
+        return f"{_begun(what)} {'rose' if is_rise else 'fell'} by {by} {since}, to {to} (limit {least})"
+    return f"{what}{since}{'上升' if is_rise else '下降'} {by}，至 {to}（界限 {least}）"
+
+
+def _since(rule: ChangeRule, is_rise: bool, language: Language) -> str:
+    """Where each day has one value, the days before today's are counted, as people count them."""
+    reach = rule.when.within
+    if rule.when.of == "readings" or reach.days is None or reach.days == 1:
+        span = _span(reach, language)
+        return f"within {span}" if language == "en" else f"在 {span}内"
+    before = reach.days - 1
+    if before == 1:
+        return "from the day before" if language == "en" else "较前一天"
+    if language == "en":
+        return f"from the {'lowest' if is_rise else 'highest'} of the {before} days before"
+    return f"较前 {before} 天的{'最低值' if is_rise else '最高值'}"
 
 
 def _count(rule: CountOfLastRule, limits: Sequence[Limit], values: Sequence[float], language: Language) -> str:
-    joint = " or " if language == "en" else "或"
-    words = COMPARISONS[language]
+    """`Fasting glucose above 7 mmol/L in at least 3 of the last 5 readings within 14 days: 7.4, 6.8, 7.9, 8.1`."""
+    when, words = rule.when, COMPARISONS[language]
+    space, joint = (" ", " or ") if language == "en" else ("", "或")
     condition = joint.join(
-        f"{SOURCES[each.signal].words[language]} {words[each.comparison]} {number(each.value)} {each.unit}"
+        f"{what_of(each.signal, when.of, language)}{space}{words[each.comparison]} {number(each.value)} {_unit(each, language)}"
         for each in limits
     )
-    shown = [number(each) for each in values[-LAST_SHOWN:]]
-    of = _ELEMENTS[language][rule.when.of]
+    shown = [apart(each, limits[0].value) for each in values[-LAST_SHOWN:]]
+    of, span = ELEMENTS[language][when.of], _span(when.within, language)
+    if when.of == "day_spreads" and when.within.days == when.of_last:
+        span = ""  # the last seven days are within seven days
     if language == "en":
-        return f"{rule.when.needed} or more of the last {rule.when.of_last} {of}: {condition} ({', '.join(shown)})"
-    return f"最近 {rule.when.of_last} {of}中至少 {rule.when.needed} {of[:1]}{condition}（{'、'.join(shown)}）"
+        within = span and f" within {span}"
+        share = "each" if when.needed == when.of_last else f"at least {when.needed}"
+        days = f", on at least {when.on_days} days," if when.on_days > 1 else ""
+        return f"{_begun(condition)} in {share} of the last {when.of_last} {of}{days}{within}: {', '.join(shown)}"
+    within = span and f"{span}内"
+    if when.needed == when.of_last:
+        return f"{within}最近 {when.of_last} {of}均为{condition}：{'、'.join(shown)}"
+    share = f"至少 {when.needed} {of[:1]}"
+    days = f"（分布在至少 {when.on_days} 天）" if when.on_days > 1 else ""
+    return f"{within}最近 {when.of_last} {of}中{share}{condition}{days}：{'、'.join(shown)}"
+
+
+def _flags(rule: CountOfLastRule, values: Sequence[float], language: Language) -> str:
+    """`Irregular pulse in 4 of 9 readings within 14 days (limit 3 readings, on 2 days)`."""
+    when, found, n = rule.when, sum(map(bool, values)), len(values)
+    span = _span(when.within, language)
+    if language == "en":
+        days = f", on {when.on_days} days" if when.on_days > 1 else ""
+        return f"Irregular pulse in {found} of {n} readings within {span} (limit {when.needed} readings{days})"
+    days = f"，分布在 {when.on_days} 天" if when.on_days > 1 else ""
+    return f"{span}内 {n} 次读数中有 {found} 次提示脉搏不齐（界限 {when.needed} 次{days}）"
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _unit(limit: Limit, language: Language) -> str:
+    return _UNITS_ZH.get(limit.unit, limit.unit) if language == "zh" else limit.unit
 
 
 def _span(reach: Reach, language: Language) -> str:
     if reach.days is not None:
-        return f"{reach.days} days" if language == "en" else f" {reach.days} 天"
-    return f"{reach.hours} hours" if language == "en" else f" {reach.hours} 小时"
+        return f"{reach.days} days" if language == "en" else f"{reach.days} 天"
+    return f"{reach.hours} hours" if language == "en" else f"{reach.hours} 小时"

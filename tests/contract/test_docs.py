@@ -177,6 +177,30 @@ def test_thresholds_and_sources_of_the_catalog_are_in_the_safety_page() -> None:
         assert words in page, words
 
 
+def test_every_number_of_the_catalog_is_in_the_safety_page() -> None:
+    from server.rules.load import load_catalog
+
+    table = TEXT["docs/explanation/safety.md"].partition("## Thresholds")[2]
+    numbers = {float(number) for number in re.findall(r"\d+(?:\.\d+)?", table)}
+    missing = [
+        (rule.id, value)
+        for rule in load_catalog().rules
+        for value in _numbers_of(rule.model_dump(mode="json")["when"])
+        if value not in numbers
+    ]
+    assert missing == []
+
+
+def _numbers_of(when: dict[str, Any]) -> list[float]:
+    """What a rule of the catalog compares with, however its kind writes it."""
+    places = [*when.get("any_of", []), when, when.get("range") or {}]
+    words = ("above", "at_least", "below", "at_most", "rises_by", "falls_by", "from", "to")
+    numbered = [
+        place for place in places if place.get("unit") != "flag"
+    ]  # a flag is there or not: its 1 is no threshold
+    return [place[word] for place in numbered for word in words if isinstance(place.get(word), int | float)]
+
+
 def test_the_readme_says_what_it_is_not_and_both_commands() -> None:
     text = TEXT["README.md"]
     for words in (

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -106,6 +107,12 @@ def test_a_shuffle_is_the_same_every_time_and_another_for_another_seed(tmp_path:
     assert len({tuple(order(seed)) for seed in range(10)}) > 1
 
 
+def test_readings_may_come_all_at_once_before_now(tmp_path: Path) -> None:
+    (loaded,) = load_scenarios(high(tmp_path, "    arrive: at_once\n    now: d4 07:29\n    expect: none\n"))
+    assert {arrival.at.isoformat() for arrival in loaded.arrivals} == {"2026-03-03T11:29:00+00:00"}
+    assert all(arrival.row.received_at == arrival.row.measured_at for arrival in loaded.arrivals)
+
+
 def test_late_readings_are_received_late_and_shuffled_ones_are_not(tmp_path: Path) -> None:
     (late,) = load_scenarios(high(tmp_path, "    arrive: late:2\n    expect: none\n"))
     assert all((a.row.received_at - a.row.measured_at).total_seconds() == 7200 for a in late.arrivals)
@@ -140,6 +147,12 @@ def test_late_readings_are_received_late_and_shuffled_ones_are_not(tmp_path: Pat
         ("    readings: [[d1 07:30, weight, .nan]]\n    expect: none\n", "readings.0: weight is a number in kg"),
         ("    readings: [[d1 07:30, weight, true]]\n    expect: none\n", "readings.0: weight is a number in kg"),
         ("    readings: [[d1 07:30, weight, 81, lb]]\n    expect: none\n", "readings.0: 'lb' is not a mark"),
+        ("    readings: [[d1 07:30, weight, 81, irregular]]\n    expect: none\n", "readings.0: weight has no status"),
+        (
+            "    rules: [other]\n    readings: []\n    expect: none\n",
+            "rules: other is not among the rules of this file",
+        ),
+        ("    rules: []\n    readings: []\n    expect: none\n", "tests.0.rules"),
         ("    readings: [[d1 07:30, weight, 81, 72]]\n    expect: none\n", "readings.0: weight has no pulse"),
         ("    readings: [[d1 07:30, spo2, '93']]\n    expect: none\n", "readings.0: spo2 is a number in percent"),
         ("    readings: [[d1 07:30, spo2, 93, {meal: fasting}]]\n    expect: none\n", "readings.0: spo2 has no meal"),
@@ -219,6 +232,37 @@ def test_every_kind_of_measurement_can_be_written(tmp_path: Path) -> None:
     window = window_of(rows)
     assert window.censored.tolist() == [0, 0, 0, 0, 0, HI, LO, 0, 0, 0, 0, 0]
     assert window.meal.tolist() == [0, 0, 0, 0, 0, 0, FASTING, POSTPRANDIAL, 0, 0, 0, 0]
+
+
+def test_a_cuff_may_say_of_the_pulse_that_it_is_regular_or_not_or_nothing(tmp_path: Path) -> None:
+    lines = "".join(
+        f"\n      - [d1 07:3{n}, bp, 120, 80{mark}]" for n, mark in enumerate(("", ", regular", ", irregular"))
+    )
+    (loaded,) = load_scenarios(scenario(tmp_path, f"    readings:{lines}\n    expect: none\n"))
+    rows = [arrival.row for arrival in loaded.arrivals]
+    assert [row.quality for row in rows] == ["accepted"] * 3
+    assert np.array_equal(window_of(rows).irregular_pulse, [np.nan, 0, 1], equal_nan=True)
+
+
+def test_a_test_may_name_those_rules_of_its_file_that_speak_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "two.test.yaml"
+    readings = "    readings: [[d1 07:30, bp, 190, 100]]\n"
+    file.write_text(
+        "rules: [bp-critical, bp-above-140-90-3-days]\ntests:\n"
+        f"  - name: both\n{readings}    expect: [{{rule: bp-critical}}]\n"
+        f"  - name: the other alone\n    rules: [bp-above-140-90-3-days]\n{readings}    expect: none\n",
+        encoding="utf-8",
+    )
+    assert [(outcome.rules, outcome.problems) for outcome in run_file(file)] == [
+        (("bp-critical", "bp-above-140-90-3-days"), ()),
+        (("bp-above-140-90-3-days",), ()),
+    ]
+
+
+def test_the_sentence_is_compared_in_both_languages(tmp_path: Path) -> None:
+    rest = "    expect: [{rule: bp-above-140-90-3-days, sentence_zh: 血压高}]\n"
+    problem = problems(high(tmp_path, rest))[0]
+    assert "sentence_zh 连续 3 个测量日血压高于 140/90：152/94、149/92、155/96" in problem
 
 
 def test_two_cases_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from server.rules.load import load_catalog
 from server.rules.windows import PatientHistory, PersonalThreshold, ZoneSpan, from_us, row_of, window_of
 from vitals.reading import BloodPressure
 
-CATALOG = load_catalog()
+CATALOG = load_catalog().only(tuple(rule.id for rule in load_catalog().rules if rule.watch == "everyone"))
 THREE_DAYS = CATALOG.only(("bp-above-140-90-3-days",))
 RULE = "bp-above-140-90-3-days"
 FIRST = datetime(2026, 1, 1, 7, 30, tzinfo=UTC)

@@ -209,3 +209,11 @@ def test_patients_judged_in_one_call_are_judged_as_if_alone() -> None:
 def test_warming_up_twice_is_harmless() -> None:
     kernels.warm_up()
     kernels.warm_up()
+
+
+def test_a_rule_that_is_chosen_for_nobody_looks_again_at_nothing() -> None:
+    rules = load_catalog().only(("bp-low-90",))
+    (row,) = (reading(1, 120, 80),)
+    assert judge(patient(row), rules, now=START).next_due_at == datetime(2026, 3, 2, 3, tzinfo=UTC)
+    chosen = {"bp-low-90": PersonalThreshold(version=1, parameters={}, is_watched=True)}
+    assert judge(patient(row, thresholds=chosen), rules, now=START).next_due_at == START + timedelta(minutes=10)

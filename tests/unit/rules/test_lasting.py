@@ -33,7 +33,7 @@ def test_a_quarter_of_an_hour_below_begins_an_episode() -> None:
     assert (finding.tell, finding.tell_late) == (("doctor",), ())
     assert finding.verdict.sentence == {
         "en": "Sensor glucose below 54 mg/dL for 15 minutes, lowest 48",
-        "zh": "动态血糖低于 54 mg/dL持续 15 分钟，最低 48",
+        "zh": "动态血糖低于 54 mg/dL 持续 15 分钟，最低 48",
     }
     assert len(finding.verdict.numbers["reading_ids"]) == 4
 

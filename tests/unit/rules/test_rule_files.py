@@ -1,5 +1,6 @@
 """Rule files: what a clinician may write, and what an error says when it is not that."""
 
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from server.rules.load import CATALOG, load_catalog, load_rules, schema
-from server.rules.rule import DaysInARowRule, SingleValueRule, thresholds_in_force
+from server.rules.rule import DaysInARowRule, Rule, SingleValueRule, thresholds_in_force
 from vitals.errors import MalformedError
 
 RULE: dict[str, Any] = {
@@ -26,6 +27,17 @@ RULE: dict[str, Any] = {
     "resolve": {"below_by": 5, "days": 3},
     "priority": "low",
     "tell": ["doctor"],
+}
+
+
+BEFORE_THIS_HELD = {"bp-above-140-90-3-days", "check-the-meter"}
+FOR_EVERYONE = {
+    "bp-above-140-90-3-days",
+    "bp-critical",
+    "bp-critical-repeat",
+    "bp-critical-late",
+    "check-the-meter",
+    "glucose-above-16-7-twice",
 }
 
 
@@ -50,15 +62,28 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 def test_the_catalog_holds_the_rules_of_the_house() -> None:
-    rules = load_catalog()
-    assert [rule.id for rule in rules.rules] == [
-        "bp-above-140-90-3-days",
-        "bp-critical",
-        "bp-critical-repeat",
-        "bp-critical-late",
-        "check-the-meter",
-    ]
-    assert all(rule.source for rule in rules.rules)
+    ids = [rule.id for rule in load_catalog().rules]
+    assert ids[:4] == ["bp-above-140-90-3-days", "bp-critical", "bp-critical-repeat", "bp-critical-late"]
+    assert len(ids) >= 25
+
+
+def test_a_rule_speaks_of_everybody_only_where_a_life_may_be_at_stake() -> None:
+    """Whoever has no such meter hears nothing of it; all other rules wait until somebody chooses them for a patient."""
+    of_everyone = {rule.id for rule in load_catalog().rules if rule.watch == "everyone"}
+    assert of_everyone == FOR_EVERYONE
+
+
+@pytest.mark.parametrize("rule", load_catalog().rules, ids=lambda rule: rule.id)
+def test_what_a_patient_reads_gives_no_order_about_medicine_and_does_not_pass_for_a_rescuer(rule: Rule) -> None:
+    if rule.patient_message is None or rule.id in BEFORE_THIS_HELD:
+        return
+    en, zh = " ".join(rule.patient_message["en"].split()), rule.patient_message["zh"]
+    assert "HomeVigil is not an emergency service." in en
+    assert "本系统不是急救服务" in zh
+    assert ("120" in en) == ("120" in zh)
+    assert not re.search(r"\b(take more|take less|stop taking|double|halve|increase your|reduce your)\b", en)
+    if rule.priority in ("medium", "high"):
+        assert "120 in China" in en
 
 
 def test_the_three_day_rule_is_the_one_of_the_documents() -> None:
