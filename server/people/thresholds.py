@@ -14,18 +14,7 @@ import structlog
 from server.people import panels
 from server.people.decisions import NOTE_MAX
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
-from server.rules.rule import (
-    ChangeRule,
-    FailedMeasurementsRule,
-    LastingRule,
-    RangeShareRule,
-    Rule,
-    RuleSet,
-    change_in_force,
-    refuse_all,
-    thresholds_in_force,
-    value_in_force,
-)
+from server.rules.rule import RuleSet, check_parameters
 from server.store import thresholds as store
 from server.store.postgres import Connection, Pool, in_transaction
 from server.store.thresholds import OwnVersion
@@ -93,19 +82,6 @@ def check(setting: Setting, rules: RuleSet) -> None:
     if not setting.reason:
         raise MalformedError("reason", "say why this patient needs other numbers than the rule's")
     check_parameters(rules.by_id(setting.rule_id), setting.parameters)
-
-
-def check_parameters(rule: Rule, parameters: Mapping[str, float]) -> None:
-    """Raises `MalformedError` (`threshold_unknown`, `threshold_value`) for what the rule could not be judged by."""
-    match rule:
-        case FailedMeasurementsRule():
-            refuse_all(rule, parameters)
-        case ChangeRule():
-            change_in_force(rule, parameters)
-        case RangeShareRule() | LastingRule():
-            value_in_force(rule, parameters)
-        case _:
-            thresholds_in_force(rule, parameters)
 
 
 def _check_version(before: OwnVersion | None, setting: Setting) -> None:

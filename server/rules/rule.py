@@ -316,6 +316,19 @@ def refuse_all(rule: FailedMeasurementsRule, parameters: Mapping[str, Any]) -> N
     _refuse_misfits(rule.id, parameters, {}, (0.0, 0.0))
 
 
+def check_parameters(rule: Rule, parameters: Mapping[str, float]) -> None:
+    """Raises `MalformedError` (`threshold_unknown`, `threshold_value`) for what the rule could not be judged by."""
+    match rule:
+        case FailedMeasurementsRule():
+            refuse_all(rule, parameters)
+        case ChangeRule():
+            change_in_force(rule, parameters)
+        case RangeShareRule() | LastingRule():
+            value_in_force(rule, parameters)
+        case _:
+            thresholds_in_force(rule, parameters)
+
+
 def change_in_force(rule: ChangeRule, parameters: Mapping[str, Any]) -> float:
     """How far the value must rise or fall, for a patient with `parameters` of their own; raises as `thresholds_in_force`."""
     name = "falls_by" if rule.when.rises_by is None else "rises_by"

@@ -5,7 +5,7 @@ Every function runs inside the caller's transaction. Statements are in `sql/thre
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from psycopg.rows import class_row
@@ -40,6 +40,13 @@ def list_versions(conn: Connection, patient_id: int, *, rule_id: str | None = No
     """All versions of the patient, of one rule or of all, by rule and the newest first."""
     with conn.cursor(row_factory=class_row(OwnVersion)) as cursor:
         return cursor.execute(_SQL["list_versions"], {"patient_id": patient_id, "rule_id": rule_id}).fetchall()
+
+
+def who(conn: Connection, patient_id: int) -> tuple[Sequence[str], date | None]:
+    """The patient's ICD-10 codes and birth date."""
+    row = conn.execute(_SQL["who"], {"patient_id": patient_id}).fetchone()
+    assert row is not None, patient_id
+    return row[0], row[1]
 
 
 def add_version(conn: Connection, patient_id: int, own: OwnVersion) -> None:

@@ -15,6 +15,10 @@ order by rule_id, version desc;
 insert into patient_threshold (patient_id, rule_id, version, parameters, is_watched, reason, set_by, set_at)
 values (%(patient_id)s, %(rule_id)s, %(version)s, %(parameters)s, %(is_watched)s, %(reason)s, %(set_by)s, %(now)s);
 
+-- name: who
+-- What presets look at.
+select conditions, birth_date from patient where patient_id = %(patient_id)s;
+
 -- name: mark_due
 -- A judging looks back to every alert that is still open, or has hardly ended, by itself.
 insert into due (patient_id, due_at, since, reason) values (%(patient_id)s, now(), now(), 'thresholds');
