@@ -14,7 +14,8 @@ import structlog
 from server.people import panels
 from server.people.decisions import NOTE_MAX
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
-from server.rules.rule import RuleSet, check_parameters
+from server.rules.own_numbers import check_parameters
+from server.rules.rule import RuleSet
 from server.store import thresholds as store
 from server.store.postgres import Connection, Pool, in_transaction
 from server.store.thresholds import OwnVersion

@@ -15,7 +15,8 @@ from typing import Final
 from server.rules.clinical_days import Calendar
 from server.rules.engine import judge, look_back_days, reach_days
 from server.rules.episodes import Finding
-from server.rules.rule import FailedMeasurementsRule, Number, Rule, RuleSet, numbers_of
+from server.rules.own_numbers import Number, numbers_of
+from server.rules.rule import FailedMeasurementsRule, Rule, RuleSet
 from server.rules.windows import PatientHistory, PersonalThreshold, to_us
 from vitals.errors import MalformedError
 

@@ -10,7 +10,8 @@ import numpy as np
 from server.rules import kernels, sentences
 from server.rules.episodes import QUIET_DAYS, Finding, FindingState, Verdict
 from server.rules.features import DayValue, Features
-from server.rules.rule import DaysInARowRule, thresholds_in_force
+from server.rules.own_numbers import thresholds_in_force
+from server.rules.rule import DaysInARowRule
 
 _STATES: Final[tuple[FindingState, ...]] = ("pending", "active", "resolved")
 LATER_DAYS_MAX: Final = 31

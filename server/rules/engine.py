@@ -13,6 +13,7 @@ import numpy as np
 from server.rules import days_in_a_row, failed_measurements, lasting, range_shares, single_value, trends
 from server.rules.episodes import Finding, Judgement
 from server.rules.features import Features, features_of
+from server.rules.own_numbers import is_watched
 from server.rules.rule import (
     ChangeRule,
     CountOfLastRule,
@@ -24,7 +25,6 @@ from server.rules.rule import (
     Rule,
     RuleSet,
     SingleValueRule,
-    is_watched,
 )
 from server.rules.windows import TIME_UNUSABLE, PatientHistory, PersonalThreshold
 

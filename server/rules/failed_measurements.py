@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from server.rules import sentences
 from server.rules.episodes import Finding, Verdict
 from server.rules.features import Features
-from server.rules.rule import FailedMeasurementsRule, refuse_all
+from server.rules.own_numbers import refuse_all
+from server.rules.rule import FailedMeasurementsRule
 from server.rules.windows import GLUCOSE, INVALID, KIND_CODES, OXYGEN_SATURATION, TIME_UNUSABLE, Window, from_us
 from vitals.quality import GLUCOSE_RANGE_MMOL_L, SPO2_RANGE_PERCENT
 

@@ -16,7 +16,8 @@ from server.rules.features import Features
 from server.rules.glucose_swings import Excursion, excursions
 from server.rules.glucose_trace import Trace, trace_of
 from server.rules.kernels import MICRO
-from server.rules.rule import LastingRule, value_in_force
+from server.rules.own_numbers import value_in_force
+from server.rules.rule import LastingRule
 from server.rules.trends import GROUNDS_MAX
 from server.rules.windows import HI, LO, from_us
 

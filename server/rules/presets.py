@@ -14,7 +14,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from server.rules.conditions import Part
 from server.rules.icd10 import range_of
 from server.rules.load import explain, read_yaml
-from server.rules.rule import PerLanguage, RuleSet, Text, check_parameters
+from server.rules.own_numbers import check_parameters
+from server.rules.rule import PerLanguage, RuleSet, Text
 from vitals.errors import MalformedError
 
 PRESETS: Final = Path(__file__).parent / "presets.yaml"

@@ -20,7 +20,8 @@ from server.rules.episodes import QUIET_DAYS, Finding, Verdict
 from server.rules.features import Features
 from server.rules.glucose_trace import Trace, trace_of
 from server.rules.kernels import MICRO, Int64s
-from server.rules.rule import RangeShareRule, value_in_force
+from server.rules.own_numbers import value_in_force
+from server.rules.rule import RangeShareRule
 from server.rules.trend_kernels import MICRO_PER_THOUSANDTH
 from server.rules.trends import GROUNDS_MAX
 from server.rules.windows import from_us, to_us

@@ -15,7 +15,8 @@ from server.rules import kernels
 from server.rules.confirmation import Confirmation, confirmation_of
 from server.rules.episodes import Audience, Finding, Priority
 from server.rules.features import Features
-from server.rules.rule import SingleValueRule, thresholds_in_force
+from server.rules.own_numbers import thresholds_in_force
+from server.rules.rule import SingleValueRule
 from server.rules.single_value_verdict import verdict
 from server.rules.value_readings import ValueReadings, value_readings
 from server.rules.windows import QUALITY_CODES, SUSPECT, from_us

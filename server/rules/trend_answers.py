@@ -15,14 +15,8 @@ from server.rules import kernels, trend_kernels
 from server.rules.conditions import Comparison, Reach, Statistic
 from server.rules.features import Features
 from server.rules.kernels import Int64s
-from server.rules.rule import (
-    ChangeRule,
-    CountOfLastRule,
-    RollingRule,
-    TrendRule,
-    change_in_force,
-    thresholds_in_force,
-)
+from server.rules.own_numbers import change_in_force, thresholds_in_force
+from server.rules.rule import ChangeRule, CountOfLastRule, RollingRule, TrendRule
 from server.rules.series import Series, series_of
 from server.rules.signals import SOURCES, Elements, Signal, group_of
 from server.rules.trend_sentences import Limit

@@ -45,7 +45,11 @@ def test_a_doctor_applies_what_is_proposed_once(clinic: Clinic, doctor_id: int, 
     patient_id, _ = clinic.high_patient("王秀英", doctor_id)
     told(clinic, patient_id, "E11.9")
     before = looked(doctor, patient_id)
-    assert (before[GUIDELINE]["is_watched"], before[GUIDELINE]["because"], before[GUIDELINE]["is_so"]) == (True, "diabetes", False)
+    assert {name: before[GUIDELINE][name] for name in ("is_watched", "because", "is_so")} == {
+        "is_watched": True,
+        "because": "diabetes",
+        "is_so": False,
+    }
     assert not before[THREE_DAYS]["is_watched"]
     assert len(clinic.judge(patient_id)) == 1
 
@@ -82,9 +86,9 @@ def test_age_counts_from_the_birthday(clinic: Clinic, doctor_id: int, doctor: ht
 
 
 def test_only_a_doctor_who_has_the_patient_says_yes(clinic: Clinic, doctor_id: int, doctor: httpx2.Client) -> None:
-    stranger_id = clinic.add_patient("李强")
+    stranger_id = clinic.add_patient("李强", None)
     assert doctor.post(f"/api/v1/patients/{stranger_id}/presets").status_code == 404
     assert doctor.get(f"/api/v1/patients/{stranger_id}/presets").status_code == 404
     patient_id = clinic.add_patient("王秀英", doctor_id)
-    clinic.add_user("nurse", role="nurse", patients=[patient_id])
+    clinic.put_on_panel(clinic.add_user("nurse", "nurse"), patient_id)
     assert clinic.client("nurse").post(f"/api/v1/patients/{patient_id}/presets").status_code == 403

@@ -16,7 +16,12 @@ GUIDELINE = "bp-at-130-80-3-days"
 
 
 def preset(name: str, **more: Any) -> Preset:
-    facts: dict[str, Any] = {"title": {"en": name, "zh": name}, "source": "made up", "conditions": ["I10"], "watch": ["b"]}
+    facts: dict[str, Any] = {
+        "title": {"en": name, "zh": name},
+        "source": "made up",
+        "conditions": ["I10"],
+        "watch": ["b"],
+    }
     return Preset.model_validate({"id": name, **facts, **more})
 
 

@@ -11,7 +11,8 @@ from unit.rules.glucose_cases import BERLIN, DAY, HOUR, MIDNIGHT, MINUTE, RULE, 
 
 from server.rules.engine import judge, reach_days
 from server.rules.episodes import Finding
-from server.rules.rule import LastingRule, Number, RangeShareRule, RuleSet, numbers_of
+from server.rules.own_numbers import Number, numbers_of
+from server.rules.rule import LastingRule, RangeShareRule, RuleSet
 from server.rules.windows import PatientHistory, Row, ZoneSpan, window_of
 from vitals.errors import MalformedError
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from server.rules.load import CATALOG, load_catalog, load_rules, schema
-from server.rules.rule import DaysInARowRule, Rule, SingleValueRule, thresholds_in_force
+from server.rules.own_numbers import thresholds_in_force
+from server.rules.rule import DaysInARowRule, Rule, SingleValueRule
 from vitals.errors import MalformedError
 
 RULE: dict[str, Any] = {

@@ -9,7 +9,8 @@ import pytest
 
 from server.rules.engine import judge
 from server.rules.episodes import Finding
-from server.rules.rule import RuleFile, RuleSet, SingleValueRule, thresholds_in_force
+from server.rules.own_numbers import thresholds_in_force
+from server.rules.rule import RuleFile, RuleSet, SingleValueRule
 from server.rules.windows import PatientHistory, PersonalThreshold, Row, Symptom, ZoneSpan, row_of, window_of
 from vitals.errors import MalformedError
 from vitals.quality import grade
