@@ -24,8 +24,9 @@ STAFF_MINUTES: Final[Mapping[str, float]] = {"information": 0.0, "low": 5.0, "me
 """What an alert costs whoever answers it, by priority. Engineering choice, to be replaced by what a clinic measures of itself.
 Only alerts of which the doctor is told count."""
 
-LEAD: Final = timedelta(days=30)
-"""So long before the span judging begins, so that what holds at its beginning is not taken for new."""
+LEAD: Final = timedelta(days=90)
+"""So long before the span judging begins, so that what holds at its beginning is not taken for new. Who had an alert open for
+longer and measured nothing since then is alerted anew by the next such measurement."""
 
 OFTEN: Final = 3
 """Alerts in thirty days from which on a patient may want other numbers; so may one who is under alert more than half the time."""

@@ -13,7 +13,7 @@ from unit.rules import histories
 
 from server.rules import backtest
 from server.rules.backtest import Disagreement, Replayed, Span, burdens, disagreements, replay
-from server.rules.engine import judge
+from server.rules.engine import judge, reach_days
 from server.rules.load import load_catalog
 from server.rules.windows import PatientHistory, PersonalThreshold, ZoneSpan, from_us, row_of, window_of
 from vitals.reading import BloodPressure
@@ -143,16 +143,19 @@ def test_those_who_differ_most_come_first() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**63).map(Random))
 def test_what_is_loaded_for_a_span_finds_what_the_whole_past_does(random: Random) -> None:
-    made = histories.patient(random, days=100)
+    made = histories.patient(random, days=180)
     whole = histories.history_of(made)
     if not len(whole.window):
         return
     newest = from_us(int(whole.window.measured_at_us[-1]))
     span = Span(since=newest - timedelta(days=random.randint(1, 20)), until=newest + timedelta(days=2))
+    expected = [f for f in judge(whole, CATALOG, now=span.until).findings if f.state != "pending"]
     since = backtest.loaded_from(CATALOG, span)
+    judged_from = since + timedelta(days=reach_days(CATALOG))
+    if any(f.opened_at <= judged_from and (f.resolved_at is None or f.resolved_at > judged_from) for f in expected):
+        return  # open when judging begins
     rows = [row for row in map(histories.row_of, made.readings) if row.measured_at >= since]
     found = replayed(replace(whole, window=window_of(rows)), CATALOG, span)
-    expected = [f for f in judge(whole, CATALOG, now=span.until).findings if f.state != "pending"]
     assert sorted((a.rule_id, a.opened_at, a.resolved_at) for a in found.alerts) == sorted(
         (f.rule_id, f.opened_at, f.resolved_at) for f in expected if span.since <= f.opened_at < span.until
     )

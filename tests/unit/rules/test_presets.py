@@ -38,7 +38,7 @@ def test_of_several_that_fit_the_last_decides_about_a_rule() -> None:
         [
             preset("first", watch=["b", "c"], instead_of=["a"], parameters={"b": {"systolic": 130}}),
             preset("second", watch=["d"], instead_of=["b"]),
-            preset("not theirs", conditions=["N18"], watch=["a"]),
+            preset("not-theirs", conditions=["N18"], watch=["a"]),
         ],
         conditions=["I10"],
         age=None,
