@@ -23,7 +23,16 @@ from server.people.errors import PeopleError
 from server.people.rule_texts import texts_of
 from server.rules.load import load_catalog
 from server.store.postgres import Pool
-from server.web import fleet_page, own_page, reading_page, record_pages, rendering, signing, worklist_page
+from server.web import (
+    backtest_page,
+    fleet_page,
+    own_page,
+    reading_page,
+    record_pages,
+    rendering,
+    signing,
+    worklist_page,
+)
 from vitals.errors import MalformedError, UnavailableError
 
 log = structlog.get_logger()
@@ -42,6 +51,7 @@ ROUTERS: Final = (
     signing.router,
     worklist_page.router,
     fleet_page.router,
+    backtest_page.router,
     record_pages.router,
     reading_page.router,
     own_page.router,

@@ -128,12 +128,22 @@ def loaded_from(rules: RuleSet, span: Span) -> datetime:
     return _judged_from(rules, span) - timedelta(days=reach_days(rules))
 
 
-def replay(history: PatientHistory, rules: RuleSet, span: Span, *, as_written: bool, with_wishes: bool) -> Replayed:
+def replay(
+    history: PatientHistory,
+    rules: RuleSet,
+    span: Span,
+    *,
+    as_written: bool,
+    with_wishes: bool,
+    numbers: Mapping[str, Mapping[str, float]] | None = None,
+) -> Replayed:
     """What `rules` would have done to one patient, whose readings are there from `loaded_from` on.
 
-    Every rule is looked at, chosen for the patient or not. The patient's own numbers hold unless `as_written`.
+    Every rule is looked at, chosen for the patient or not. The patient's own numbers hold unless `as_written`. `numbers`, by rule
+    and name, are tried in place of the rules' own on whoever has none.
     """
-    given = {} if as_written else history.thresholds
+    tried = {rule_id: PersonalThreshold(version=0, parameters=each) for rule_id, each in (numbers or {}).items()}
+    given = tried | ({} if as_written else dict(history.thresholds))
     misfits = tuple(rule.id for rule in rules.rules if rule.id in given and not _fits(rule, given[rule.id]))
     own = {rule.id: _watched(None if rule.id in misfits else given.get(rule.id)) for rule in rules.rules}
     history = replace(history, thresholds=own, judged_from=_judged_from(rules, span))

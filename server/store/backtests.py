@@ -33,6 +33,11 @@ def patients(conn: Connection, whom: Whom) -> list[int]:
     return [patient_id for patient_id, codes in rows if condition is None or any(code in condition for code in codes)]
 
 
+def panel(conn: Connection, *, user_id: int) -> dict[int, str]:
+    """The names of those whom a clinician sees, by number."""
+    return dict(conn.execute(_SQL["panel"], {"user_id": user_id}).fetchall())
+
+
 def histories(pool: Pool, patient_ids: Sequence[int], *, since: datetime) -> Iterator[PatientHistory]:
     """One after another, each as it stands when it is loaded, with the readings measured from `since` on."""
 

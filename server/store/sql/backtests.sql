@@ -3,6 +3,12 @@
 -- name: read_only
 set transaction isolation level repeatable read, read only;
 
+-- name: panel
+-- Those whom somebody sees, by name for a page.
+select m.patient_id, p.name from panel_member m join patient p using (patient_id)
+where m.user_id = %(user_id)s and not p.is_watchdog
+order by m.patient_id;
+
 -- name: patients
 -- Everybody whom the wish does not leave out, with their ICD-10 codes. The house's watchdog is nobody.
 select p.patient_id, p.conditions
