@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ LOCKS = ROOT / "deploy" / "requirements"
 STAMP = VENV / "homevigil.json"
 OLDEST, NEWEST = (3, 11), (3, 13)
 NODE_SUITE = ROOT / "tests" / "timescale"
+REFERENCE = ROOT / "tests" / "reference" / ".venv"
 
 USAGE = """usage: python3 run.py demo [--until-alert --json] [--keep] [--data DIR] [...]
        python3 run.py test [pytest arguments]
@@ -201,6 +203,7 @@ def run_tests(arguments: list[str]) -> int:
     python = prepare("test")
     notes = [f"{suite}\n      to enable it:  sudo apt-get install {package}" for suite, package in missing]
     notes += install_node_suite(missing)
+    notes += install_reference()
     if not static_checks(python):
         return 1
     if notes:
@@ -289,6 +292,50 @@ def install_node_suite(missing: list[tuple[str, str]]) -> list[str]:
         ]
     stamp.write_text(wanted)
     return []
+
+
+def install_reference() -> list[str]:
+    """The program that glucose figures are compared with, in a venv of its own. Returns a note if it could not be had."""
+    text = (LOCKS / "reference.txt").read_text()
+    stamp = REFERENCE / "homevigil-lock"
+    wanted = hashlib.sha256(f"{text} {sys.version_info[:2]} {REFERENCE}".encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return []
+    with timed("the reference for glucose figures (iglu-python)"):
+        problem = make_reference(text)
+    if problem:
+        say(problem[-1000:])
+        return [
+            "reference: pip could not fetch the pinned iglu-python and its data\n"
+            "      to enable it:  python3 run.py test, with the network there"
+        ]
+    stamp.write_text(wanted)
+    return []
+
+
+def make_reference(lock: str) -> str:
+    """The venv from wheels, and iglu-python's source archive (it has the data) in `data`. Returns what went wrong."""
+    import venv
+
+    archive = re.search(r"^iglu-python==.*?(?=^\S|\Z)", lock, re.MULTILINE | re.DOTALL)
+    if archive is None:
+        return "deploy/requirements/reference.txt has no iglu-python"
+    pip = [str(REFERENCE / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    try:
+        venv.EnvBuilder(clear=True, symlinks=True, with_pip=True).create(REFERENCE)
+    except (OSError, subprocess.CalledProcessError) as e:
+        return str(e)
+    source = REFERENCE / "iglu-python.txt"
+    source.write_text(archive[0])
+    from_source = ["--no-deps", "--no-build-isolation", "--no-binary", ":all:", "-r", str(source)]
+    for arguments in (
+        ["install", "--require-hashes", "--only-binary", ":all:", "-r", str(LOCKS / "reference.txt")],
+        ["download", "--require-hashes", *from_source, "-d", str(REFERENCE / "data")],
+    ):
+        done = subprocess.run([*pip, *arguments], check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            return done.stdout + done.stderr
+    return ""
 
 
 # --- small things ------------------------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def test_the_image_copies_only_what_exists() -> None:
             assert [source for source in sources if not (root / source).exists()] == [], line
 
 
-@pytest.mark.parametrize("lock", ["server", "gateway", "demo", "test", "bench", "uv"])
+@pytest.mark.parametrize("lock", ["server", "gateway", "demo", "test", "bench", "reference", "uv"])
 def test_every_locked_package_has_an_exact_version_and_a_hash(lock: str) -> None:
     text = (DEPLOY / "requirements" / f"{lock}.txt").read_text().replace("\\\n", " ")
     packages = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]

@@ -111,6 +111,24 @@ def test_a_missing_tool_names_its_suite_and_its_package(run: ModuleType, monkeyp
     assert all(suite for suite, _ in missing)
 
 
+def test_a_reference_that_is_there_is_not_fetched_again(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(run, "REFERENCE", run.VENV.parent / "reference")
+    monkeypatch.setattr(run, "make_reference", lambda lock: asked.append(lock) or run.REFERENCE.mkdir() or "")
+    assert run.install_reference() == []
+    assert run.install_reference() == []
+    assert len(asked) == 1
+    assert "iglu-python==" in asked[0]
+
+
+def test_a_reference_that_cannot_be_had_is_said(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "REFERENCE", run.VENV.parent / "reference")
+    monkeypatch.setattr(run, "make_reference", lambda lock: "no network")
+    (note,) = run.install_reference()
+    assert "to enable it" in note
+    assert not (run.REFERENCE / "homevigil-lock").exists()
+
+
 def test_a_developers_own_settings_do_not_reach_the_tests(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOMEVIGIL_SERVER_DATABASE_URL", "postgresql://production")
     assert not [name for name in run.plain_environment() if name.startswith("HOMEVIGIL_")]
