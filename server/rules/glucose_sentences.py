@@ -44,7 +44,8 @@ def range_share(
         is_worn = when.signal == "sensor_glucose"
         if language == "en":
             basis = f"{readings} readings" + (f", {time} of the time" if is_worn else "")
-            said["en"] = f"{name} {apart(value, threshold)}{unit} over {when.span_days} days ({basis}), {limit}"
+            days = "1 day" if when.span_days == 1 else f"{when.span_days} days"
+            said["en"] = f"{name} {apart(value, threshold)}{unit} over {days} ({basis}), {limit}"
         else:
             basis = f"{readings} 次读数" + (f"，覆盖 {time} 的时间" if is_worn else "")
             space = "" if name.endswith("）") else " "

@@ -45,7 +45,7 @@ def test_a_day_of_too_little_time_in_range_is_told_at_eight_after_its_close() ->
     assert finding.tell == ("doctor",)
     assert finding.tell_late == ()
     assert finding.verdict.sentence == {
-        "en": "Share of sensor glucose from 70 to 180 mg/dL 50 % over 1 days (96 readings, 100 % of the time), below 70",
+        "en": "Share of sensor glucose from 70 to 180 mg/dL 50 % over 1 day (96 readings, 100 % of the time), below 70",
         "zh": "1 天内动态血糖在 70–180 mg/dL 之间的比例 50 %（96 次读数，覆盖 100 % 的时间），低于 70",
     }
 
