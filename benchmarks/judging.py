@@ -122,9 +122,9 @@ def _measure_all(pool: Pool, patients: int) -> tuple[list[Batch], list[Batch]]:
     batches = [
         replace(
             singles[0],
-            rows_in_view=statistics.mean(each.rows_in_view for each in singles),
-            rules_us=statistics.median(each.rules_us for each in singles),
-            whole_us=statistics.median(each.whole_us for each in singles),
+            rows_in_view=round(statistics.mean(each.rows_in_view for each in singles), 1),
+            rules_us=round(statistics.median(each.rules_us for each in singles), 1),
+            whole_us=round(statistics.median(each.whole_us for each in singles), 1),
         ),
         _measure(pool, judge, 1, crowd[:HISTORY_PATIENTS]),
         _measure(pool, judge, 1, crowd),
