@@ -33,7 +33,7 @@ RuleId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 
 
 class Preset(Part):
-    """For whoever has one of `conditions` (ICD-10, one code or a range), or is at least `age_at_least` years old.
+    """For whoever has one of `conditions` (ICD-10, a code or a range) and is at least `age_at_least` years old, as far as given.
 
     `watch`: rules that are chosen. `instead_of`: rules that are switched off, because one of `watch` takes their place.
     `parameters`: the patient's own numbers for one of `watch`.
@@ -59,8 +59,9 @@ class Preset(Part):
         return self
 
     def fits(self, conditions: Collection[str], age: int | None) -> bool:
-        is_old = self.age_at_least is not None and age is not None and age >= self.age_at_least
-        return is_old or any(code in range_of(text) for text in self.conditions for code in conditions)
+        is_old = self.age_at_least is None or (age is not None and age >= self.age_at_least)
+        ranges = [range_of(text) for text in self.conditions]
+        return is_old and (not ranges or any(code in codes for codes in ranges for code in conditions))
 
 
 class _PresetFile(Part):

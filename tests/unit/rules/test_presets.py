@@ -25,12 +25,14 @@ def preset(name: str, **more: Any) -> Preset:
     return Preset.model_validate({"id": name, **facts, **more})
 
 
-def test_a_preset_fits_by_condition_or_by_age() -> None:
-    either = preset("p", conditions=["E10-E14"], age_at_least=80)
-    assert either.fits({"E11.9", "I10"}, 50)
-    assert either.fits(set(), 80)
-    assert not either.fits({"E15"}, 79)
-    assert not either.fits({"E15"}, None)
+def test_a_preset_fits_by_condition_by_age_or_by_both() -> None:
+    both = preset("p", conditions=["E10-E14"], age_at_least=80)
+    assert both.fits({"E11.9", "I10"}, 80)
+    assert not both.fits({"E11.9", "I10"}, 79)
+    assert not both.fits({"E11.9"}, None)
+    assert not both.fits({"E15"}, 80)
+    assert preset("p", conditions=["E10-E14"]).fits({"E10"}, None)
+    assert preset("p", conditions=[], age_at_least=80).fits(set(), 80)
 
 
 def test_of_several_that_fit_the_last_decides_about_a_rule() -> None:
@@ -68,6 +70,8 @@ def test_an_old_diabetic_is_not_judged_by_the_line_that_makes_the_old_fall() -> 
     assert not found[GUIDELINE].is_watched
     assert not found[THREE_DAYS].is_watched
     assert found["glucose-sd-above-3"].is_watched
+    assert found["sensor-in-range-below-50"].is_watched
+    assert not found["sensor-in-range-below-70"].is_watched
 
 
 @pytest.mark.parametrize(
