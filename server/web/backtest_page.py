@@ -72,7 +72,7 @@ def show(
     with transaction(caller.clinic.pool) as conn:
         names = store.panel(conn, user_id=caller.user_id)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
-    labels = {number.name: _label(number.name, words) for number in _numbers(chosen)}
+    labels = {number.name: label(number.name, words) for number in _numbers(chosen)}
     outcome = None
     if chosen is not None and not is_refused and names:
         outcome = _outcome(caller, chosen, given, list(names), span_days)
@@ -123,7 +123,7 @@ def _numbers(rule: Rule | None) -> tuple[Number, ...]:
     return () if rule is None or isinstance(rule, FailedMeasurementsRule) else numbers_of(rule, {})
 
 
-def _label(name: str, words: Words) -> str:
+def label(name: str, words: Words) -> str:
     """A signal by its clinical name; else what the rule's file calls the number."""
     for signal, source in SOURCES.items():
         if signal == name:

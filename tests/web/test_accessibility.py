@@ -92,6 +92,7 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
         "/?tab=all",
         "/rules/backtest?rule=bp-above-140-90-3-days&n_systolic=145",
         f"/p/{patient_id}",
+        f"/p/{patient_id}/rules",
         f"/p/{calm_id}",
         f"/p/{patient_id}/r/{last['reading_id']}",
         f"/p/{calm_id}/r/{first['reading_id']}",
