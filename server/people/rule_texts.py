@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from server.rules.rule import DaysInARowRule, Rule, RuleSet, SingleValueRule
-from server.rules.signals import group_of
 
 _CONDITIONED: Final = (DaysInARowRule, SingleValueRule)
+
+CRITICAL_SYSTOLIC_MMHG: Final = 180.0
+"""From here on the symptom list of the American Heart Association belongs to a reading (docs/explanation/safety)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,8 @@ def _text(rule: Rule) -> RuleText:
         Condition(signal=each.signal, comparison=each.comparison, value=each.value) for each in rule.when.any_of
     )
     is_high = any(
-        each.comparison in ("above", "at_least") and group_of(each.signal) == "pressure" for each in rule.when.any_of
+        each.signal == "systolic" and each.comparison in ("above", "at_least") and each.value >= CRITICAL_SYSTOLIC_MMHG
+        for each in conditions
     )
     return RuleText(
         title=title,

@@ -15,7 +15,7 @@ COMPARISONS: Final[Mapping[Language, Mapping[Comparison, str]]] = {
     "en": {"above": "above", "at_least": "at or above", "below": "below", "at_most": "at or below"},
     "zh": {"above": "高于", "at_least": "达到或超过", "below": "低于", "at_most": "不高于"},
 }
-_OR: Final[Mapping[Language, str]] = {"en": " or ", "zh": "或"}
+_OR: Final[Mapping[Language, str]] = {"en": " or ", "zh": " 或"}
 _KINDS: Final[Mapping[str, dict[Language, str]]] = {
     "blood_pressure": {"en": "blood pressure", "zh": "血压"},
     "glucose": {"en": "glucose", "zh": "血糖"},
@@ -24,6 +24,8 @@ _KINDS: Final[Mapping[str, dict[Language, str]]] = {
     "oxygen_saturation": {"en": "blood oxygen", "zh": "血氧"},
     "temperature": {"en": "temperature", "zh": "体温"},
 }
+
+_UNITS_ZH: Final = {"bpm": "次/分"}
 
 Condition = tuple[str, Comparison, float]
 """(signal, comparison, value in the unit of the rule)"""
@@ -58,15 +60,16 @@ def one_value(
     conditions: Sequence[Condition], signal: Signal, unit: str, value: float | str, note: Mapping[Language, str]
 ) -> dict[Language, str]:
     """`Glucose 2.8 mmol/L, below 3 (unconfirmed)`, `Glucose HI, above 16.7 (unconfirmed)`; all conditions are on `signal`."""
-    shown = value if isinstance(value, str) else f"{to_hundredths(value)} {unit}"
+    shown = value if isinstance(value, str) else _beyond(value, [limit for _, _, limit in conditions])
+    units = dict.fromkeys(_OR, "") if isinstance(value, str) else {each: f" {unit_in(unit, each)}" for each in _OR}
     what = SOURCES[signal].words
     limit = {
         language: joint.join(f"{COMPARISONS[language][word]} {to_hundredths(limit)}" for _, word, limit in conditions)
         for language, joint in _OR.items()
     }
     return {
-        "en": f"{what['en'].capitalize()} {shown}, {limit['en']} ({note['en']})",
-        "zh": f"{what['zh']} {shown}，{limit['zh']}（{note['zh']}）",
+        "en": f"{what['en'].capitalize()} {shown}{units['en']}, {limit['en']} ({note['en']})",
+        "zh": f"{what['zh']} {shown}{units['zh']}，{limit['zh']}（{note['zh']}）",
     }
 
 
@@ -87,9 +90,15 @@ def limits(conditions: Sequence[Condition], language: Language) -> str:
         if first == second:
             return f"{words[first]} {number(systolic)}/{number(diastolic)}"
     names = _SIGNALS[language]
+    space = " " if language == "en" else ""
     return _OR[language].join(
-        f"{names[signal]} {words[comparison]} {number(value)}" for signal, comparison, value in conditions
+        f"{names[signal]}{space}{words[comparison]} {number(value)}" for signal, comparison, value in conditions
     )
+
+
+def unit_in(unit: str, language: Language) -> str:
+    """The unit as it is written in a language: 次/分 for bpm."""
+    return _UNITS_ZH.get(unit, unit) if language == "zh" else unit
 
 
 def number(value: float) -> str:
@@ -108,3 +117,9 @@ def apart(value: float, limit: float) -> str:
 def to_hundredths(value: float) -> str:
     """At most two decimals, so that 2.96 does not read as the 3 that it is below."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _beyond(value: float, limits: Sequence[float]) -> str:
+    """To hundredths, or to thousandths where it would read as a limit that it is beyond: 2.997 is not `3, below 3`."""
+    shown = to_hundredths(value)
+    return f"{value:.3f}" if float(shown) in limits and value not in limits else shown

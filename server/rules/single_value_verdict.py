@@ -133,7 +133,7 @@ def _side(rule: SingleValueRule) -> str:
 
 
 def _plain(micro: int) -> float:
-    return round(float(micro / kernels.MICRO), 2)
+    return round(float(micro / kernels.MICRO), 3)
 
 
 def _iso(instant: datetime | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Final
 from server.rules.conditions import Comparison, Reach, Statistic
 from server.rules.episodes import Language
 from server.rules.rule import ChangeRule, CountOfLastRule, TrendRule
-from server.rules.sentences import COMPARISONS, apart, number
+from server.rules.sentences import COMPARISONS, apart, number, unit_in
 from server.rules.signals import SOURCES, Elements, Signal
 
 LAST_SHOWN: Final = 10
@@ -79,8 +79,6 @@ _WHAT: Final[dict[Language, dict[Elements, str]]] = {
 }
 """What is counted, where it is not simply the signal."""
 
-_UNITS_ZH: Final = {"bpm": "次/分"}
-
 
 def sentence(
     rule: TrendRule, limits: Sequence[Limit], value: float | None, values: Sequence[float]
@@ -110,7 +108,7 @@ def _sentence(
         if language == "en":
             return f"{name}: {len(values)} in {span}, {beyond}"
         return f"{span}内{name} {len(values)}，{beyond}"
-    shown = f"{apart(value, limit.value)} {_unit(limit, language)}"
+    shown = f"{apart(value, limit.value)} {unit_in(limit.unit, language)}"
     elements = f"{len(values)} {ELEMENTS[language][rule.when.of]}"
     if language == "en":
         return f"{name} {shown} over {span} ({elements}), {beyond}"
@@ -121,7 +119,7 @@ def _change(rule: ChangeRule, limit: Limit, value: float, values: Sequence[float
     """`Morning weight rose by 2.1 kg from the lowest of the 3 days before, to 73.1 kg (limit 2 kg)`."""
     is_rise = rule.when.falls_by is None
     what, since = what_of(limit.signal, rule.when.of, language), _since(rule, is_rise, language)
-    by, to, least = (f"{number(each)} {_unit(limit, language)}" for each in (value, values[-1], limit.value))
+    by, to, least = (f"{number(each)} {unit_in(limit.unit, language)}" for each in (value, values[-1], limit.value))
     if language == "en":
         return f"{_begun(what)} {'rose' if is_rise else 'fell'} by {by} {since}, to {to} (limit {least})"
     return f"{what}{since}{'上升' if is_rise else '下降'} {by}，至 {to}（界限 {least}）"
@@ -144,9 +142,10 @@ def _since(rule: ChangeRule, is_rise: bool, language: Language) -> str:
 def _count(rule: CountOfLastRule, limits: Sequence[Limit], values: Sequence[float], language: Language) -> str:
     """`Fasting glucose above 7 mmol/L in at least 3 of the last 5 readings within 14 days: 7.4, 6.8, 7.9, 8.1`."""
     when, words = rule.when, COMPARISONS[language]
-    space, joint = (" ", " or ") if language == "en" else ("", "或")
+    space, joint = (" ", " or ") if language == "en" else ("", " 或")
     condition = joint.join(
-        f"{what_of(each.signal, when.of, language)}{space}{words[each.comparison]} {number(each.value)} {_unit(each, language)}"
+        f"{what_of(each.signal, when.of, language)}{space}{words[each.comparison]}"
+        f" {number(each.value)} {unit_in(each.unit, language)}"
         for each in limits
     )
     shown = [apart(each, limits[0].value) for each in values[-LAST_SHOWN:]]
@@ -179,10 +178,6 @@ def _flags(rule: CountOfLastRule, values: Sequence[float], language: Language) -
 
 def _begun(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _unit(limit: Limit, language: Language) -> str:
-    return _UNITS_ZH.get(limit.unit, limit.unit) if language == "zh" else limit.unit
 
 
 def _span(reach: Reach, language: Language) -> str:

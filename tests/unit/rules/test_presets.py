@@ -55,13 +55,13 @@ def test_of_several_that_fit_the_last_decides_about_a_rule() -> None:
 
 def test_every_condition_of_the_catalogs_presets_is_met_by_somebody() -> None:
     presets = load_presets(CATALOG)
-    assert {"I10-I15", "E10-E14", "N18", "I50"} <= {text for each in presets for text in each.conditions}
+    assert {"I10-I15", "E10-E14", "N18", "I50", "O10-O16"} <= {text for each in presets for text in each.conditions}
     for each in presets:
         assert set(each.title) == {"en", "zh"}
         for rule_id in each.watch:
             assert CATALOG.by_id(rule_id).watch == "chosen", f"{each.id}: {rule_id} speaks of everybody anyhow"
         for rule_id in each.instead_of:
-            assert rule_id == THREE_DAYS or CATALOG.by_id(rule_id).watch == "chosen" or rule_id in ("spo2-at-93",)
+            assert rule_id in (THREE_DAYS, "spo2-at-91") or CATALOG.by_id(rule_id).watch == "chosen"
 
 
 def test_an_old_diabetic_is_not_judged_by_the_line_that_makes_the_old_fall() -> None:
@@ -72,6 +72,12 @@ def test_an_old_diabetic_is_not_judged_by_the_line_that_makes_the_old_fall() -> 
     assert found["glucose-sd-above-3"].is_watched
     assert found["sensor-in-range-below-50"].is_watched
     assert not found["sensor-in-range-below-70"].is_watched
+
+
+def test_a_prescribed_oxygen_target_is_not_alarmed_at_by_the_rule_for_everyone() -> None:
+    found = proposed(load_presets(CATALOG), conditions=["J44.9"], age=70)
+    assert not found["spo2-at-91"].is_watched
+    assert found["spo2-at-84"].is_watched
 
 
 @pytest.mark.parametrize(

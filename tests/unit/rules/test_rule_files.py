@@ -38,7 +38,15 @@ FOR_EVERYONE = {
     "bp-critical-repeat",
     "bp-critical-late",
     "check-the-meter",
+    "bp-low-80",
+    "glucose-low-3-0",
+    "glucose-low-3-9",
+    "glucose-low-late",
+    "glucose-hi",
     "glucose-above-16-7-twice",
+    "pulse-low-40",
+    "pulse-high-131",
+    "spo2-at-91",
 }
 
 

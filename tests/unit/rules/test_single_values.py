@@ -183,7 +183,7 @@ def test_of_a_rule_with_two_sides_a_reading_between_is_good() -> None:
     (found,) = bed.judged(rules(SLOW, FAST), 2 * HOUR)
     assert found.verdict.sentence == {
         "en": "Pulse 38 bpm, at or below 40 or at or above 131 (a later reading was within the limits)",
-        "zh": "脉搏 38 bpm，不高于 40或达到或超过 131（其后一次读数已在范围内）",
+        "zh": "脉搏 38 次/分，不高于 40 或达到或超过 131（其后一次读数已在范围内）",
     }
 
 
