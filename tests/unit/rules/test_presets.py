@@ -55,6 +55,7 @@ def test_of_several_that_fit_the_last_decides_about_a_rule() -> None:
 
 def test_every_condition_of_the_catalogs_presets_is_met_by_somebody() -> None:
     presets = load_presets(CATALOG)
+    assert len({each.id for each in presets}) == len(presets)
     assert {"I10-I15", "E10-E14", "N18", "I50", "O10-O16"} <= {text for each in presets for text in each.conditions}
     for each in presets:
         assert set(each.title) == {"en", "zh"}
