@@ -348,7 +348,7 @@ def test_the_command_prints_the_schema_and_lists_the_rules() -> None:
     assert json.loads(output)["title"] == "RuleFile"
     code, output = run_command("list")
     assert code == 0
-    assert "bp-critical  v1  medium  tells patient, doctor" in output
+    assert "bp-critical  v2  medium  tells patient, doctor" in output
     code, output = run_command("list", "--json")
     assert json.loads(output)[0]["id"] == "bp-above-140-90-3-days"
 

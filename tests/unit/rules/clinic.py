@@ -11,7 +11,7 @@ from server.rules.engine import judge, look_back_days, reach_days
 from server.rules.episodes import Change, Episode, Finding, Transition, reconcile, view_from
 from server.rules.rehearsal import episode_of
 from server.rules.rule import RuleSet
-from server.rules.windows import PatientHistory, Row, window_of
+from server.rules.windows import PatientHistory, Row, Symptom, window_of
 
 
 class Clinic:
@@ -24,6 +24,7 @@ class Clinic:
         self.stored: dict[Any, Episode] = {}
         self.transitions: list[Transition] = []
         self._timer: tuple[datetime, datetime] | None = None  # (due_at, since)
+        self._heard: tuple[Symptom, ...] = ()
 
     def take(self, rows: Sequence[Row], now: datetime) -> None:
         """A batch arrives: timers that have rung before it are judged first."""
@@ -43,9 +44,13 @@ class Clinic:
             self.judge(*self._timer)
 
     def judge(self, now: datetime, since: datetime) -> None:
+        """What the patient has answered by now is judged with it, a day back."""
+        heard = tuple(each for each in self.patient.symptoms if each.at <= now)
+        since = min([since, *(each.at - timedelta(days=1) for each in heard if each not in self._heard)])
+        self._heard = heard
         start = view_from(self.stored.values(), since) - timedelta(days=look_back_days(self.rules))
         rows = (row for row in self.rows if row.measured_at >= start - timedelta(days=reach_days(self.rules)))
-        history = replace(self.patient, window=window_of(rows), judged_from=start)
+        history = replace(self.patient, window=window_of(rows), judged_from=start, symptoms=heard)
         judgement = judge(history, self.rules, now=now)
         for transition in reconcile(
             self.stored.values(),
@@ -74,7 +79,8 @@ class Clinic:
 
 
 def fresh_view(patient: PatientHistory, rules: RuleSet, now: datetime) -> list[tuple[Any, ...]]:
-    """The episodes as they must be: all readings judged at once by somebody who knows no history."""
+    """The episodes as they must be: all that was measured and said judged at once by somebody who knows no history."""
+    patient = replace(patient, symptoms=tuple(each for each in patient.symptoms if each.at <= now))
     return sorted(_facts(f) for f in judge(patient, rules, now=now).findings if f.state != "pending")
 
 

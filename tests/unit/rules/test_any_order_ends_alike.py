@@ -8,9 +8,10 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.rules import glucose_histories, histories, trend_histories
+from unit.rules import glucose_histories, histories, trend_histories, value_histories
 from unit.rules.clinic import Clinic, fresh_view
 
+from server.oracle.shapes import OraclePatient
 from server.rules.episodes import Change
 from server.rules.load import load_catalog
 from server.rules.rule import RuleFile, RuleSet
@@ -18,19 +19,12 @@ from server.rules.windows import window_of
 
 CATALOG = load_catalog()
 TRENDS = ("rolling", "count_of_last", "change")
+SINGLE = "single_value"
 
 
-def check_order(random: Random, *, days: int = 18, trend: str | None = None, glucose: str | None = None) -> int:
+def check_order(random: Random, *, days: int = 18, kind: str | None = None) -> int:
     """Play one patient's readings in an order of their own and compare with judging all of them at the end."""
-    made, rules = histories.patient(random, days=days), CATALOG
-    if trend is not None:
-        drawn = trend_histories.some_rule(random, trend)
-        made = trend_histories.some_patient(random, drawn.signals, days=days)
-        rules = RuleSet(RuleFile.model_validate(yaml.safe_load(drawn.text)).rules)
-    if glucose is not None:
-        text, signal = glucose_histories.some_rule(random, glucose)
-        made = glucose_histories.some_patient(random, signal, days=days)
-        rules = RuleSet(RuleFile.model_validate(yaml.safe_load(text)).rules)
+    made, rules = _drawn(random, kind, days)
     history = histories.history_of(made)
     clinic = Clinic(replace(history, window=window_of(())), rules)
     now = min((r.measured_at for r in made.readings), default=histories.some_now(random, made))
@@ -42,6 +36,22 @@ def check_order(random: Random, *, days: int = 18, trend: str | None = None, glu
     clinic.judge(end, since=end)
     assert clinic.says() == fresh_view(history, rules, end)
     return sum(t.change is Change.RETRACT for t in clinic.transitions)
+
+
+def _drawn(random: Random, kind: str | None, days: int) -> tuple[OraclePatient, RuleSet]:
+    """A patient, and the catalog or a rule of this kind."""
+    if kind is None:
+        return histories.patient(random, days=days), CATALOG
+    if kind in TRENDS:
+        trend = trend_histories.some_rule(random, kind)
+        text, made = trend.text, trend_histories.some_patient(random, trend.signals, days=days)
+    elif kind == SINGLE:
+        drawn = value_histories.some_rule(random)
+        text, made = drawn.text, replace(value_histories.some_patient(random, drawn, days=days), judged_from=None)
+    else:
+        text, signal = glucose_histories.some_rule(random, kind)
+        made = glucose_histories.some_patient(random, signal, days=days)
+    return made, RuleSet(RuleFile.model_validate(yaml.safe_load(text)).rules)
 
 
 def _batches(random: Random, rows: list[histories.Row]) -> list[list[histories.Row]]:
@@ -78,14 +88,20 @@ def test_a_long_history_seen_through_a_view_ends_in_the_same_episodes(random: Ra
 @settings(max_examples=100, deadline=None)
 @given(random=st.integers(0, 2**63).map(Random))
 def test_trends_in_any_order_end_in_the_same_episodes(kind: str, random: Random) -> None:
-    check_order(random, days=50, trend=kind)
+    check_order(random, days=50, kind=kind)
 
 
 @pytest.mark.parametrize("kind", glucose_histories.KINDS)
 @settings(max_examples=60, deadline=None)
 @given(random=st.integers(0, 2**63).map(Random))
 def test_glucose_over_time_in_any_order_ends_in_the_same_episodes(kind: str, random: Random) -> None:
-    check_order(random, days=40, glucose=kind)
+    check_order(random, days=40, kind=kind)
+
+
+@settings(max_examples=200, deadline=None)
+@given(random=st.integers(0, 2**63).map(Random))
+def test_single_values_of_any_signal_end_in_the_same_episodes(random: Random) -> None:
+    check_order(random, days=12, kind=SINGLE)
 
 
 def test_the_orders_that_are_tried_do_take_alerts_back() -> None:
