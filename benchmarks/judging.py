@@ -2,8 +2,8 @@
 
 Patients measure four times a day; three in ten have been high for the last ten days. A reading has just come from each, so all
 are due; each is judged in a transaction of its own, as the judge does it: lock, load what is in view, judge, reconcile, write,
-set the next timer. Batches of 1, 100 and 10,000 patients with a month of history; and 100 patients with 1, 4 and 16 months,
-whose judging may not cost more for what is out of view. (An episode that is not over is in view from its first day on.)
+set the next timer. Batches of 1, 100 and 10,000 patients; and 100 patients with 1, 4 and 16 months of history before what is in
+view, which may not make their judging dearer. (An episode that is not over is in view from its first day on.)
 
     python -m benchmarks.judging [--patients 10000]
 """
@@ -39,6 +39,7 @@ from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool, transaction
 
 MONTH_DAYS: Final = 30
+HIGH_DAYS: Final = 10
 HISTORIES_MONTHS: Final = (1, 4, 16)
 HISTORY_PATIENTS: Final = 100
 SINGLES: Final = 200
@@ -69,7 +70,7 @@ _READINGS: Final = b"""
     cross join unnest('{0,5,720,725}'::int[]) minute
     cross join lateral (
         select now() - make_interval(days => day, mins => minute) as at,
-               round(case when patient_id %% 10 < 3 and day < 10 then 144 else 122 end
+               round(case when patient_id %% 10 < 3 and day < %(high_days)s then 144 else 122 end
                      + 12 * (random() + random() + random() - 1.5)) as systolic
     ) drawn"""
 
@@ -85,6 +86,7 @@ class Batch:
 
     patients: int
     months: int
+    """Before what is in view; of the batches 1 for the first 100 patients and 0 for the others."""
     rows_in_view: float
     rules_us: float
     whole_us: float
@@ -112,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure_all(pool: Pool, patients: int) -> tuple[list[Batch], list[Batch]]:
     """The batches, and the histories."""
     by_months = {months: _fill(pool, months, HISTORY_PATIENTS) for months in HISTORIES_MONTHS}
-    crowd = by_months[1] + _fill(pool, 1, patients - HISTORY_PATIENTS)
+    crowd = by_months[1] + _fill(pool, 0, patients - HISTORY_PATIENTS)
     judge = Judge(pool, load_catalog())
     for each in by_months.values():
         _judge_whole(pool, judge, each)  # opens the episodes; what is measured is the judging of one reading more
@@ -134,13 +136,15 @@ def _measure_all(pool: Pool, patients: int) -> tuple[list[Batch], list[Batch]]:
 
 
 def _fill(pool: Pool, months: int, patients: int) -> list[int]:
-    """New patients with so many months of readings."""
-    days = months * MONTH_DAYS
+    """New patients with so many months of readings before what is in view."""
+    rules = load_catalog()
+    in_view_days = HIGH_DAYS + engine.look_back_days(rules) + engine.reach_days(rules)
+    days = months * MONTH_DAYS + in_view_days
     with transaction(pool) as conn:
         made = [row[0] for row in conn.execute(_PATIENTS, {"days": days, "patients": patients})]
         for day in range(0, days + MONTH_DAYS, MONTH_DAYS // 2):
             conn.execute(b"select reading_make_room(%(at)s)", {"at": now() - timedelta(days=day)})
-        conn.execute(_READINGS, {"patients": made, "days": days})
+        conn.execute(_READINGS, {"patients": made, "days": days, "high_days": HIGH_DAYS})
     with transaction(pool) as conn:
         conn.execute(b"analyze reading")
     return made
@@ -192,8 +196,8 @@ def _cpu_s(work: Callable[[], object]) -> float:
 def _tell(batches: Sequence[Batch], histories: Sequence[Batch]) -> int:
     console = Console(width=120)
     for title, rows in (
-        ("A batch of patients with a month of history", batches),
-        ("100 patients by the length of history", histories),
+        ("A batch of patients", batches),
+        ("100 patients by the months of history out of view", histories),
     ):
         table = Table(title=title)
         for name in Batch.__slots__:

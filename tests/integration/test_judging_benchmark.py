@@ -31,7 +31,8 @@ def test_patients_with_any_history_are_judged_and_only_what_is_in_view_is_loaded
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [(each["patients"], each["months"]) for each in said["batches"]] == [(1, 1), (3, 1), (5, 1)]
     assert [each["months"] for each in said["histories"]] == [1, 4, 16]
-    assert all(0 < each["rows_in_view"] <= 120 for each in said["histories"])
+    views = [each["rows_in_view"] for each in said["histories"]]
+    assert 0 < max(views) <= 1.2 * min(views)
 
 
 @pytest.mark.parametrize(("dearest", "code"), [(12.4, 0), (12.6, 1)])
