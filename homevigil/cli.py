@@ -31,7 +31,9 @@ WORDS: Final = {
     ),
     "decode": Word(module="homevigil.decode", attribute="main", says="bytes of a meter to canonical JSON"),
     "rules": Word(
-        module="server.backtest_commands", attribute="app", says="test rule scenarios; try rules on the clinic's past"
+        module="server.rule_commands",
+        attribute="app",
+        says="test rules, try them on the clinic's past, let a doctor approve them",
     ),
     "gateway": Word(module="gateway.cli", attribute="app", says="the box in the home: Bluetooth in, MQTT out"),
     "server": Word(module="server.cli", attribute="app", says="the clinic side: MQTT in, alerts out"),

@@ -51,6 +51,8 @@ async def _run(settings: Settings, roles: frozenset[str]) -> int:
     if not await _schema_is_there(settings, ending):
         return 0 if ending.is_set() else 1
     with _open(settings) as pool:
+        if roles & {"judge", "web", "watch"} and not await _rules_are_entered(pool, ending):
+            return 0
         log.info("started", roles=sorted(roles))
         is_well = await _until_ended(_roles(settings, roles, pool, stop, ending), end, ending)
     log.info("ended", well=is_well)
@@ -189,6 +191,24 @@ async def _schema_is_there(settings: Settings, ending: asyncio.Event) -> bool:
     return False
 
 
+async def _rules_are_entered(pool: "Pool", ending: asyncio.Event) -> bool:
+    """Enter the rules that this build brings, as soon as the database answers; False if told to end before."""
+    from server.rules.load import load_catalog
+    from server.store.postgres import in_transaction
+    from server.store.rule_book import enter
+
+    rules = await asyncio.to_thread(load_catalog)
+    while not ending.is_set():
+        try:
+            await asyncio.to_thread(in_transaction, pool, lambda conn: enter(conn, rules))
+        except UnavailableError as e:
+            log.warning("database_unavailable", reason=str(e), retry_in_s=WAIT_S)
+            await _wait(ending, WAIT_S)
+        else:
+            return True
+    return False
+
+
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
     try:
         await asyncio.wait_for(event.wait(), timeout_s)
@@ -225,13 +245,12 @@ def _intake(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
 def _judge(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
     from server.judge import Judge
     from server.rules.kernels import warm_up
-    from server.rules.load import load_catalog
     from server.store.postgres import Bell
 
     warm_up()
     bell = Bell(settings.database_url.get_secret_value(), "due")
     try:
-        Judge(pool, load_catalog()).run(stop, bell)
+        Judge(pool).run(stop, bell)
     finally:
         bell.close()
 

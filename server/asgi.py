@@ -31,6 +31,7 @@ from server.web import (
     reading_page,
     record_pages,
     rendering,
+    rules_page,
     signing,
     worklist_page,
 )
@@ -56,6 +57,7 @@ ROUTERS: Final = (
     own_rules_page.router,
     record_pages.router,
     reading_page.router,
+    rules_page.router,
     own_page.router,
 )
 
@@ -91,7 +93,6 @@ def create_app(
         pool=pool,
         now=now,
         rules=texts_of(load_catalog()),
-        rule_set=load_catalog(),
         secure_cookies=secure_cookies,
         clinic_phone=clinic_phone,
     )

@@ -32,6 +32,7 @@ from server.store import judging as store
 from server.store.judging import Taken
 from server.store.postgres import Bell, Connection, Pool, in_transaction
 from server.store.pushes import NAMESPACE
+from server.store.rule_book import RuleBook
 from vitals.errors import UnavailableError
 
 log = structlog.get_logger()
@@ -45,11 +46,12 @@ BACKOFF_S: Final = 2.0
 
 
 class Judge:
-    """Judges whoever is due, until told to stop."""
+    """Judges whoever is due, until told to stop: by the rules in force, or, to try something out, by those that are given."""
 
-    def __init__(self, pool: Pool, rules: RuleSet) -> None:
+    def __init__(self, pool: Pool, rules: RuleSet | None = None) -> None:
         self._pool = pool
-        self._rules = rules
+        self._given = rules
+        self._book = RuleBook()
 
     def run(self, stop: threading.Event, bell: Bell) -> None:
         """Judge until `stop` is set; `bell` only shortens the wait."""
@@ -68,7 +70,10 @@ class Judge:
 
     def judge_patient(self, patient_id: int) -> bool:
         """Judge one patient, in one transaction; False if nothing is due or another judge has it."""
-        return in_transaction(self._pool, lambda conn: judge_in(conn, patient_id, self._rules))
+        return in_transaction(self._pool, lambda conn: judge_in(conn, patient_id, self._rules(conn)))
+
+    def _rules(self, conn: Connection) -> RuleSet:
+        return self._book.read(conn) if self._given is None else self._given
 
     def _judge_or_postpone(self, patient_id: int) -> bool:
         try:
@@ -113,6 +118,7 @@ def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
         now=taken.now,
         since=taken.since,
         threshold_versions=judgement.threshold_versions,
+        rule_versions={rule.id: rule.version for rule in rules.rules},
     )
     teller = Teller(conn=conn, patient_id=patient_id, rules=rules, now=taken.now)
     by_id = {each.episode_id: each for each in stored}

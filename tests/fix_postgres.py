@@ -6,6 +6,7 @@ from itertools import count
 
 import psycopg
 import pytest
+from rules_in_force import put_in_force
 
 from homevigil.embedded.postgres import EmbeddedPostgres, temporary_folder
 from server.store.intake import check_accounts
@@ -28,7 +29,9 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: EmbeddedPostgres) -> str:
-    migrate(postgres.create_database("migrated"))
+    url = postgres.create_database("migrated")
+    migrate(url)
+    put_in_force(url)
     return "migrated"
 
 

@@ -83,6 +83,7 @@ def neighbourhood(
         with psycopg.connect(line.database_url) as conn:
             enrolment.add_gateway(conn, population.GATEWAY_ID, zone)
             doctor = population.add_doctor(conn, now=moment)
+            population.approve_rules(conn, doctor.user_id, now=moment)
         line.start_broker()
         line.start_server()
         line.start_meters([meter for newcomer in people for meter in newcomer.meters], zone=zone)

@@ -17,8 +17,11 @@ from firmware_sims.settings import Meter
 from server.intake import Intake
 from server.people.accounts import add_user
 from server.people.links import issue_patient_link
+from server.people.rule_approvals import approve_waiting
+from server.rules.load import load_catalog
 from server.store import enrolment
 from server.store.postgres import Connection, Pool, in_transaction
+from server.store.rule_book import enter
 from vitals import envelope, identity
 from vitals.gatt.blood_pressure import BloodPressureMeasurement
 from vitals.reading import Reading, TimeQuality, kind_of
@@ -106,6 +109,12 @@ def add_doctor(conn: Connection, *, now: datetime) -> Doctor:
         conn, login="doctor", display_name="陈医生 Dr Chen", role="doctor", password=password, language="en", now=now
     )
     return Doctor(user_id=user_id, login="doctor", password=password)
+
+
+def approve_rules(conn: Connection, doctor_id: int, *, now: datetime) -> None:
+    """The demo's doctor lets the rules judge, through the door that a clinic's doctor uses."""
+    enter(conn, load_catalog())
+    approve_waiting(conn, user_id=doctor_id, role="doctor", now=now, note="demo")
 
 
 def enrol(

@@ -114,12 +114,16 @@ class Demo:
     def _household(self, *, is_new: bool) -> Household:
         """Who lives here; of a kept folder, who lived here."""
         if not is_new:
-            return Household.load(self._line.folder)
+            home = Household.load(self._line.folder)
+            with psycopg.connect(self._line.database_url) as conn:
+                population.approve_rules(conn, home.doctor.user_id, now=now())
+            return home
         wishes, moment = self._wishes, now()
         zone = population.awake_zone(moment)
         with psycopg.connect(self._line.database_url) as conn:
             enrolment.add_gateway(conn, population.GATEWAY_ID, zone)
             doctor = population.add_doctor(conn, now=moment)
+            population.approve_rules(conn, doctor.user_id, now=moment)
         return Household(
             seed=wishes.seed, patients=wishes.patients, days=wishes.days, zone=zone, began_at=moment, doctor=doctor
         )

@@ -15,6 +15,7 @@ from server.people.presets import Applying, Proposal
 from server.rules.load import load_catalog
 from server.rules.presets import load_presets
 from server.store.postgres import transaction
+from server.store.rule_book import in_force
 
 router: Final = APIRouter(prefix="/api/v1/patients/{patient_id}/presets", tags=["thresholds"])
 
@@ -56,7 +57,7 @@ def list_proposals(caller: SignedIn, patient_id: PatientId) -> ProposalsOut:
         found = presets.proposals(
             conn,
             patient_id,
-            rules=caller.clinic.rule_set,
+            rules=in_force(conn),
             presets=load_presets(load_catalog()),
             today=caller.now.date(),
         )
@@ -73,7 +74,7 @@ def apply_presets(caller: Changing, patient_id: PatientId) -> ThresholdsOut:
         role=caller.session.role,
         now=caller.now,
     )
-    versions = presets.apply(
-        caller.clinic.pool, applying, rules=caller.clinic.rule_set, presets=load_presets(load_catalog())
-    )
+    with transaction(caller.clinic.pool) as conn:
+        rules = in_force(conn)
+    versions = presets.apply(caller.clinic.pool, applying, rules=rules, presets=load_presets(load_catalog()))
     return ThresholdsOut(thresholds=tuple(ThresholdOut.of(own) for own in versions))

@@ -92,6 +92,6 @@ def set_thresholds(
         role=caller.session.role,
         now=caller.now,
     )
-    own = ThresholdOut.of(thresholds.set_thresholds(caller.clinic.pool, setting, caller.clinic.rule_set))
+    own = ThresholdOut.of(thresholds.set_thresholds(caller.clinic.pool, setting))
     response.headers["ETag"] = own.etag
     return own

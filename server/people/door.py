@@ -15,7 +15,6 @@ from fastapi import Depends, Request
 from server.people import sessions
 from server.people.errors import ForgedRequestError, NotSignedInError
 from server.people.rule_texts import RuleText
-from server.rules.rule import RuleSet
 from server.store.people import Session
 from server.store.postgres import Pool
 
@@ -29,7 +28,6 @@ class Clinic:
     pool: Pool
     now: Callable[[], datetime]
     rules: Mapping[str, RuleText]
-    rule_set: RuleSet
     secure_cookies: bool
     clinic_phone: str
 

@@ -18,6 +18,7 @@ from server.rules.own_numbers import check_parameters
 from server.rules.rule import RuleSet
 from server.store import thresholds as store
 from server.store.postgres import Connection, Pool, in_transaction
+from server.store.rule_book import in_force
 from server.store.thresholds import OwnVersion
 from vitals.errors import MalformedError
 
@@ -43,15 +44,15 @@ class Setting:
     now: datetime
 
 
-def set_thresholds(pool: Pool, setting: Setting, rules: RuleSet) -> OwnVersion:
+def set_thresholds(pool: Pool, setting: Setting) -> OwnVersion:
     """The next version of a patient's own numbers for a rule, in force from now on.
 
     Raises `NotAClinicianError`, `NotOnPanelError`, `StaleVersionError`; `DecisionConflictError` if it is so already;
-    `MalformedError` for a rule that is not there, numbers that do not fit it, and no reason.
+    `MalformedError` for a rule that is not in force, numbers that do not fit it, and no reason.
     """
-    check(setting, rules)
 
     def work(conn: Connection) -> OwnVersion:
+        _check(setting, in_force(conn))
         panels.check(conn, user_id=setting.user_id, patient_id=setting.patient_id)
         store.lock_thresholds(conn, setting.patient_id)
         before = next(iter(store.list_versions(conn, setting.patient_id, rule_id=setting.rule_id)), None)
@@ -73,7 +74,7 @@ def set_thresholds(pool: Pool, setting: Setting, rules: RuleSet) -> OwnVersion:
     return own
 
 
-def check(setting: Setting, rules: RuleSet) -> None:
+def _check(setting: Setting, rules: RuleSet) -> None:
     """Raises what can be raised without looking at the patient."""
     assert len(setting.reason) <= NOTE_MAX, len(setting.reason)
     if setting.role != "doctor":

@@ -112,7 +112,7 @@ class Transition:
     `reason` RAISED: an UPDATE that makes it more urgent, so that whoever acknowledged it before has not acknowledged this.
     `episode_id` is `None` for OPEN: the writer mints it. An episode that is over when it is first found opens in
     `finding.state` resolved. `finding` is `None` for RETRACT, and for the RESOLVE of an episode whose thresholds a person
-    has changed (reason `threshold_changed`).
+    has changed (reason `threshold_changed`), or whose rule a person has ended (`rule_withdrawn`) or replaced (`rule_changed`).
     """
 
     change: Change
@@ -159,13 +159,16 @@ def reconcile(
     now: datetime,
     since: datetime | None = None,
     threshold_versions: Mapping[str, int] | None = None,
+    rule_versions: Mapping[str, int] | None = None,
 ) -> tuple[Transition, ...]:
     """The changes that make `stored` (all of one patient's episodes) say what `findings` say.
 
     `since` is the earliest instant whose judging may have changed: an episode that ended seven quiet days before it is
     settled and is left alone, because the readings in view may not reach back to it. Without it nothing is settled.
-    `threshold_versions` are those of the judgement. Afterwards every finding that is not pending is one stored episode,
-    and every other episode of the same thresholds is retracted; only what a person closed stays as it is.
+    `threshold_versions` are those of the judgement, `rule_versions` those of the rules that judged. Afterwards every finding
+    that is not pending is one stored episode, and every other episode of the same thresholds is retracted; only what a person
+    closed stays as it is. Episodes of a rule that is not among the judgement's `threshold_versions`, or that judged in another
+    version, end: nobody judges by it any more.
     """
     versions = threshold_versions or {}
     by_rule: dict[str, tuple[list[Episode], list[Finding]]] = defaultdict(lambda: ([], []))
@@ -174,11 +177,46 @@ def reconcile(
     for finding in findings:
         if finding.state != "pending":
             by_rule[finding.rule_id][1].append(finding)
+    withdrawn = {rule_id for rule_id in by_rule if threshold_versions is not None and rule_id not in threshold_versions}
     return tuple(
         transition
         for rule_id in sorted(by_rule)
-        for transition in _reconcile_rule(*by_rule[rule_id], now=now, since=since, version=versions.get(rule_id))
+        for transition in (
+            _end(by_rule[rule_id][0], "rule_withdrawn")
+            if rule_id in withdrawn
+            else _reconcile_versions(
+                *by_rule[rule_id],
+                now=now,
+                since=since,
+                version=versions.get(rule_id),
+                rule_version=(rule_versions or {}).get(rule_id),
+            )
+        )
     )
+
+
+def _reconcile_versions(
+    stored: list[Episode],
+    findings: list[Finding],
+    *,
+    now: datetime,
+    since: datetime | None,
+    version: int | None,
+    rule_version: int | None,
+) -> list[Transition]:
+    """What another version of the rule judged ends; what the present one finds is compared with its own alone."""
+    replaced = [e for e in stored if rule_version is not None and e.rule_version != rule_version]
+    judged = [e for e in stored if e not in replaced]
+    return _end(replaced, "rule_changed") + _reconcile_rule(judged, findings, now=now, since=since, version=version)
+
+
+def _end(stored: Iterable[Episode], reason: str) -> list[Transition]:
+    """What is open ends, though no reading ended it: it is not judged any more."""
+    return [
+        Transition(change=Change.RESOLVE, episode_id=e.episode_id, finding=None, reason=reason)
+        for e in stored
+        if e.state in _OPEN_STATES
+    ]
 
 
 def _reconcile_rule(
@@ -188,11 +226,7 @@ def _reconcile_rule(
     if version is None:
         version = max((f.threshold_version for f in found), default=None)
     judged = [e for e in stored if version is None or e.threshold_version == version]
-    changes = [
-        Transition(change=Change.RESOLVE, episode_id=e.episode_id, finding=None, reason="threshold_changed")
-        for e in stored
-        if e not in judged and e.state in _OPEN_STATES
-    ]
+    changes = _end((e for e in stored if e not in judged), "threshold_changed")
     live = sorted((e for e in judged if e.state != "retracted"), key=lambda e: (e.first_day, e.started_at))
     settled = [e for e in live if since is not None and _is_settled(e, since)]
     matches = _match(live, found)

@@ -45,6 +45,10 @@ class AlarmKind(StrEnum):
     """The nightly recompute came to other alerts than the judge."""
     RECOMPUTE_OVERDUE = "recompute_overdue"
     """The nightly recompute has not run to its end for 26 hours."""
+    RULES_WAITING = "rules_waiting"
+    """A version of a rule waits for a doctor's decision, or no rule is in force at all."""
+    RULE_EDITED = "rule_edited"
+    """This build brings a rule with another text than that which its version had before. It is not used."""
 
     SERVER_LOST = "server_lost"
     """A gateway says that readings were confirmed which are not here: the database was set back. They are asked for again."""

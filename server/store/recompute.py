@@ -103,7 +103,8 @@ class StoredEpisode:
 class Case:
     """One patient at one instant: what the oracle is to judge, and what the judge has written.
 
-    `due`: what waits for the judge. `since`: the days looked at begin then. `set_at`: when the thresholds in force were set.
+    `due`: what waits for the judge. `since`: the days looked at begin then. `set_at`: since when a rule judges as it does,
+    where a person has set the patient's thresholds, or has let the rule be in force.
     """
 
     patient_id: int
@@ -209,14 +210,43 @@ def next_patients(conn: Connection, *, after: int, limit: int) -> list[int]:
     return [row[0] for row in rows]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """What is in force: the rules as one YAML text, and since when each that a clinician has let be in force is."""
+
+    edition: int
+    text: str
+    since: Mapping[str, datetime]
+
+
+def approved_rules(conn: Connection) -> Approved:
+    """What judges, read by a statement of its own."""
+    row = conn.execute(SQL["rules"]).fetchone()
+    edition, rules = (0, []) if row is None else row
+    return Approved(
+        edition=edition,
+        text=msgspec.json.encode({"rules": [each["written"] for each in rules]}).decode(),
+        since={
+            each["written"]["id"]: datetime.fromisoformat(each["approved_at"]) for each in rules if each["approved_at"]
+        },
+    )
+
+
 def load_cases(
-    conn: Connection, patient_ids: Sequence[int], *, days: int, look_back: timedelta, reach: timedelta
+    conn: Connection,
+    patient_ids: Sequence[int],
+    *,
+    days: int,
+    look_back: timedelta,
+    reach: timedelta,
+    versions: Mapping[str, int] | None = None,
+    approved_at: Mapping[str, datetime] | None = None,
 ) -> list[Case]:
     """Readings and alerts of these patients at one moment. The transaction becomes read-only and repeatable.
 
     `look_back`: how far before its first reading an alert of the rules may depend on others, `reach`: how far before these a
     window goes. Readings are loaded from before the oldest alert that is still open, or that ended within `days`
-    or shortly before.
+    or shortly before. `versions` of the rules in force, and since when each is (`approved_at`).
     """
     conn.execute("set transaction isolation level repeatable read, read only")
     whom = {"patient_ids": list(patient_ids)}
@@ -244,7 +274,7 @@ def load_cases(
             zones=tuple((valid_from, zone) for valid_from, zone in zones[patient_id]),
             enrolled_on=enrolled[patient_id],
             thresholds=own,
-            closes=tuple(_closes(theirs, own)),
+            closes=tuple(_closes(theirs, own, versions or {})),
             judged_from=judged_from[patient_id],
             symptoms=tuple((at, has_symptoms) for at, has_symptoms in symptoms.get(patient_id, ())),
         )
@@ -255,7 +285,7 @@ def load_cases(
             due=frozenset(due_id for (due_id,) in due.get(patient_id, ())),
             patient=patient,
             episodes=theirs,
-            set_at={rule_id: set_at for rule_id, *_, set_at in thresholds.get(patient_id, ())},
+            set_at=_newest(approved_at or {}, {rule_id: at for rule_id, *_, at in thresholds.get(patient_id, ())}),
         )
         cases.append(case)
     return cases
@@ -271,11 +301,22 @@ def _judged_from(episodes: Iterable[StoredEpisode], since: datetime, look_back: 
     return start - look_back
 
 
-def _closes(episodes: Iterable[StoredEpisode], thresholds: Mapping[str, OracleThreshold]) -> Iterable[OracleClose]:
-    """What persons have closed, as far as it was judged by the thresholds in force: new ones judge afresh."""
+def _newest(*instants: Mapping[str, datetime]) -> dict[str, datetime]:
+    """The latest instant of each rule."""
+    found: dict[str, datetime] = {}
+    for each in instants:
+        found |= {rule_id: max(at, found.get(rule_id, at)) for rule_id, at in each.items()}
+    return found
+
+
+def _closes(
+    episodes: Iterable[StoredEpisode], thresholds: Mapping[str, OracleThreshold], versions: Mapping[str, int]
+) -> Iterable[OracleClose]:
+    """What persons have closed, as far as it was judged by the rule and the thresholds in force: new ones judge afresh."""
     for each in episodes:
         own = thresholds.get(each.rule_id)
         is_in_force = each.threshold_version == (0 if own is None else own.version)
+        is_in_force = is_in_force and versions.get(each.rule_id, each.rule_version) == each.rule_version
         if each.closed_by_person and is_in_force and each.resolved_at is not None:
             yield OracleClose(
                 rule_id=each.rule_id, first_day=each.first_day, last_day=each.last_day, closed_at=each.resolved_at

@@ -52,7 +52,7 @@ class _Side:
 
     @property
     def set_at(self) -> datetime | None:
-        return self.case.set_at.get(self.rule.id) if self.version else None
+        return self.case.set_at.get(self.rule.id)
 
 
 def differences(case: Case, alerts: Sequence[OracleAlert], rules: Sequence[OracleRule]) -> list[Difference]:
@@ -61,7 +61,7 @@ def differences(case: Case, alerts: Sequence[OracleAlert], rules: Sequence[Oracl
     found = [
         _difference(case, episode.rule_id, DifferenceKind.EXTRA, None, episode)
         for episode in case.episodes
-        if episode.rule_id not in known and _is_standing(episode) and _is_recent(case, episode.resolved_at)
+        if episode.rule_id not in known and _is_standing(episode) and episode.state != "resolved"
     ]
     for rule in rules:
         side = _Side(
@@ -90,7 +90,8 @@ def _of_rule(side: _Side) -> Iterator[Difference]:
     for episode in side.episodes:
         if _is_standing(episode) and _is_recent(case, episode.resolved_at) and _has_wrong_version(side, episode):
             yield _difference(case, side.rule.id, DifferenceKind.OTHER_THRESHOLDS, None, episode)
-    standing = [e for e in side.episodes if _is_standing(e) and e.threshold_version == side.version]
+    judged_alike = (e for e in side.episodes if _is_standing(e) and e.threshold_version == side.version)
+    standing = [e for e in judged_alike if not _is_replaced(side, e)]
     pairs = _pair(side.alerts, standing)
     for alert in side.alerts:
         matched = pairs.get(id(alert))
@@ -171,14 +172,22 @@ def _is_wanted(side: _Side, alert: OracleAlert) -> bool:
 
 
 def _has_wrong_version(side: _Side, episode: StoredEpisode) -> bool:
-    """Judged by thresholds that never were the patient's; or open still by such as were, but are no longer."""
+    """Judged by thresholds that never were the patient's; or open still by such as were, but are no longer, or by a version of
+    the rule that judges no more."""
     is_old = 0 <= episode.threshold_version < side.version
-    return episode.threshold_version != side.version and not (is_old and episode.state == "resolved")
+    if episode.threshold_version != side.version:
+        return not (is_old and episode.state == "resolved")
+    return episode.rule_version != side.rule.version and episode.state != "resolved"
+
+
+def _is_replaced(side: _Side, episode: StoredEpisode) -> bool:
+    """It was over when the rule became another version: what that finds is an alert of its own."""
+    return episode.rule_version != side.rule.version and episode.state == "resolved"
 
 
 def _is_left_alone(side: _Side, episode: StoredEpisode) -> bool:
-    """What a person closed, and what was over before the rule had its present version, stay as they are."""
-    return episode.closed_by_person or (episode.state == "resolved" and episode.rule_version < side.rule.version)
+    """What a person closed stays as it is."""
+    return episode.closed_by_person
 
 
 def _is_newer(alert: OracleAlert, episode: StoredEpisode) -> bool:

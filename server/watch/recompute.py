@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
 from typing import Final
 
 import structlog
 
 from server.oracle.alerts import alerts_of
 from server.oracle.rules import OracleRule, reach_days, rules_of, span_days
-from server.rules.load import CATALOG, is_scenario
 from server.store import recompute as store
 from server.store.postgres import Connection, Pool, in_transaction
-from server.store.recompute import DAYS, Case, Difference, Found
+from server.store.recompute import DAYS, Approved, Case, Difference, Found
 from server.watch.differences import differences, not_computed, not_judged
 from vitals.errors import UnavailableError
 
@@ -47,19 +45,14 @@ class BusyError(Exception):
 class _Going:
     """A run while it goes on. `waiting`: what was due of the patients who could not be compared yet, at the first look."""
 
-    rules: tuple[OracleRule, ...]
+    given: tuple[OracleRule, ...] | None
     days: int
+    rules: tuple[OracleRule, ...] = ()
+    approved: Approved | None = None
     patients: int = 0
     alerts: int = 0
     found: list[Difference] = field(default_factory=list)
     waiting: dict[int, frozenset[int]] = field(default_factory=dict)
-
-
-@cache
-def oracle_rules() -> tuple[OracleRule, ...]:
-    """The catalog, as the oracle reads it."""
-    files = sorted(file for file in CATALOG.glob("*.yaml") if not is_scenario(file))
-    return tuple(rule for file in files for rule in rules_of(file.read_text(encoding="utf-8")))
 
 
 def recompute(
@@ -73,13 +66,15 @@ def recompute(
 ) -> Found | None:
     """Compare everybody and record it; None if told to stop before the end. `share` of the time is spent working.
 
+    By the rules in force, or by those that are given.
+
     Raises `BusyError` if another process is at it.
     """
     run_id = in_transaction(pool, lambda conn: store.begin_run(conn, days=days, lease_s=LEASE_S))
     if run_id is None:
         raise BusyError("a recompute is under way already")
     log.info("recompute_begun", run_id=run_id, days=days)
-    going = _Going(rules=oracle_rules() if rules is None else rules, days=days)
+    going = _Going(given=rules, days=days)
     is_done = False
     try:
         is_done = _everybody(pool, stop, going, run_id, share) and _who_was_busy(pool, stop, going, run_id, patience_s)
@@ -105,7 +100,7 @@ def recompute_one(
     pool: Pool, patient_id: int, *, days: int = DAYS, patience_s: float = PATIENCE_S, stop: threading.Event
 ) -> Found:
     """Compare one patient and record nothing."""
-    going = _Going(rules=oracle_rules(), days=days)
+    going = _Going(given=None, days=days)
     _compare(pool, going, [patient_id], at_first=True)
     _who_was_busy(pool, stop, going, None, patience_s)
     return _found(going)
@@ -154,14 +149,11 @@ def _look_again(pool: Pool, going: _Going, run_id: int | None, *, is_last: bool 
 
 
 def _compare(pool: Pool, going: _Going, patient_ids: Sequence[int], *, at_first: bool, is_last: bool = False) -> None:
-    """Compare these patients as they are at this moment."""
-    look_back = timedelta(days=span_days(going.rules) + 2)
-    reach = timedelta(days=reach_days(going.rules))
-
-    def load(conn: Connection) -> list[Case]:
-        return store.load_cases(conn, patient_ids, days=going.days, look_back=look_back, reach=reach)
-
-    cases = in_transaction(pool, load)
+    """Compare these patients as they are at this moment, by what is in force at this moment."""
+    cases = _load(pool, going, patient_ids)
+    while cases is None:
+        _read_rules(pool, going)
+        cases = _load(pool, going, patient_ids)
     for case in cases:
         if not case.due:
             going.waiting.pop(case.patient_id, None)
@@ -170,6 +162,35 @@ def _compare(pool: Pool, going: _Going, patient_ids: Sequence[int], *, at_first:
             going.waiting[case.patient_id] = case.due
         elif is_last and case.due & going.waiting[case.patient_id]:
             going.found.append(not_judged(case))
+
+
+def _read_rules(pool: Pool, going: _Going) -> None:
+    going.approved = in_transaction(pool, store.approved_rules)
+    going.rules = rules_of(going.approved.text) if going.given is None else going.given
+
+
+def _load(pool: Pool, going: _Going, patient_ids: Sequence[int]) -> list[Case] | None:
+    """None if other rules are in force than those that were read last."""
+    approved = going.approved
+    if approved is None:
+        return None
+    look_back = timedelta(days=span_days(going.rules) + 2)
+    reach = timedelta(days=reach_days(going.rules))
+    versions = {rule.id: rule.version for rule in going.rules}
+
+    def load(conn: Connection) -> list[Case] | None:
+        cases = store.load_cases(
+            conn,
+            patient_ids,
+            days=going.days,
+            look_back=look_back,
+            reach=reach,
+            versions=versions,
+            approved_at=approved.since,
+        )
+        return cases if store.approved_rules(conn).edition == approved.edition else None
+
+    return in_transaction(pool, load)
 
 
 def _compare_one(going: _Going, case: Case) -> None:

@@ -40,6 +40,20 @@ ALARMS: Final[Mapping[str, Wording]] = {
     AlarmKind.RECOMPUTE_OVERDUE: Wording(
         gravity="high", name=mark("Recompute is overdue"), meaning=mark("See Nightly recompute, at the top.")
     ),
+    AlarmKind.RULES_WAITING: Wording(
+        gravity="high",
+        name=mark("Rules wait for approval"),
+        meaning=mark("A rule judges nobody before a doctor has approved it. What was approved before goes on judging."),
+        advice=mark("A doctor reads what is new on the page Rules and decides about it."),
+    ),
+    AlarmKind.RULE_EDITED: Wording(
+        gravity="high",
+        name=mark("A rule was edited"),
+        meaning=mark(
+            "This build brings another text under the same version. It is not used; what was approved judges."
+        ),
+        advice=mark("Restore the file, or give the rule its next version."),
+    ),
     AlarmKind.SERVER_LOST: Wording(
         gravity="high",
         name=mark("This server has lost readings"),

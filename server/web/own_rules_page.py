@@ -23,6 +23,7 @@ from server.rules.rule import FailedMeasurementsRule, Rule
 from server.store import thresholds as store
 from server.store import worklist
 from server.store.postgres import transaction
+from server.store.rule_book import in_force
 from server.store.thresholds import OwnVersion
 from server.web.backtest_page import label
 from server.web.record_pages import PatientId
@@ -71,8 +72,10 @@ def apply_presets(caller: SignedIn, request: Request, patient_id: PatientId, csr
         role=caller.session.role,
         now=caller.now,
     )
+    with transaction(caller.clinic.pool) as conn:
+        rules = in_force(conn)
     try:
-        presets.apply(caller.clinic.pool, applying, rules=caller.clinic.rule_set, presets=load_presets(load_catalog()))
+        presets.apply(caller.clinic.pool, applying, rules=rules, presets=load_presets(load_catalog()))
     except NotAClinicianError:
         return _page(caller, request, patient_id, told=_only_doctors(words_of(request, caller)), status=403)
     return RedirectResponse(f"/p/{patient_id}/rules", status_code=303)
@@ -107,7 +110,7 @@ def set_numbers(
             role=caller.session.role,
             now=caller.now,
         )
-        thresholds.set_thresholds(caller.clinic.pool, setting, caller.clinic.rule_set)
+        thresholds.set_thresholds(caller.clinic.pool, setting)
     except NotAClinicianError:
         return _page(caller, request, patient_id, told=_only_doctors(words), status=403)
     except (StaleVersionError, DecisionConflictError):
@@ -131,8 +134,8 @@ def _only_doctors(words: Words) -> str:
 
 def _page(caller: Caller, request: Request, patient_id: int, *, told: str = "", status: int = 200) -> Response:
     words = words_of(request, caller)
-    rules = caller.clinic.rule_set
     with transaction(caller.clinic.pool) as conn:
+        rules = in_force(conn)
         patient = worklist.find_panel_patient(
             conn, patient_id, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now
         )

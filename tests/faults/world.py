@@ -21,6 +21,8 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Final, Self
 
+from rules_in_force import put_in_force
+
 from faults.child import GOOD
 from faults.trial import Trial
 from faults.zygote import Forked, Zygote, is_possible
@@ -281,7 +283,9 @@ def new_cluster(folder: Path, *, options: tuple[str, ...] = NO_SYNC) -> Embedded
     cluster = EmbeddedPostgres(folder=folder, options=options)
     cluster.start()
     try:
-        migrate(cluster.create_database(TEMPLATE))
+        url = cluster.create_database(TEMPLATE)
+        migrate(url)
+        put_in_force(url)
     except BaseException:
         cluster.stop()
         raise

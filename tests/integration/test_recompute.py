@@ -25,7 +25,7 @@ from server.clock import now
 from server.intake import Intake
 from server.judge import Judge
 from server.oracle import failures
-from server.oracle.rules import OracleRule
+from server.oracle.rules import OracleRule, rules_of
 from server.oracle.shapes import OracleAlert
 from server.rules.load import CATALOG, load_catalog
 from server.rules.rule import RuleFile, RuleSet
@@ -34,7 +34,7 @@ from server.store.alarms import AlarmKind, open_alarms
 from server.store.postgres import Pool, in_transaction, open_pool
 from server.store.recompute import DifferenceKind, Found
 from server.watch.nightly import newest_night, recompute_nightly
-from server.watch.recompute import BusyError, oracle_rules, recompute, recompute_one
+from server.watch.recompute import BusyError, recompute, recompute_one
 
 PEOPLE = 200
 JUDGED_ANEW = 60
@@ -487,6 +487,6 @@ def test_the_night_is_that_of_the_zone_in_which_most_patients_live(clinic: Pool)
     assert newest_night(datetime(2026, 7, 1, 1, 29, 59, tzinfo=UTC), "Europe/Berlin").day == 30
 
 
-def test_the_oracle_of_the_recompute_reads_the_whole_catalog() -> None:
-    rules: tuple[OracleRule, ...] = oracle_rules()
+def test_the_oracle_of_the_recompute_reads_all_that_is_in_force(clinic: Pool) -> None:
+    rules: tuple[OracleRule, ...] = rules_of(in_transaction(clinic, store.approved_rules).text)
     assert {rule.id for rule in rules} == {rule.id for rule in load_catalog().rules}

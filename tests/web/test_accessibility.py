@@ -98,6 +98,7 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
         f"/p/{calm_id}/r/{first['reading_id']}",
         f"/a/{episode_id}",
         "/inbox",
+        "/rules",
         *(f"/me/{token}" for token in tokens),
     ]
 

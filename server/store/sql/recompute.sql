@@ -65,6 +65,14 @@ select clock_timestamp();
 select patient_id, due_id from due
 where patient_id = any(%(patient_ids)s::bigint[]) and (due_at <= %(at)s or reason <> 'timer');
 
+-- name: rules
+-- What is in force, and since when a clinician has let it be; null: it has always been.
+select r.edition, coalesce((
+    select json_agg(json_build_object('written', v.content::json, 'approved_at', case when a.approved_by is not null then a.approved_at end)
+                    order by v.rule_id)
+    from rule_approval a join rule_version v using (rule_id, version) where a.ended_at is null), '[]') as rules
+from rule_book r;
+
 -- name: zones
 select patient_id, valid_from, zone from patient_zone where patient_id = any(%(patient_ids)s::bigint[]);
 
