@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from server.rules.rule import DaysInARowRule, Rule, RuleSet, SingleValueRule
+from server.rules.conditions import DIFFERENCES
+from server.rules.rule import CountOfLastRule, DaysInARowRule, RollingRule, Rule, RuleSet, SingleValueRule
 
 _CONDITIONED: Final = (DaysInARowRule, SingleValueRule)
 
@@ -19,6 +20,7 @@ class Condition:
     signal: str
     comparison: str
     value: float
+    unit: str = "mmHg"
 
     def is_met_by(self, value: float) -> bool:
         match self.comparison:
@@ -33,13 +35,18 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleText:
-    """A rule as it is shown. `is_critical`: one pressure so high is enough, and the symptom list belongs to it."""
+    """A rule as it is shown. `is_critical`: one pressure so high is enough, and the symptom list belongs to it.
+
+    `has_lines`: it compares what was measured, so that its limits are lines of a chart. Those on a spread, a rise or a share of
+    the time are not.
+    """
 
     title: Mapping[str, str]
     source: str
     conditions: tuple[Condition, ...] = field(default=())
     is_trend: bool = False
     is_critical: bool = False
+    has_lines: bool = True
 
 
 def texts_of(rules: RuleSet) -> Mapping[str, RuleText]:
@@ -60,9 +67,10 @@ def trend_conditions(texts: Mapping[str, RuleText]) -> tuple[str, tuple[Conditio
 def _text(rule: Rule) -> RuleText:
     title = {str(language): text for language, text in rule.title.items()}
     if not isinstance(rule, _CONDITIONED):
-        return RuleText(title=title, source=rule.source)
+        return RuleText(title=title, source=rule.source, has_lines=_has_lines(rule))
     conditions = tuple(
-        Condition(signal=each.signal, comparison=each.comparison, value=each.value) for each in rule.when.any_of
+        Condition(signal=each.signal, comparison=each.comparison, value=each.value, unit=each.unit)
+        for each in rule.when.any_of
     )
     is_high = any(
         each.signal == "systolic" and each.comparison in ("above", "at_least") and each.value >= CRITICAL_SYSTOLIC_MMHG
@@ -75,3 +83,14 @@ def _text(rule: Rule) -> RuleText:
         is_trend=isinstance(rule, DaysInARowRule),
         is_critical=isinstance(rule, SingleValueRule) and is_high,
     )
+
+
+def _has_lines(rule: Rule) -> bool:
+    """Of a rule about a trend or about a share of the time."""
+    match rule:
+        case RollingRule():
+            return rule.when.statistic in ("mean", "highest", "lowest") and rule.when.of not in DIFFERENCES
+        case CountOfLastRule():
+            return rule.when.of not in DIFFERENCES and all(each.unit != "flag" for each in rule.when.any_of)
+        case _:
+            return False

@@ -203,7 +203,8 @@ class _Trend(Part):
         return self
 
 
-_DIFFERENCES: Final[tuple[Elements, ...]] = ("day_spreads", "meal_rises")
+DIFFERENCES: Final[tuple[Elements, ...]] = ("day_spreads", "meal_rises")
+"""Elements that are a difference of values, and no value."""
 
 
 class Rolling(_Trend):
@@ -230,7 +231,7 @@ class Rolling(_Trend):
         if self.statistic in ("sd", "cv") and self.min_readings < 2:
             raise ValueError(f"a {self.statistic} takes min_readings of at least 2")
         if self.statistic == "cv" and (
-            self.of in _DIFFERENCES or any(c.signal == "irregular_pulse" for c in self.any_of)
+            self.of in DIFFERENCES or any(c.signal == "irregular_pulse" for c in self.any_of)
         ):
             raise ValueError("a cv is of values that are never 0 or less")
         if self.statistic == "count" and (len(self.any_of) > 1 or self.min_readings > 1):

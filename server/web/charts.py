@@ -52,6 +52,27 @@ def glucose_scale(lines: tuple[float, ...] = ()) -> Scale:
     return Scale(lowest=GLUCOSE_RANGE_MMOL_L[0], highest=GLUCOSE_RANGE_MMOL_L[1], step=5.0, lines=lines)
 
 
+OXYGEN_RANGE_PERCENT: Final = (80.0, 100.0)
+TEMPERATURE_RANGE_CELSIUS: Final = (34.0, 42.0)
+WEIGHT_HEIGHT_KG: Final = 10.0
+"""Weights differ too much for one axis: as many kg are shown around everybody's own middle."""
+
+
+def value_scale(kind: str, middle: float, lines: tuple[float, ...] = ()) -> Scale:
+    """The axis of a kind with one value; `middle` is the median of what is shown."""
+    match kind:
+        case "glucose":
+            return glucose_scale(lines)
+        case "oxygen_saturation":
+            lowest, highest, step = *OXYGEN_RANGE_PERCENT, 5.0
+        case "temperature":
+            lowest, highest, step = *TEMPERATURE_RANGE_CELSIUS, 2.0
+        case _:
+            lowest, step = round(middle - WEIGHT_HEIGHT_KG / 2), 5.0
+            highest = lowest + WEIGHT_HEIGHT_KG
+    return Scale(lowest=lowest, highest=highest, step=step, lines=lines)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
     """Where the plot lies inside the picture, in user units."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from statistics import median
 from typing import Final, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from server.people.rule_texts import Condition
+from server.rules.signals import SOURCES
 from server.store.corrections import Correction
 from server.store.reading_lists import ShownReading
 from server.web import charts
@@ -18,6 +20,16 @@ from server.web.correction_words import say_correction
 from server.web.words import KINDS, MEALS, QUALITIES, QUALITY_REASONS, TIME_QUALITIES, UNITS, Words
 
 DAY: Final = timedelta(days=1)
+
+PRESSURES: Final = ("systolic", "diastolic")
+_SIGNALS: Final[Mapping[str, str]] = {
+    "glucose": "glucose",
+    "weight": "weight",
+    "oxygen_saturation": "spo2",
+    "temperature": "temperature",
+}
+"""The signal that the one value of a kind is, by which a rule may call it past a line."""
+_KINDS_OF: Final[Mapping[str, tuple[str, ...]]] = {signal: source.kinds for signal, source in SOURCES.items()}
 
 Corrections = Mapping[UUID, Correction]
 """What was said last of readings of which something was said."""
@@ -38,6 +50,8 @@ class Valued(Protocol):
     def diastolic_mmhg(self) -> float | None: ...
     @property
     def glucose_mmol_l(self) -> float | None: ...
+    @property
+    def value(self) -> float | None: ...
     @property
     def quality(self) -> str: ...
 
@@ -73,19 +87,26 @@ def slot_of(local: datetime) -> Slot:
 
 
 def is_past(value: Valued, conditions: Sequence[Condition]) -> bool:
-    """Whether any condition is met by this value alone."""
-    found = {"systolic": value.systolic_mmhg, "diastolic": value.diastolic_mmhg}
+    """Whether any condition is met by this value alone. What is only of one meal, or in another unit than shown, is not told."""
+    found = {"systolic": value.systolic_mmhg, "diastolic": value.diastolic_mmhg, _SIGNALS.get(value.kind): value.value}
     return any(
-        condition.is_met_by(number) for condition in conditions if (number := found.get(condition.signal)) is not None
+        condition.is_met_by(number)
+        for condition in conditions
+        if condition.unit == UNITS.get(value.kind) and (number := found.get(condition.signal)) is not None
+    )
+
+
+def lines_of(conditions: Sequence[Condition], kind: str) -> tuple[float, ...]:
+    """The values of those conditions that are on this kind of reading, in the unit in which it is shown."""
+    return tuple(
+        each.value for each in conditions if each.unit == UNITS[kind] and kind in _KINDS_OF.get(each.signal, ())
     )
 
 
 def own_conditions(conditions: Sequence[Condition], parameters: Mapping[str, object]) -> tuple[Condition, ...]:
     """The conditions with a patient's own thresholds in their place."""
     return tuple(
-        Condition(signal=each.signal, comparison=each.comparison, value=float(own))
-        if isinstance(own := parameters.get(each.signal), int | float)
-        else each
+        replace(each, value=float(own)) if isinstance(own := parameters.get(each.signal), int | float) else each
         for each in conditions
     )
 
@@ -106,30 +127,47 @@ def pressure_dots(values: Iterable[Valued], span: Span, conditions: Sequence[Con
     ]
 
 
-def glucose_dots(values: Iterable[Valued], span: Span) -> list[Dot]:
-    """The usable glucose values that lie in the span."""
+def value_dots(values: Iterable[Valued], span: Span, kind: str, conditions: Sequence[Condition]) -> list[Dot]:
+    """The usable values of a kind that has one number, as far as they lie in the span."""
     return [
         Dot(
             day=day,
-            high=value.glucose_mmol_l,
+            high=value.value,
             slot=slot_of(value.measured_at.astimezone(ZoneInfo(span.zone))),
+            is_past_line=is_past(value, conditions),
         )
         for value in values
-        if value.kind == "glucose" and value.quality == "accepted" and value.glucose_mmol_l is not None
+        if value.kind == kind and value.quality == "accepted" and value.value is not None
         if 0 <= (day := span.place(value.measured_at)) <= span.days
     ]
 
 
-def draw_row(values: Sequence[Valued], span: Span, conditions: Sequence[Condition], words: Words) -> Markup | None:
-    """The small chart of a worklist row: blood pressure if there is any, else glucose, else nothing."""
-    lines = tuple(condition.value for condition in conditions)
+def draw_row(
+    values: Sequence[Valued],
+    span: Span,
+    conditions: Sequence[Condition],
+    words: Words,
+    *,
+    kind: str = "blood_pressure",
+) -> Markup | None:
+    """The small chart of a worklist row: what its gravest alert is about, else blood pressure, else glucose, else nothing."""
+    if (picture := _draw_values(values, span, conditions, words, kind)) is not None:
+        return picture
+    lines = lines_of(conditions, "blood_pressure")
     if dots := pressure_dots(values, span, conditions):
         says = say_pressures(dots, span, lines, words)
         return charts.sparkline(dots, scale=charts.pressure_scale(lines), days=span.days, says=says)
-    if dots := glucose_dots(values, span):
-        says = say_glucose(dots, span, words)
-        return charts.sparkline(dots, scale=charts.glucose_scale(), days=span.days, says=says)
-    return None
+    return _draw_values(values, span, conditions, words, "glucose")
+
+
+def _draw_values(
+    values: Sequence[Valued], span: Span, conditions: Sequence[Condition], words: Words, kind: str
+) -> Markup | None:
+    dots = value_dots(values, span, kind, conditions) if kind in _SIGNALS else []
+    if not dots:
+        return None
+    scale = charts.value_scale(kind, median(dot.high for dot in dots), lines_of(conditions, kind))
+    return charts.sparkline(dots, scale=scale, days=span.days, says=say_values(dots, span, kind, words))
 
 
 def draw_pressures(
@@ -140,7 +178,7 @@ def draw_pressures(
     said: Corrections = NOTHING_SAID,
 ) -> Markup | None:
     """The large chart of a patient's blood pressures; what does not count is crossed out and in no sentence."""
-    lines = tuple(condition.value for condition in conditions)
+    lines = lines_of(conditions, "blood_pressure")
     dots = pressure_dots(_in_use(values), span, conditions)
     if not dots:
         return None
@@ -163,13 +201,13 @@ def draw_glucose(
     values: Sequence[ShownReading], span: Span, words: Words, said: Corrections = NOTHING_SAID
 ) -> Markup | None:
     """The large chart of a patient's glucose values; what does not count is crossed out and in no sentence."""
-    dots = glucose_dots(_in_use(values), span)
+    dots = value_dots(_in_use(values), span, "glucose", ())
     if not dots:
         return None
     struck = [
         replace(dot, struck=why)
         for value, why in _struck(values, said, span.zone, words)
-        for dot in glucose_dots([value], span)
+        for dot in value_dots([value], span, "glucose", ())
     ]
     return charts.chart(
         [*dots, *struck],
@@ -177,7 +215,7 @@ def draw_glucose(
         days=span.days,
         day_names=_day_names(span, words),
         unit="mmol/L",
-        says=say_glucose(dots, span, words),
+        says=say_values(dots, span, "glucose", words),
     )
 
 
@@ -209,15 +247,18 @@ def say_pressures(dots: Sequence[Dot], span: Span, lines: Sequence[float], words
     )
 
 
-def say_glucose(dots: Sequence[Dot], span: Span, words: Words) -> str:
-    """The chart in words."""
+def say_values(dots: Sequence[Dot], span: Span, kind: str, words: Words) -> str:
+    """The chart of a kind with one value in words."""
+    lowest, highest, latest = min(dot.high for dot in dots), max(dot.high for dot in dots), dots[-1].high
     return words.say(
-        "Glucose, last %(days)s days: %(n)s readings; lowest %(lowest)s, highest %(highest)s, latest %(latest)s mmol/L.",
+        "%(kind)s, last %(days)s days: %(n)s readings; lowest %(lowest)s, highest %(highest)s, latest %(latest)s %(unit)s.",
+        kind=words.among(KINDS, kind),
         days=span.days,
         n=len(dots),
-        lowest=words.number(min(dot.high for dot in dots), 1),
-        highest=words.number(max(dot.high for dot in dots), 1),
-        latest=words.number(dots[-1].high, 1),
+        lowest=words.amount(kind, lowest),
+        highest=words.amount(kind, highest),
+        latest=words.amount(kind, latest),
+        unit=UNITS[kind],
     )
 
 

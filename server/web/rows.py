@@ -12,11 +12,12 @@ from markupsafe import Markup
 from server.people.decisions import OPEN_STATES
 from server.people.door import Caller, Clinic
 from server.people.rule_texts import Condition, text_of, trend_conditions
+from server.rules.signals import SOURCES
 from server.store import reading_lists, worklist
 from server.store.postgres import Connection
 from server.store.reading_lists import PanelValue
 from server.store.worklist import PAGE_MAX, Alert, PanelPatient, Place
-from server.web.history import Span, draw_row, own_conditions
+from server.web.history import PRESSURES, Span, draw_row, own_conditions
 from server.web.words import KINDS, UNITS, Words
 
 SPARKLINE_DAYS: Final = 14
@@ -108,19 +109,33 @@ def own_thresholds(conn: Connection, patient_ids: Sequence[int]) -> OwnThreshold
 
 
 def conditions_for(clinic: Clinic, own: OwnThresholds, patient_id: int, alert: Alert | None) -> tuple[Condition, ...]:
-    """The lines of a patient's chart: those that the alert was judged by, else the patient's own of the rule over days."""
-    if alert is not None and (judged_by := _judged_by(alert)):
+    """The lines of a patient's charts: those that the alert was judged by, and for pressures, if it says nothing of them, the
+    patient's own of the rule over days."""
+    judged_by = () if alert is None or not text_of(clinic.rules, alert.rule_id).has_lines else _judged_by(alert)
+    if any(each.signal in PRESSURES for each in judged_by):
         return judged_by
     rule_id, conditions = trend_conditions(clinic.rules)
-    return own_conditions(conditions, own.get((patient_id, rule_id), {}))
+    return (*judged_by, *own_conditions(conditions, own.get((patient_id, rule_id), {})))
 
 
 def _judged_by(alert: Alert) -> tuple[Condition, ...]:
     thresholds = alert.verdict.get("thresholds", ())
     return tuple(
-        Condition(signal=each["signal"], comparison=each["comparison"], value=float(each["value"]))
+        Condition(
+            signal=each["signal"],
+            comparison=each["comparison"],
+            value=float(each["value"]),
+            unit=each.get("unit", "mmHg"),
+        )
         for each in thresholds
     )
+
+
+def _kind_of(alert: Alert | None) -> str:
+    """What the alert is about: that is drawn in the row, if it can be."""
+    thresholds = () if alert is None else alert.verdict.get("thresholds", ())
+    source = next((SOURCES[each["signal"]] for each in thresholds if each["signal"] in SOURCES), None)
+    return "blood_pressure" if source is None else source.kinds[0]
 
 
 def age_of(birth_date: date | None, now: datetime, zone: str) -> int | None:
@@ -190,13 +205,14 @@ def _row(
 ) -> Row:
     ordered = sorted(alerts, key=lambda alert: (alert.state != "active", _GRAVITY[alert.priority], alert.opened_at))
     span = Span.ending(caller.now, days=SPARKLINE_DAYS, zone=patient.zone)
-    conditions = conditions_for(caller.clinic, own, patient.patient_id, ordered[0] if ordered else None)
+    gravest = ordered[0] if ordered else None
+    conditions = conditions_for(caller.clinic, own, patient.patient_id, gravest)
     return Row(
         patient=patient,
         age=age_of(patient.birth_date, caller.now, patient.zone),
         priority=ordered[0].priority if ordered else "",
         lines=tuple(alert_line(caller, words, alert) for alert in ordered),
-        picture=draw_row(values, span, conditions, words),
+        picture=draw_row(values, span, conditions, words, kind=_kind_of(gravest)),
         last_reading=_say_last(patient, values, words, caller.now),
         assessed=say_assessed(patient, words, caller.now),
         is_late=patient.waiting_since is not None and caller.now - patient.waiting_since > LATE_AFTER,
