@@ -59,11 +59,19 @@ def list_rules(
         Path | None, typer.Argument(exists=True, help="A rule file or a folder; default: the catalog.")
     ] = None,
     as_json: AsJson = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the page docs/reference/catalog.md of a folder of rule files.")
+    ] = False,
 ) -> None:
     """List rules with their sources."""
-    from server.rules.load import load_catalog, load_rules
+    from server.rules.load import CATALOG, load_catalog, load_rules
 
     try:
+        if markdown:
+            from server.rules.catalog_page import page_of
+
+            typer.echo(page_of(CATALOG if path is None else path), nl=False)
+            return
         rules = load_catalog() if path is None else load_rules(path)
     except MalformedError as e:
         _say_malformed(e, as_json)

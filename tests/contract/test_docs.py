@@ -177,6 +177,14 @@ def test_thresholds_and_sources_of_the_catalog_are_in_the_safety_page() -> None:
         assert words in page, words
 
 
+def test_the_page_of_the_catalog_is_what_the_rules_say() -> None:
+    """`homevigil rules list --markdown > docs/reference/catalog.md` makes it anew."""
+    from server.rules.catalog_page import page_of
+    from server.rules.load import CATALOG
+
+    assert TEXT["docs/reference/catalog.md"] == page_of(CATALOG)
+
+
 def test_every_number_of_the_catalog_is_in_the_safety_page() -> None:
     from server.rules.load import load_catalog
 

@@ -1,4 +1,4 @@
-"""Alerts of weight, oxygen and glucose where people see them: the row with its own chart, the alert's evidence, both languages."""
+"""Alerts of weight, oxygen and glucose where people see them: the row with its own chart, the evidence, both languages."""
 
 from collections.abc import Callable
 from datetime import timedelta
