@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from server.api import alerts, fleet, health, login, metrics, patients, presets, problems, readings, thresholds
+from server.api import alerts, fleet, health, login, metrics, own, patients, presets, problems, readings, thresholds
 from server.api.shield import Shield, protect
 from server.people.door import Clinic, clinic_of
 from server.people.errors import PeopleError
@@ -48,6 +48,7 @@ ROUTERS: Final = (
     readings.router,
     thresholds.router,
     presets.router,
+    own.router,
     fleet.router,
     metrics.router,
     signing.router,

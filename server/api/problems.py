@@ -73,6 +73,10 @@ CORRECTION: Final[dict[int | str, dict[str, Any]]] = {
     412: {**RESPONSES[400], "description": "Somebody has corrected the reading since it was read"},
     428: {**RESPONSES[400], "description": "If-Match is missing"},
 }
+ASKED: Final[dict[int | str, dict[str, Any]]] = {
+    404: {**RESPONSES[400], "description": "The link is unknown, past its end or revoked"},
+    409: {**RESPONSES[400], "description": "Nothing is asked, or it was answered too often"},
+}
 TOO_MANY: Final[dict[int | str, dict[str, Any]]] = {
     429: {**RESPONSES[400], "description": "Sign-in has failed too often"}
 }

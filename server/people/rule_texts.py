@@ -39,6 +39,7 @@ class RuleText:
 
     `has_lines`: it compares what was measured, so that its limits are lines of a chart. Those on a spread, a rise or a share of
     the time are not.
+    `asks_symptoms`: a yes to them makes it urgent.
     """
 
     title: Mapping[str, str]
@@ -47,6 +48,7 @@ class RuleText:
     is_trend: bool = False
     is_critical: bool = False
     has_lines: bool = True
+    asks_symptoms: bool = False
 
 
 def texts_of(rules: RuleSet) -> Mapping[str, RuleText]:
@@ -82,6 +84,7 @@ def _text(rule: Rule) -> RuleText:
         conditions=conditions,
         is_trend=isinstance(rule, DaysInARowRule),
         is_critical=isinstance(rule, SingleValueRule) and is_high,
+        asks_symptoms=isinstance(rule, SingleValueRule) and is_high and rule.when.confirm is not None,
     )
 
 

@@ -4,19 +4,21 @@ What it says of a value is a word and a shape, never a colour alone, and never t
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
 
-from server.people import links
-from server.people.door import AClinic, Clinic
-from server.people.errors import NotOnPanelError
+from server.people import links, symptoms
+from server.people.door import AClinic, Clinic, check_same_origin
+from server.people.errors import DecisionConflictError, NotOnPanelError
 from server.people.rule_texts import Condition, text_of
+from server.people.symptoms import Question, SymptomCode
 from server.store import worklist
 from server.store.postgres import transaction
 from server.store.reading_lists import MEASURED_BY_HAND, WORN, ShownReading, list_readings, list_worn_days
@@ -98,6 +100,7 @@ def show_own_page(clinic: AClinic, request: Request, token: str) -> Response:
         worn_on = list_worn_days(conn, whose, since=now - timedelta(days=STRIP_DAYS), zone=patient.zone)
         messages = worklist.list_patient_messages(conn, patient.patient_id, limit=MESSAGES_SHOWN)
         own = own_thresholds(conn, [patient.patient_id])
+        question = symptoms.question_for(conn, whose, clinic.rules, now=now)
     words = words_for(request, patient.language)
     conditions = conditions_for(clinic, own, patient.patient_id, None)
     readings = merge(by_hand, worn)
@@ -116,12 +119,27 @@ def show_own_page(clinic: AClinic, request: Request, token: str) -> Response:
         standing=standing,
         name=words.say(NAMES[standing]),
         instruction=_instruct(latest, standing, words),
-        is_critical=standing is Standing.VERY_HIGH or _was_told_critical(clinic, messages, now),
+        is_critical=standing is Standing.VERY_HIGH or question is not None or _was_told_critical(clinic, messages, now),
+        question=question,
+        answer=_say_answer(question, patient, words),
+        symptoms_url=f"/me/{token}/symptoms",
         spoken=_spoken(latest, standing, words),
         messages=messages,
         strip=_strip(by_hand, worn_on, patient, words, now),
         now=now,
     )
+
+
+@router.post("/me/{token}/symptoms")
+def answer_symptoms(
+    clinic: AClinic, request: Request, token: str, answer: Annotated[Literal["yes", "no"], Form()]
+) -> Response:
+    """The patient says whether there is any of the symptoms, and sees the page again, whatever has become of the question."""
+    check_same_origin(request)
+    codes = [SymptomCode.SOME] if answer == "yes" else []
+    with suppress(DecisionConflictError):
+        symptoms.answer(clinic.pool, token, codes, clinic.rules, now=clinic.now())
+    return RedirectResponse(f"/me/{token}", status_code=303)
 
 
 def merge(by_hand: Sequence[ShownReading], worn: Sequence[ShownReading]) -> list[ShownReading]:
@@ -167,6 +185,16 @@ def _critical(clinic: Clinic) -> tuple[Condition, ...]:
     return next((text.conditions for text in clinic.rules.values() if text.is_critical), ())
 
 
+def _say_answer(question: Question | None, patient: LinkedPatient, words: Words) -> str:
+    """What the patient said last, and what came of it."""
+    if question is None or question.answered_at is None:
+        return ""
+    clock = f"{question.answered_at.astimezone(ZoneInfo(patient.zone)):%H:%M}"
+    if question.has_symptoms:
+        return words.say("At %(clock)s you said yes. Your clinic is being told. Do not wait for it.", clock=clock)
+    return words.say("At %(clock)s you said no. If that changes, say so.", clock=clock)
+
+
 def _was_told_critical(clinic: Clinic, messages: Sequence[PatientMessage], now: datetime) -> bool:
     return any(
         text_of(clinic.rules, each.rule_id).is_critical
@@ -209,8 +237,8 @@ def _spoken(latest: ShownReading | None, standing: Standing, words: Words) -> st
             ),
         )
     if standing is Standing.VERY_HIGH:
-        symptoms = words.listed([words.say(each) for each in SYMPTOMS])
-        parts.append(words.say("If you have any of these, call 120 now: %(symptoms)s.", symptoms=symptoms))
+        listed = words.listed([words.say(each) for each in SYMPTOMS])
+        parts.append(words.say("If you have any of these, call 120 now: %(symptoms)s.", symptoms=listed))
     return " ".join(parts)
 
 
