@@ -15,6 +15,7 @@ from uuid import UUID
 from server.oracle.marks import by_itself
 from server.oracle.rules import DaysRule, FailureRule, OracleRule, ValueRule
 from server.oracle.shapes import OracleAlert
+from server.oracle.signals import signal_called
 from server.store.recompute import Case, Difference, DifferenceKind, StoredEpisode
 
 PROMPTLY: Final = timedelta(days=7)
@@ -208,14 +209,17 @@ def _to_be_told(side: _Side, alert: OracleAlert, episode: StoredEpisode) -> list
         was_news = was_active and episode.found_at <= alert.started_at + PROMPTLY
         return list(alert.tells) if is_news or was_news else []
     told = list(alert.tells_late)
-    if was_active and episode.found_at <= alert.opened_at + ACUTE and not _measured_after(side.case, alert):
+    if was_active and episode.found_at <= alert.opened_at + ACUTE and not _measured_after(side.case, side.rule, alert):
         told += [who for who in alert.tells if who not in told]
     return told
 
 
-def _measured_after(case: Case, alert: OracleAlert) -> bool:
+def _measured_after(case: Case, rule: ValueRule, alert: OracleAlert) -> bool:
+    """Was anything measured later of what the rule looks at?"""
+    signals = (signal_called(condition.signal) for condition in rule.conditions)
+    kinds = {kind for signal in signals if signal is not None for kind in signal.kinds}
     return any(
-        reading.kind == "blood_pressure" and reading.measured_at > alert.evidence_at and by_itself(reading) != "invalid"
+        reading.kind in kinds and reading.measured_at > alert.evidence_at and by_itself(reading) != "invalid"
         for reading in case.patient.readings
     )
 
