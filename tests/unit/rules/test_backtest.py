@@ -121,7 +121,7 @@ def test_the_burden_is_counted_by_rule_and_together() -> None:
     assert three_days.per_100_patients_per_day == pytest.approx(100 * 2 / 3 / 90)
     assert (critical.rule_id, critical.alerts) == ("bp-critical", 1)
     minutes = {"information": 0.0, "low": 4.0, "medium": 7.0, "high": 9.0}
-    assert [each.staff_minutes for each in burdens(people, CATALOG, SPAN, minutes)[:3]] == [15, 8, 7]
+    assert [each.staff_minutes for each in burdens(people, CATALOG, SPAN, minutes)[:3]] == [17, 8, 9]
 
 
 def test_where_nothing_is_raised_there_is_no_busiest_day() -> None:
