@@ -141,7 +141,7 @@ class Population:
                    from patient_threshold where patient_id = %s""",
                 patient_id,
                 self.random.choice(('{"systolic": 137.5, "diastolic": 86}', '{"systolic": 150}')),
-                self.random.choice((None, None, True, False)),
+                self.random.choice((None, None, None, None, None, None, None, True, False)),
                 patient_id,
             )
             self.ring(patient_id, timedelta(0))
