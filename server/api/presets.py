@@ -12,8 +12,7 @@ from server.api.thresholds import ThresholdOut, ThresholdsOut
 from server.people import panels, presets
 from server.people.door import Changing, SignedIn
 from server.people.presets import Applying, Proposal
-from server.rules.load import load_catalog
-from server.rules.presets import load_presets
+from server.rules.presets import catalog_presets
 from server.store.postgres import transaction
 from server.store.rule_book import in_force
 
@@ -58,7 +57,7 @@ def list_proposals(caller: SignedIn, patient_id: PatientId) -> ProposalsOut:
             conn,
             patient_id,
             rules=in_force(conn),
-            presets=load_presets(load_catalog()),
+            presets=catalog_presets(),
             today=caller.now.date(),
         )
     return ProposalsOut(proposals=tuple(ProposalOut.of(each) for each in found))
@@ -76,5 +75,5 @@ def apply_presets(caller: Changing, patient_id: PatientId) -> ThresholdsOut:
     )
     with transaction(caller.clinic.pool) as conn:
         rules = in_force(conn)
-    versions = presets.apply(caller.clinic.pool, applying, rules=rules, presets=load_presets(load_catalog()))
+    versions = presets.apply(caller.clinic.pool, applying, rules=rules, presets=catalog_presets())
     return ThresholdsOut(thresholds=tuple(ThresholdOut.of(own) for own in versions))

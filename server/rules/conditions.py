@@ -3,8 +3,9 @@
 Units and comparisons are part of the text, and a kind says in words what a missing day or too few readings do.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Final, Literal, get_args
+from collections.abc import Callable, Mapping
+from operator import ge, gt, le, lt
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +16,16 @@ Comparison = Literal["above", "at_least", "below", "at_most"]
 PressureSignal = Literal["systolic", "diastolic"]
 
 COMPARISONS: Final[tuple[Comparison, ...]] = get_args(Comparison)
+RISING: Final[tuple[Comparison, ...]] = ("above", "at_least")
+"""Those that a rise brings about."""
+
+COMPARE: Final[Mapping[Comparison, Callable[[Any, Any], Any]]] = {
+    "above": gt,
+    "at_least": ge,
+    "below": lt,
+    "at_most": le,
+}
+"""Of numbers, or of arrays of them, with a number."""
 
 
 class Part(BaseModel):

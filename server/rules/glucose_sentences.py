@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from server.rules.conditions import Band, Lasting, RangeShare, ShareStatistic
+from server.rules.conditions import RISING, Band, Lasting, RangeShare, ShareStatistic
 from server.rules.episodes import Language
 from server.rules.sentences import COMPARISONS, apart, number
 from server.rules.signals import SOURCES
@@ -27,7 +27,6 @@ _FIGURES: Final[dict[Language, dict[ShareStatistic, str]]] = {
         "hbgi": "{signal}高血糖指数（HBGI）",
     },
 }
-_RISING: Final = ("above", "at_least")
 
 
 def range_share(
@@ -55,7 +54,7 @@ def range_share(
 
 def lasting(when: Lasting, threshold: float, farthest: float | str, *, minutes: int) -> dict[Language, str]:
     """`Sensor glucose below 54 mg/dL for 25 minutes, lowest 48`."""
-    is_high = when.comparison in _RISING
+    is_high = when.comparison in RISING
     shown = farthest if isinstance(farthest, str) else number(farthest)
     words = SOURCES[when.signal].words
     limit = {

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.rules import kernels
-from server.rules.conditions import Comparison
+from server.rules.conditions import COMPARE, Comparison
 from server.rules.features import Features
 from server.rules.kernels import Int8s, Int64s
 from server.rules.signals import SOURCES
@@ -19,7 +19,6 @@ from server.rules.windows import ACCEPTED, HI, KIND_CODES, LO, TIME_CERTAIN
 
 Flags = NDArray[np.bool_]
 
-_COMPARE: Final = {"above": np.greater, "at_least": np.greater_equal, "below": np.less, "at_most": np.less_equal}
 _BEYOND_ALL: Final[Mapping[Comparison, int]] = {"above": HI, "at_least": HI, "below": LO, "at_most": LO}
 
 
@@ -45,7 +44,7 @@ class Trace:
 
     def beyond(self, comparison: Comparison, limit_micro: int) -> Flags:
         """Which readings are above, …, at most the limit: HI is above all that is, LO below."""
-        met = _COMPARE[comparison](self.micro, limit_micro) & self.is_number
+        met = COMPARE[comparison](self.micro, limit_micro) & self.is_number
         return np.asarray(met | (self.censored == _BEYOND_ALL[comparison]))
 
 

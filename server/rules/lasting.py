@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from server.rules import glucose_sentences
+from server.rules.conditions import RISING
 from server.rules.episodes import Finding, Verdict
 from server.rules.features import Features
 from server.rules.glucose_swings import Excursion, excursions
@@ -23,8 +24,6 @@ from server.rules.windows import HI, LO, from_us
 
 FRESH: Final = timedelta(hours=24)
 """Of a sensor that was last beyond the limit a day ago nobody is told: it is a matter for the next visit."""
-
-_RISING: Final = ("above", "at_least")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +98,7 @@ def _verdict(judged: _Judged, excursion: Excursion) -> Verdict:
 
 def _farthest(judged: _Judged, excursion: Excursion) -> float | str:
     """The highest or the lowest of the episode, in the rule's unit; HI or LO where the sensor could not say."""
-    is_high = judged.rule.when.comparison in _RISING
+    is_high = judged.rule.when.comparison in RISING
     places = excursion.beyond
     if np.any(judged.trace.censored[places] == (HI if is_high else LO)):
         return "HI" if is_high else "LO"

@@ -6,6 +6,7 @@ common to the special, so that what pregnancy asks for stands before what age as
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,7 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from server.rules.conditions import Part
 from server.rules.icd10 import range_of
-from server.rules.load import explain, read_yaml
+from server.rules.load import explain, load_catalog, read_yaml
 from server.rules.own_numbers import check_parameters
 from server.rules.rule import PerLanguage, RuleSet, Text
 from vitals.errors import MalformedError
@@ -76,6 +77,12 @@ class Choice:
     is_watched: bool
     parameters: Mapping[str, float]
     because: str
+
+
+@cache
+def catalog_presets() -> tuple[Preset, ...]:
+    """Those of this build, read once."""
+    return load_presets(load_catalog())
 
 
 def load_presets(rules: RuleSet, file: Path = PRESETS) -> tuple[Preset, ...]:

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from operator import ge, gt, le, lt
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from server.rules import glucose_metrics, glucose_sentences
+from server.rules.conditions import COMPARE, RISING
 from server.rules.days_in_a_row import FRESH_DAYS
 from server.rules.episodes import QUIET_DAYS, Finding, Verdict
 from server.rules.features import Features
@@ -26,8 +26,6 @@ from server.rules.trend_kernels import MICRO_PER_THOUSANDTH
 from server.rules.trends import GROUNDS_MAX
 from server.rules.windows import from_us, to_us
 
-_COMPARE: Final = {"above": gt, "at_least": ge, "below": lt, "at_most": le}
-_RISING: Final = ("above", "at_least")
 _CV_STEPS: Final = 100
 """A CV is compared with whole hundredths of a percent, every other figure with whole millionths of its unit."""
 
@@ -179,8 +177,8 @@ class _Asked:
         steps = _CV_STEPS if when.statistic == "cv" else MICRO
         limit = Fraction(round(self.threshold * steps), steps)
         by = Fraction(round(self.rule.resolve.below_by * steps), steps)
-        is_yes = _COMPARE[when.comparison](value, self._comparable(limit))
-        is_rising = when.comparison in _RISING
+        is_yes = COMPARE[when.comparison](value, self._comparable(limit))
+        is_rising = when.comparison in RISING
         good = self._comparable(limit - by if is_rising else limit + by)
         is_far = value <= good if is_rising else value >= good
         return _Day(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.rules import kernels, trend_kernels
-from server.rules.conditions import Comparison, Reach, Statistic
+from server.rules.conditions import COMPARE, RISING, Comparison, Reach, Statistic
 from server.rules.features import Features
 from server.rules.kernels import Int64s
 from server.rules.own_numbers import change_in_force, thresholds_in_force
@@ -24,9 +24,6 @@ from server.rules.trend_sentences import Limit
 _HOUR_US: Final = 3_600_000_000
 _STEPS: Final[Mapping[Statistic, int]] = {"sd": 1_000, "cv": 100}
 """Thresholds of these are whole thousandths of the unit and whole hundredths of a percent, all others whole millionths."""
-
-_RISING: Final = ("above", "at_least")
-_COMPARE: Final = {"above": np.greater, "at_least": np.greater_equal, "below": np.less, "at_most": np.less_equal}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +47,7 @@ class _Bound:
         """The bound that tells all that is not at least `by` steps on the good side."""
         if by == 0:
             return self
-        if self.comparison in _RISING:
+        if self.comparison in RISING:
             return _Bound(comparison="above", steps=self.steps - by)
         return _Bound(comparison="below", steps=self.steps + by)
 
@@ -132,11 +129,11 @@ def _terms(micro: Int64s, bound: _Bound) -> tuple[Int64s, int]:
     """What each element adds to a mean beyond the bound, and what their sum must be above."""
     away = micro - bound.steps
     floor = 0 if bound.comparison in ("above", "below") else -1
-    return (away if bound.comparison in _RISING else -away), floor
+    return (away if bound.comparison in RISING else -away), floor
 
 
 def _hits(micro: Int64s, bound: _Bound) -> NDArray[np.uint8]:
-    return np.asarray(_COMPARE[bound.comparison](micro, bound.steps), np.uint8)
+    return np.asarray(COMPARE[bound.comparison](micro, bound.steps), np.uint8)
 
 
 def _count_of_last(rule: CountOfLastRule, features: Features, limits: Sequence[Limit]) -> Asked:

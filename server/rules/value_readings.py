@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.rules import kernels
-from server.rules.conditions import ValueThreshold
+from server.rules.conditions import COMPARE, ValueThreshold
 from server.rules.features import Features
 from server.rules.kernels import Int8s, Int64s
 from server.rules.rule import SingleValueRule
@@ -27,7 +27,6 @@ from server.rules.windows import (
     from_us,
 )
 
-_COMPARE: Final = {"above": np.greater, "at_least": np.greater_equal, "below": np.less, "at_most": np.less_equal}
 _BEYOND: Final = {"above": HI, "at_least": HI, "below": LO, "at_most": LO}
 
 
@@ -65,7 +64,7 @@ def value_readings(rule: SingleValueRule, features: Features, thresholds: tuple[
         values = _column(features, condition)[row]
         is_number = np.isfinite(values) & (censored == 0)
         limit = round(threshold * kernels.MICRO)
-        is_met |= is_number & _COMPARE[condition.comparison](kernels.micro(values), limit)
+        is_met |= is_number & COMPARE[condition.comparison](kernels.micro(values), limit)
         is_met |= censored == _BEYOND[condition.comparison]
         is_whole &= is_number | (censored != 0)
     return ValueReadings(

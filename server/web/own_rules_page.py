@@ -16,9 +16,8 @@ from server.people.door import Caller, SignedIn, check_same_origin
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
 from server.people.presets import Applying
 from server.people.thresholds import THE_RULES_OWN, Setting
-from server.rules.load import load_catalog
 from server.rules.own_numbers import Number, is_watched, numbers_of
-from server.rules.presets import load_presets
+from server.rules.presets import catalog_presets
 from server.rules.rule import FailedMeasurementsRule, Rule
 from server.store import thresholds as store
 from server.store import worklist
@@ -75,7 +74,7 @@ def apply_presets(caller: SignedIn, request: Request, patient_id: PatientId, csr
     with transaction(caller.clinic.pool) as conn:
         rules = in_force(conn)
     try:
-        presets.apply(caller.clinic.pool, applying, rules=rules, presets=load_presets(load_catalog()))
+        presets.apply(caller.clinic.pool, applying, rules=rules, presets=catalog_presets())
     except NotAClinicianError:
         return _page(caller, request, patient_id, told=_only_doctors(words_of(request, caller)), status=403)
     return RedirectResponse(f"/p/{patient_id}/rules", status_code=303)
@@ -141,9 +140,7 @@ def _page(caller: Caller, request: Request, patient_id: int, *, told: str = "", 
         )
         if patient is None:
             raise NotOnPanelError("no such patient")
-        proposed = presets.proposals(
-            conn, patient_id, rules=rules, presets=load_presets(load_catalog()), today=caller.now.date()
-        )
+        proposed = presets.proposals(conn, patient_id, rules=rules, presets=catalog_presets(), today=caller.now.date())
         versions = store.list_versions(conn, patient_id)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     own = {each.rule_id: each for each in reversed(versions)}
@@ -161,7 +158,7 @@ def _page(caller: Caller, request: Request, patient_id: int, *, told: str = "", 
         proposed=[each for each in proposed if not each.is_so and not each.is_by_hand],
         kept=[each for each in proposed if each.is_by_hand],
         titles={rule.id: rule.title[words.language] for rule in rules.rules},
-        preset_titles={each.id: each.title[words.language] for each in load_presets(load_catalog())},
+        preset_titles={each.id: each.title[words.language] for each in catalog_presets()},
         may_decide=caller.session.role == "doctor",
         note_max=NOTE_MAX,
     )
