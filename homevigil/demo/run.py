@@ -221,11 +221,15 @@ class Demo:
         )
 
     def _told(self, follower: Follower, alert: Alert, deadline: float) -> list[Told]:
-        """The pushes of a fresh alert: to the doctor and to the patient, or those that went out in time."""
+        """The pushes of a fresh alert: to the doctor and to the patient, or those that went out in time.
+
+        What is owed is asked first: a push that goes out between the two questions is then among those that are told.
+        """
         while True:
+            is_owed = follower.owes(alert.episode_id)
             told = follower.told(alert.episode_id)
             whom = {_whom(each) for each in told}
-            if whom == {"doctor", "patient"} or not follower.owes(alert.episode_id):
+            if whom == {"doctor", "patient"} or not is_owed:
                 return told
             follower.pause(deadline, f"alert {alert.episode_id} was pushed to {whom or 'nobody'} only")
 
