@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from server.rules import glucose_metrics, glucose_sentences
 from server.rules.conditions import COMPARE, RISING
 from server.rules.days_in_a_row import FRESH_DAYS
-from server.rules.episodes import QUIET_DAYS, Finding, Verdict
+from server.rules.episodes import Finding, Verdict
 from server.rules.features import Features
 from server.rules.glucose_trace import Trace, trace_of
 from server.rules.kernels import MICRO, Int64s
 from server.rules.own_numbers import value_in_force
 from server.rules.rule import RangeShareRule
+from server.rules.stretches import joined
 from server.rules.trend_kernels import MICRO_PER_THOUSANDTH
 from server.rules.trends import GROUNDS_MAX
 from server.rules.windows import from_us, to_us
@@ -31,8 +32,6 @@ _CV_STEPS: Final = 100
 
 _MG_DL: Final = ("cv", "gmi", "gri", "lbgi", "hbgi")
 """Figures that are of mg/dL, whatever unit people read: a CV, too, so that its rounding is small."""
-
-_QUIET_US: Final = QUIET_DAYS * 24 * 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,18 +59,15 @@ class _Stretch:
     newest: _Day
     ended_us: int | None = None
 
+    @property
+    def began_us(self) -> int:
+        return self.first.close_us
+
 
 def findings(rule: RangeShareRule, features: Features, *, personal: Mapping[str, Any], version: int) -> list[Finding]:
     """The episodes that `rule` sees, oldest first."""
     asked = _asked(rule, features, value_in_force(rule, personal))
-    episodes: list[list[_Stretch]] = []
-    for stretch in _stretches(asked.answers()):
-        ended_us = episodes[-1][-1].ended_us if episodes else None
-        if ended_us is not None and stretch.first.close_us - ended_us <= _QUIET_US:
-            episodes[-1].append(stretch)
-        else:
-            episodes.append([stretch])
-    return [_finding(asked, version, episode) for episode in episodes]
+    return [_finding(asked, version, episode) for episode in joined(_stretches(asked.answers()))]
 
 
 def _stretches(answers: Sequence[_Day]) -> list[_Stretch]:

@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 
 from server.rules import kernels, trend_sentences
 from server.rules.days_in_a_row import FRESH_DAYS
-from server.rules.episodes import QUIET_DAYS, Finding, Verdict
+from server.rules.episodes import Finding, Verdict
 from server.rules.features import Features
 from server.rules.rule import ChangeRule, CountOfLastRule, RollingRule, TrendRule
 from server.rules.series import Series
+from server.rules.stretches import joined
 from server.rules.trend_answers import Asked, ask, axis_of
 from server.rules.trend_kernels import BEGAN, ENDED, LAST
 from server.rules.windows import from_us
 
 GROUNDS_MAX: Final = 100
 """Of the readings in a window the verdict names the newest hundred."""
-
-_QUIET_US: Final = QUIET_DAYS * 24 * 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,18 +54,16 @@ class _Stretch:
     newest: _Point
     ended_us: int | None
 
+    @property
+    def began_us(self) -> int:
+        return self.first.at_us
+
 
 def findings(rule: TrendRule, features: Features, *, personal: Mapping[str, Any], version: int) -> list[Finding]:
     """The episodes that `rule` sees, oldest first."""
     each = [_stretches(group, number) for number, group in enumerate(ask(rule, features, personal))]
-    episodes: list[list[_Stretch]] = []
-    for stretch in each[0] if len(each) == 1 else _united(chain.from_iterable(each)):
-        ended_us = episodes[-1][-1].ended_us if episodes else None
-        if ended_us is not None and stretch.first.at_us - ended_us <= _QUIET_US:
-            episodes[-1].append(stretch)
-        else:
-            episodes.append([stretch])
-    return [_finding(rule, features, version, episode) for episode in episodes]
+    stretches = each[0] if len(each) == 1 else _united(chain.from_iterable(each))
+    return [_finding(rule, features, version, episode) for episode in joined(stretches)]
 
 
 def ends(rules: Iterable[TrendRule], features: Features) -> list[datetime]:
