@@ -5,6 +5,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from wards import MINUTE, Ward, ask, make_ward
@@ -12,6 +13,7 @@ from wards import MINUTE, Ward, ask, make_ward
 from server.clock import now
 from server.intake import Intake
 from server.judge import Judge, judge_in
+from server.people.corrections import Correction, Reason, void
 from server.people.decisions import acknowledge
 from server.push.dispatch import Dispatcher
 from server.push.inbox import Inbox
@@ -228,3 +230,66 @@ def test_the_transaction_that_raises_tells(ward: Ward) -> None:
         conn.rollback()
     assert priority_of(ward) == ("active", "medium")
     assert {step for _, step, _, _ in ward.pushes()} == {0, 1, 2}
+
+
+# -- what confirmed it is taken away -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def confirmed(ward: Ward) -> tuple[UUID, UUID]:
+    """A critical reading and the repeat that has made it urgent; everybody has been told."""
+    ward.measure(192, 124, ago=2 * MINUTE)
+    ward.send()
+    ward.measure(188, 120, ago=10 * SECOND, seq=2)
+    ward.send()
+    assert priority_of(ward) == ("active", "high")
+    first, repeat = (row[0] for row in ask(ward.pool, "select reading_id from reading order by measured_at"))
+    return first, repeat
+
+
+def take_away(ward: Ward, reading_id: UUID) -> None:
+    correction = Correction(
+        patient_id=ward.home.patient_id,
+        reading_id=reading_id,
+        version=1,
+        reason=Reason.BAD_MEASUREMENT,
+        note="",
+        user_id=ward.doctor_id,
+        role="doctor",
+        now=now(),
+    )
+    void(ward.pool, correction)
+    assert judge(ward) == 1
+    ward.send()
+
+
+@pytest.mark.parametrize("taken", [0, 1], ids=["first", "repeat"])
+def test_what_is_left_of_a_confirmed_alert_is_unconfirmed_and_waits_for_a_repeat_of_its_own(
+    ward: Ward, confirmed: tuple[UUID, UUID], taken: int
+) -> None:
+    episode_id = ward.episode_id
+    take_away(ward, confirmed[taken])
+    assert priority_of(ward) == ("active", "medium")
+    assert ward.episode_id == episode_id, "it is the same alert"
+    assert told(ward, 3) == [("clinic's", 3), ("doctor's", 3)]
+    urgent = {step for _, step, _, state in ward.pushes() if state == "pending"}
+
+    let_pass(ward, 5 * MINUTE)
+    assert judge(ward) == 1
+    assert priority_of(ward) == ("active", "high"), "nobody has repeated what is left"
+    Dispatcher(ward.pool, Inbox()).send_due()
+    raised = ask(
+        ward.pool,
+        """select count(*) from push where channel = 'inbox' and kind = 'opening' and state = 'sent'
+           and text -> 'en' ->> 'title' like 'Now urgent%%'""",
+    )
+    assert raised == [(2,)], "confirmed, and now not repeated"
+    assert not urgent & {step for _, step, _, state in ward.pushes() if state == "pending"}, "no old step is left"
+
+
+def test_a_confirmed_alert_of_which_nothing_is_left_is_taken_back(ward: Ward, confirmed: tuple[UUID, UUID]) -> None:
+    for reading_id in confirmed:
+        take_away(ward, reading_id)
+    assert ask(ward.pool, "select state from episode") == [("retracted",)]
+    assert ward.pushes("pending") == []
+    assert {who for who, step, kind, state in ward.pushes("sent") if kind == "retraction"} == {"doctor's", "clinic's"}
