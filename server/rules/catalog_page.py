@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from server.rules.conditions import Band, Reach
+from server.rules.conditions import Reach
+from server.rules.glucose_conditions import Band
 from server.rules.load import is_scenario, load_rules
 from server.rules.rule import (
     ChangeRule,

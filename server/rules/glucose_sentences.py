@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from server.rules.conditions import RISING, Band, Lasting, RangeShare, ShareStatistic
+from server.rules.conditions import RISING
 from server.rules.episodes import Language
+from server.rules.glucose_conditions import Band, Lasting, RangeShare, ShareStatistic
 from server.rules.sentences import COMPARISONS, apart, number
 from server.rules.signals import SOURCES
 

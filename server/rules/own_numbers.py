@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from server.rules.conditions import DayThreshold, ShareStatistic, TrendThreshold, ValueThreshold
+from server.rules.conditions import DayThreshold, TrendThreshold, ValueThreshold
+from server.rules.glucose_conditions import ShareStatistic
 from server.rules.rule import (
     ChangeRule,
     CountOfLastRule,

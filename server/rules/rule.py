@@ -14,13 +14,12 @@ from server.rules.conditions import (
     CountOfLast,
     DaysInARow,
     FailedMeasurements,
-    Lasting,
     Part,
-    RangeShare,
     Rolling,
     SingleValue,
 )
 from server.rules.episodes import Audience, Language, Priority, is_more_urgent
+from server.rules.glucose_conditions import Lasting, RangeShare
 from vitals.errors import MalformedError
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
