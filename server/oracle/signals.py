@@ -43,9 +43,18 @@ def _irregular(reading: OracleReading) -> Fraction | None:
     return None if reading.status is None else Fraction(reading.status >> 2 & 1)
 
 
+def _pulse_pressure(reading: OracleReading) -> Fraction | None:
+    if reading.systolic_mmhg is None or reading.diastolic_mmhg is None:
+        return None
+    return reading.systolic_mmhg - reading.diastolic_mmhg
+
+
 SIGNALS: Final[tuple[Signal, ...]] = (
     Signal(name="systolic", unit="mmHg", group=PRESSURE, kinds=("blood_pressure",), value=lambda r: r.systolic_mmhg),
     Signal(name="diastolic", unit="mmHg", group=PRESSURE, kinds=("blood_pressure",), value=lambda r: r.diastolic_mmhg),
+    Signal(
+        name="pulse_pressure", unit="mmHg", group="pulse_pressure", kinds=("blood_pressure",), value=_pulse_pressure
+    ),
     Signal(
         name="pulse",
         unit="bpm",

@@ -13,6 +13,7 @@ from vitals.reading import Meal
 Signal = Literal[
     "systolic",
     "diastolic",
+    "pulse_pressure",
     "pulse",
     "irregular_pulse",
     "glucose",
@@ -62,6 +63,9 @@ SOURCES: Final[Mapping[Signal, Source]] = {
         kinds=("blood_pressure",),
         columns={"mmHg": "diastolic_mmhg"},
         words={"en": "diastolic pressure", "zh": "舒张压"},
+    ),
+    "pulse_pressure": Source(
+        kinds=("blood_pressure",), columns={"mmHg": "pulse_pressure_mmhg"}, words={"en": "pulse pressure", "zh": "脉压"}
     ),
     "pulse": Source(
         kinds=("blood_pressure", "oxygen_saturation"), columns={"bpm": "pulse_bpm"}, words={"en": "pulse", "zh": "脉搏"}

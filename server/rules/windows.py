@@ -76,6 +76,11 @@ class Window:
     def __len__(self) -> int:
         return len(self.reading_ids)
 
+    @property
+    def pulse_pressure_mmhg(self) -> NDArray[np.float64]:
+        """Systolic less diastolic; NaN where either is absent."""
+        return self.systolic_mmhg - self.diastolic_mmhg
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneSpan:

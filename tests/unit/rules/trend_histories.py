@@ -19,6 +19,7 @@ RULE = "trend"
 CENTRES: dict[str, tuple[Kind, str, float, float]] = {
     "systolic": ("blood_pressure", "mmHg", 140, 4),
     "diastolic": ("blood_pressure", "mmHg", 85, 3),
+    "pulse_pressure": ("blood_pressure", "mmHg", 55, 5),
     "pulse": ("oxygen_saturation", "bpm", 80, 5),
     "irregular_pulse": ("blood_pressure", "flag", 1, 1),
     "glucose": ("glucose", "mmol/L", 8, 1.5),
@@ -162,6 +163,9 @@ def _measured(random: Random, made: OracleReading, signal: str) -> OracleReading
             return replace(made, systolic_mmhg=value, diastolic_mmhg=min(value - 20, _near(random, "diastolic")))
         case "diastolic":
             return replace(made, diastolic_mmhg=value, systolic_mmhg=max(value + 20, _near(random, "systolic")))
+        case "pulse_pressure":
+            low = _near(random, "diastolic")
+            return replace(made, systolic_mmhg=low + value, diastolic_mmhg=low)
         case "pulse" if random.random() < 0.5:
             return replace(made, pulse_bpm=value)
         case "irregular_pulse":
