@@ -215,6 +215,11 @@ class _Trend(Part):
             raise ValueError("any_of names a signal twice")
         return self
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """What is compared with, as written."""
+        return tuple(condition.value for condition in self.any_of)
+
 
 DIFFERENCES: Final[tuple[Elements, ...]] = ("day_spreads", "meal_rises")
 """Elements that are a difference of values, and no value."""
@@ -305,3 +310,12 @@ class Change(Part):
         if self.unit not in SOURCES[self.signal].columns:
             raise ValueError(f"{self.signal} is in {' or '.join(SOURCES[self.signal].columns)}")
         return self
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """How far it must rise or fall, as written."""
+        return tuple(by for by in (self.rises_by, self.falls_by) if by is not None)
+
+
+Trend = Rolling | CountOfLast | Change
+"""Kinds that are asked again with each element of a row, and whose answer is yes, no or nothing."""

@@ -99,7 +99,7 @@ def _closes(features: Features) -> Iterable[datetime]:
 def _ends(rules: RuleSet, features: Features) -> Iterable[datetime]:
     """The instants at which a single-value episode ends by itself, or a sitting that a trend waits for is over."""
     watched = [rule for rule in rules.rules if is_watched(rule, _personal(rule, features).is_watched)]
-    waiting = [rule for rule in watched if isinstance(rule, RollingRule | CountOfLastRule | ChangeRule)]
+    waiting = [rule.when for rule in watched if isinstance(rule, RollingRule | CountOfLastRule | ChangeRule)]
     yield from trends.ends(waiting, features)
     for rule in watched:
         if isinstance(rule, SingleValueRule):

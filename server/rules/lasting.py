@@ -19,7 +19,7 @@ from server.rules.glucose_trace import Trace, trace_of
 from server.rules.kernels import MICRO
 from server.rules.own_numbers import value_in_force
 from server.rules.rule import LastingRule
-from server.rules.trends import GROUNDS_MAX
+from server.rules.trend_grounds import GROUNDS_MAX
 from server.rules.windows import HI, LO, from_us
 
 FRESH: Final = timedelta(hours=24)

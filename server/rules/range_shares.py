@@ -23,8 +23,8 @@ from server.rules.kernels import MICRO, Int64s
 from server.rules.own_numbers import value_in_force
 from server.rules.rule import RangeShareRule
 from server.rules.stretches import joined
+from server.rules.trend_grounds import GROUNDS_MAX
 from server.rules.trend_kernels import MICRO_PER_THOUSANDTH
-from server.rules.trends import GROUNDS_MAX
 from server.rules.windows import from_us, to_us
 
 _CV_STEPS: Final = 100

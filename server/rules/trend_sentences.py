@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from server.rules.conditions import Comparison, Reach, Statistic
+from server.rules.conditions import Change, Comparison, CountOfLast, Reach, Statistic, Trend
 from server.rules.episodes import Language
-from server.rules.rule import ChangeRule, CountOfLastRule, TrendRule
 from server.rules.sentences import COMPARISONS, apart, number, unit_in
 from server.rules.signals import SOURCES, Elements, Signal
 
@@ -80,11 +79,9 @@ _WHAT: Final[dict[Language, dict[Elements, str]]] = {
 """What is counted, where it is not simply the signal."""
 
 
-def sentence(
-    rule: TrendRule, limits: Sequence[Limit], value: float | None, values: Sequence[float]
-) -> dict[Language, str]:
+def sentence(when: Trend, limits: Sequence[Limit], value: float | None, values: Sequence[float]) -> dict[Language, str]:
     """`Mean systolic pressure 147.2 mmHg over 7 days (5 measured days), at or above 145`."""
-    return {language: _sentence(rule, limits, value, values, language) for language in ("en", "zh")}
+    return {language: _sentence(when, limits, value, values, language) for language in ("en", "zh")}
 
 
 def what_of(signal: Signal, of: Elements, language: Language) -> str:
@@ -93,42 +90,42 @@ def what_of(signal: Signal, of: Elements, language: Language) -> str:
 
 
 def _sentence(
-    rule: TrendRule, limits: Sequence[Limit], value: float | None, values: Sequence[float], language: Language
+    when: Trend, limits: Sequence[Limit], value: float | None, values: Sequence[float], language: Language
 ) -> str:
-    if isinstance(rule, CountOfLastRule):
+    if isinstance(when, CountOfLast):
         is_flag = limits[0].signal == "irregular_pulse"
-        return _flags(rule, values, language) if is_flag else _count(rule, limits, values, language)
+        return _flags(when, values, language) if is_flag else _count(when, limits, values, language)
     assert value is not None
-    if isinstance(rule, ChangeRule):
-        return _change(rule, limits[0], value, values, language)
-    span, limit = _span(rule.when.over, language), limits[0]
-    name = _STATISTICS[language][rule.when.statistic].format(what=what_of(limit.signal, rule.when.of, language))
+    if isinstance(when, Change):
+        return _change(when, limits[0], value, values, language)
+    span, limit = _span(when.over, language), limits[0]
+    name = _STATISTICS[language][when.statistic].format(what=what_of(limit.signal, when.of, language))
     beyond = f"{COMPARISONS[language][limit.comparison]} {number(limit.value)}"
-    if rule.when.statistic == "count":
+    if when.statistic == "count":
         if language == "en":
             return f"{name}: {len(values)} in {span}, {beyond}"
         return f"{span}内{name} {len(values)}，{beyond}"
     shown = f"{apart(value, limit.value)} {unit_in(limit.unit, language)}"
-    elements = f"{len(values)} {ELEMENTS[language][rule.when.of]}"
+    elements = f"{len(values)} {ELEMENTS[language][when.of]}"
     if language == "en":
         return f"{name} {shown} over {span} ({elements}), {beyond}"
     return f"{span}内{name} {shown}（{elements}），{beyond}"
 
 
-def _change(rule: ChangeRule, limit: Limit, value: float, values: Sequence[float], language: Language) -> str:
+def _change(when: Change, limit: Limit, value: float, values: Sequence[float], language: Language) -> str:
     """`Morning weight rose by 2.1 kg from the lowest of the 3 days before, to 73.1 kg (limit 2 kg)`."""
-    is_rise = rule.when.falls_by is None
-    what, since = what_of(limit.signal, rule.when.of, language), _since(rule, is_rise, language)
+    is_rise = when.falls_by is None
+    what, since = what_of(limit.signal, when.of, language), _since(when, is_rise, language)
     by, to, least = (f"{number(each)} {unit_in(limit.unit, language)}" for each in (value, values[-1], limit.value))
     if language == "en":
         return f"{_begun(what)} {'rose' if is_rise else 'fell'} by {by} {since}, to {to} (limit {least})"
     return f"{what}{since}{'上升' if is_rise else '下降'} {by}，至 {to}（界限 {least}）"
 
 
-def _since(rule: ChangeRule, is_rise: bool, language: Language) -> str:
+def _since(when: Change, is_rise: bool, language: Language) -> str:
     """Where each day has one value, the days before today's are counted, as people count them."""
-    reach = rule.when.within
-    if rule.when.of == "readings" or reach.days is None or reach.days == 1:
+    reach = when.within
+    if when.of == "readings" or reach.days is None or reach.days == 1:
         span = _span(reach, language)
         return f"within {span}" if language == "en" else f"在 {span}内"
     before = reach.days - 1
@@ -139,9 +136,9 @@ def _since(rule: ChangeRule, is_rise: bool, language: Language) -> str:
     return f"较前 {before} 天的{'最低值' if is_rise else '最高值'}"
 
 
-def _count(rule: CountOfLastRule, limits: Sequence[Limit], values: Sequence[float], language: Language) -> str:
+def _count(when: CountOfLast, limits: Sequence[Limit], values: Sequence[float], language: Language) -> str:
     """`Fasting glucose above 7 mmol/L in at least 3 of the last 5 readings within 14 days: 7.4, 6.8, 7.9, 8.1`."""
-    when, words = rule.when, COMPARISONS[language]
+    words = COMPARISONS[language]
     space, joint = (" ", " or ") if language == "en" else ("", " 或")
     condition = joint.join(
         f"{what_of(each.signal, when.of, language)}{space}{words[each.comparison]}"
@@ -165,9 +162,9 @@ def _count(rule: CountOfLastRule, limits: Sequence[Limit], values: Sequence[floa
     return f"{within}最近 {when.of_last} {of}中{share}{condition}{days}：{'、'.join(shown)}"
 
 
-def _flags(rule: CountOfLastRule, values: Sequence[float], language: Language) -> str:
+def _flags(when: CountOfLast, values: Sequence[float], language: Language) -> str:
     """`Irregular pulse in 4 of 9 readings within 14 days (limit 3 readings, on 2 days)`."""
-    when, found, n = rule.when, sum(map(bool, values)), len(values)
+    found, n = sum(map(bool, values)), len(values)
     span = _span(when.within, language)
     if language == "en":
         days = f", on {when.on_days} days" if when.on_days > 1 else ""

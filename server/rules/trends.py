@@ -9,24 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import chain
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from server.rules import kernels, trend_sentences
+from server.rules.conditions import Trend
 from server.rules.days_in_a_row import FRESH_DAYS
 from server.rules.episodes import Finding, Verdict
 from server.rules.features import Features
-from server.rules.rule import ChangeRule, CountOfLastRule, RollingRule, TrendRule
-from server.rules.series import Series
+from server.rules.own_numbers import change_in_force, thresholds_in_force
+from server.rules.rule import ChangeRule, TrendRule
 from server.rules.stretches import joined
-from server.rules.trend_answers import Asked, ask, axis_of
+from server.rules.trend_answers import Asked, ask
+from server.rules.trend_grounds import GROUNDS_MAX, as_numbers, grounds_of, reach_of
 from server.rules.trend_kernels import BEGAN, ENDED, LAST
 from server.rules.windows import from_us
-
-GROUNDS_MAX: Final = 100
-"""Of the readings in a window the verdict names the newest hundred."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +57,24 @@ class _Stretch:
 
 def findings(rule: TrendRule, features: Features, *, personal: Mapping[str, Any], version: int) -> list[Finding]:
     """The episodes that `rule` sees, oldest first."""
-    each = [_stretches(group, number) for number, group in enumerate(ask(rule, features, personal))]
+    asked = ask(rule.when, features, _numbers_in_force(rule, personal), below_by=rule.resolve.below_by)
+    each = [_stretches(group, number) for number, group in enumerate(asked)]
     stretches = each[0] if len(each) == 1 else _united(chain.from_iterable(each))
     return [_finding(rule, features, version, episode) for episode in joined(stretches)]
 
 
-def ends(rules: Iterable[TrendRule], features: Features) -> list[datetime]:
-    """When a sitting that is not over yet will be, if one of the rules waits for it."""
+def ends(trends: Iterable[Trend], features: Features) -> list[datetime]:
+    """When a sitting that is not over yet will be, if one of `trends` waits for it."""
     pressures = features.pressures
-    if not len(pressures) or not any(rule.when.of == "sittings" for rule in rules):
+    if not len(pressures) or not any(when.of == "sittings" for when in trends):
         return []
     return [from_us(int(pressures.at_us[-1]) + kernels.SITTING_GAP_US)]
+
+
+def _numbers_in_force(rule: TrendRule, personal: Mapping[str, Any]) -> tuple[float, ...]:
+    if isinstance(rule, ChangeRule):
+        return (change_in_force(rule, personal),)
+    return thresholds_in_force(rule, personal)
 
 
 # -- joining stretches -------------------------------------------------------------------------------------------------
@@ -153,58 +156,20 @@ def _finding(rule: TrendRule, features: Features, version: int, episode: Sequenc
 
 
 def _verdict(rule: TrendRule, features: Features, newest: _Point) -> Verdict:
-    series, limits = newest.asked.series, newest.asked.limits
-    elements = _in_view(rule, series, newest.element)
-    values = series.micro[elements] / kernels.MICRO
-    value = _value(rule, values)
-    rows = sorted(int(row) for e in elements for row in series.rows[series.first[e] : series.first[e + 1]])
-    ids = [str(features.history.window.reading_ids[row]) for row in rows]
-    reach = rule.when.over if isinstance(rule, RollingRule) else rule.when.within
+    when, limits = rule.when, newest.asked.limits
+    grounds, reach = grounds_of(when, newest.asked.series, newest.element), reach_of(when)
+    ids = [str(features.history.window.reading_ids[row]) for row in grounds.rows]
     return Verdict(
         numbers={
             "signal": limits[0].signal,
-            "of": rule.when.of,
-            "value": None if value is None else round(value, 3),
-            "values": [round(float(each), 2) for each in values[-GROUNDS_MAX:]],
-            "elements": len(elements),
+            "of": when.of,
+            "value": None if grounds.value is None else round(grounds.value, 3),
+            "values": [round(each, 2) for each in grounds.values[-GROUNDS_MAX:]],
+            "elements": len(grounds.values),
             "over": {"hours": reach.hours} if reach.days is None else {"days": reach.days},
             "at": from_us(newest.at_us).isoformat(),
-            "thresholds": [
-                {"signal": each.signal, "comparison": each.comparison, "value": each.value, "unit": each.unit}
-                for each in limits
-            ],
+            "thresholds": as_numbers(limits),
             "reading_ids": ids[-GROUNDS_MAX:],
         },
-        sentence=trend_sentences.sentence(rule, limits, value, [float(each) for each in values]),
+        sentence=trend_sentences.sentence(when, limits, grounds.value, grounds.values),
     )
-
-
-def _in_view(rule: TrendRule, series: Series, element: int) -> NDArray[np.intp]:
-    """The elements of the window that ends with `element`."""
-    reach = rule.when.over if isinstance(rule, RollingRule) else rule.when.within
-    at, width = axis_of(series, reach)
-    elements = np.flatnonzero(at[: element + 1] > at[element] - width)
-    return elements[-rule.when.of_last :] if isinstance(rule, CountOfLastRule) else elements
-
-
-def _value(rule: TrendRule, values: NDArray[np.float64]) -> float | None:
-    """The number that was compared, for people to read; a count of the last few has none."""
-    if isinstance(rule, CountOfLastRule):
-        return None
-    if isinstance(rule, ChangeRule):
-        return float(values[-1] - values.min() if rule.when.falls_by is None else values.max() - values[-1])
-    match rule.when.statistic:
-        case "mean":
-            return float(values.mean())
-        case "highest":
-            return float(values.max())
-        case "lowest":
-            return float(values.min())
-        case "sd":
-            return float(values.std(ddof=1))
-        case "cv":
-            return float(100 * values.std(ddof=1) / values.mean())
-        case "arv":
-            return float(np.abs(np.diff(values)).mean())
-        case "count":
-            return float(len(values))
