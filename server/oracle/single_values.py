@@ -61,7 +61,6 @@ def _events(judged: _Judged) -> list[list[Taken]]:
         for one in judged.readings
         if one.quality in rule.qualities
         and _is_met(one, judged.conditions)
-        and chart.days.day(one.at) > chart.unjudged
         and _is_late(judged, one) == rule.is_about_late
     ]
     events: list[list[Taken]] = []
@@ -70,7 +69,7 @@ def _events(judged: _Judged) -> list[list[Taken]]:
             events[-1].append(hit)
         else:
             events.append([hit])
-    return events
+    return [event for event in events if chart.days.day(event[0].at) > chart.unjudged]
 
 
 def _is_met(one: Taken, conditions: tuple[Condition, ...]) -> bool:

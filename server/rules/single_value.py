@@ -89,8 +89,8 @@ class _Judged:
     measured_us: kernels.Int64s
 
     def events(self) -> list[_Event]:
-        """Oldest first."""
-        groups = list(self._groups())
+        """Oldest first. A sitting through the end of the last unjudged day is not one that began after it."""
+        groups = [group for group in self._groups() if self.readings.day[group[0]] > self.features.unjudged]
         following = [*(self.readings.at(group[0]) for group in groups[1:]), None]
         return [self._event(group, after) for group, after in zip(groups, following, strict=False)]
 
@@ -188,8 +188,7 @@ class _Judged:
     def _hits(self) -> Iterator[int]:
         wanted = np.isin(self.readings.quality, [QUALITY_CODES[word] for word in self.rule.when.readings])
         is_late_rule = self.rule.when.arrived == "late"
-        is_judged = self.readings.day > self.features.unjudged
-        for place in map(int, np.flatnonzero(self.readings.is_met & wanted & is_judged)):
+        for place in map(int, np.flatnonzero(self.readings.is_met & wanted)):
             if self._is_late(place) == is_late_rule:
                 yield place
 

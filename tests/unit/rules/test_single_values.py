@@ -323,3 +323,13 @@ def test_what_a_rule_about_one_value_may_not_say(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         rules(*conditions, when=when, **resolve)
+
+
+def test_a_sitting_that_began_on_an_unjudged_day_is_not_cut_in_two() -> None:
+    night = Bedside()
+    for minute in (-2, 3):  # a day begins at 03:00
+        night.take(15 * HOUR + minute * MINUTE, pressure(190))
+    (found,) = night.judged(rules(*CRITICAL), 16 * HOUR)
+    assert found.started_at == START + 15 * HOUR - 2 * MINUTE
+    cut = night.history(judged_from=START)
+    assert judge(cut, rules(*CRITICAL), now=START + 16 * HOUR).findings == ()
