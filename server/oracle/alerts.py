@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from server.oracle import day_runs, failures, lasting, ranges, single_values, trends
+from server.oracle import combined, day_runs, failures, lasting, ranges, schedules, silences, single_values, trends
+from server.oracle.absence_rules import ScheduleRule, SilenceRule
 from server.oracle.chart import Chart, chart_of
+from server.oracle.combined_rules import CombinedRule
 from server.oracle.glucose_rules import LastingRule, RangeRule
 from server.oracle.rules import DaysRule, FailureRule, OracleRule, ValueRule
 from server.oracle.shapes import OracleAlert, OraclePatient
@@ -34,5 +36,11 @@ def _alerts(rule: OracleRule, chart: Chart) -> list[OracleAlert]:
             return ranges.alerts(rule, chart)
         case LastingRule():
             return lasting.alerts(rule, chart)
+        case CombinedRule():
+            return combined.alerts(rule, chart)
+        case SilenceRule():
+            return silences.alerts(rule, chart)
+        case ScheduleRule():
+            return schedules.alerts(rule, chart)
         case _:
             return trends.alerts(rule, chart)

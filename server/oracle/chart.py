@@ -8,6 +8,7 @@ from typing import Final
 from server.oracle.days import Days
 from server.oracle.marks import Inflation, among_others, inflations
 from server.oracle.shapes import OraclePatient, Quality
+from server.oracle.weights import others
 
 SITTING_GAP: Final = timedelta(minutes=10)
 
@@ -31,7 +32,7 @@ class Chart:
     """A patient at `now`. `measured`: the accepted readings of each day by sitting, days without any left out.
 
     `unjudged`: days up to it are not judged. `place`: the sitting of each reading by name; none where its time is in doubt.
-    `sat`: the sittings of `measured` in order of time.
+    `sat`: the sittings of `measured` in order of time. `others`: the weights, by name, that are likely somebody else's.
     """
 
     patient: OraclePatient
@@ -43,6 +44,7 @@ class Chart:
     place: dict[str, int]
     sat: list[Sitting]
     measured: dict[date, Sittings]
+    others: frozenset[str]
 
 
 def chart_of(patient: OraclePatient, now: datetime) -> Chart:
@@ -68,6 +70,7 @@ def chart_of(patient: OraclePatient, now: datetime) -> Chart:
         place={one.name: index for index, run in enumerate(runs) for one in run},
         sat=sat,
         measured=dict(sorted(measured.items())),
+        others=others(patient.readings, days),
     )
 
 

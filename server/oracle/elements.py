@@ -73,11 +73,13 @@ def _usable(chart: Chart, signals: Sequence[Signal]) -> list[OracleReading]:
 
 
 def _is_usable(chart: Chart, reading: OracleReading) -> bool:
-    """Blood pressures are marked among each other and not used on the day of enrolment; all else stands by itself."""
+    """Blood pressures are marked among each other and not used on the day of enrolment; a weight must be the patient's own; all
+    else stands by itself.
+    """
     if reading.kind == "blood_pressure":
         is_warm = chart.days.day(reading.measured_at) > chart.patient.enrolled_on
         return is_warm and chart.quality.get(reading.name) == "accepted"
-    is_placed = reading.time_quality not in ("orphan", "suspect")
+    is_placed = reading.time_quality not in ("orphan", "suspect") and reading.name not in chart.others
     return is_placed and not reading.is_censored and by_itself(reading) == "accepted"
 
 

@@ -65,7 +65,9 @@ class OraclePatient:
     """All that the answer depends on but the rules and `now`. `zones`: (in force from, IANA name), at least one.
 
     `judged_from`: what lies on its clinical day or before is looked at only to mark later readings. None: nothing is cut off.
-    `symptoms`: when the patient said whether there were any.
+    `symptoms`: when the patient said whether there were any. `last_counted_before`: the newest accepted reading of
+    any kind before all `readings`; None: there is none. `unheard`: from when to when (None: still) nothing of this patient could
+    be heard, in any order.
     """
 
     readings: tuple[OracleReading, ...]
@@ -75,6 +77,8 @@ class OraclePatient:
     closes: tuple[OracleClose, ...] = ()
     judged_from: datetime | None = None
     symptoms: tuple[tuple[datetime, bool], ...] = ()
+    last_counted_before: datetime | None = None
+    unheard: tuple[tuple[datetime, datetime | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,7 @@ class OracleAlert:
     its newest evidence: a person's close holds until there is newer. `tells` are told if it is found while active and not after
     `fresh_until`, else `tells_late`. `values`: the mean systolic and diastolic of each day of the run, mmHg. `confirmed_at`: a
     repeat that met the condition too was measured then; `raised_at`: it is more urgent since, for that or another reason.
+    `said`: what each condition of a combined rule says at `evidence_at`. `counts`: what was counted of days, by name.
     """
 
     rule_id: str
@@ -108,3 +113,5 @@ class OracleAlert:
     values: tuple[tuple[Fraction, Fraction], ...] = ()
     confirmed_at: datetime | None = None
     raised_at: datetime | None = None
+    said: tuple[Literal["yes", "no"] | None, ...] = ()
+    counts: Mapping[str, Any] = field(default_factory=dict)

@@ -65,3 +65,12 @@ def not_understood(written: Mapping[str, Any]) -> MalformedError:
 
 def number(value: Any) -> Fraction:
     return value if isinstance(value, Fraction) else Fraction(str(value))
+
+
+def conditions_of(when: Mapping[str, Any]) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(signal=c["signal"], comparison=word, value=number(c[word]), unit=c["unit"])
+        for c in when["any_of"]
+        for word in COMPARISONS
+        if c.get(word) is not None
+    )

@@ -5,7 +5,8 @@ from fractions import Fraction
 import pytest
 from unit.oracle.trend_cases import text_of
 
-from server.oracle.rules import ChangeRule, CountRule, RollingRule, reach_days, rules_of
+from server.oracle.rules import reach_days, rules_of
+from server.oracle.trend_rules import ChangeRule, CountRule, RollingRule
 from vitals.errors import MalformedError
 
 ROLLING = (
