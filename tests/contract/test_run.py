@@ -135,6 +135,18 @@ def test_a_developers_own_settings_do_not_reach_the_tests(run: ModuleType, monke
     assert run.plain_environment()["PATH"] == os.environ["PATH"]
 
 
+def test_no_process_of_the_tests_compiles_anew_what_another_has_compiled(
+    run: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    assert "PYTHONPYCACHEPREFIX" not in run.plain_environment()
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    kept = run.plain_environment()
+    assert "PYTHONDONTWRITEBYTECODE" not in kept
+    assert Path(kept["PYTHONPYCACHEPREFIX"]).parent == run.VENV, "the sources' own folders stay as they are"
+
+
 @pytest.mark.parametrize("asked", [["-n0"], ["--pdb"], ["-p", "no:randomly"]])
 def test_tests_run_side_by_side_unless_another_way_is_asked_for(
     run: ModuleType, monkeypatch: pytest.MonkeyPatch, asked: list[str]

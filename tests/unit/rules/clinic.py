@@ -49,7 +49,8 @@ class Clinic:
         since = min([since, *(each.at - timedelta(days=1) for each in heard if each not in self._heard)])
         self._heard = heard
         start = view_from(self.stored.values(), since) - timedelta(days=look_back_days(self.rules))
-        rows = (row for row in self.rows if row.measured_at >= start - timedelta(days=reach_days(self.rules)))
+        reach = start - timedelta(days=reach_days(self.rules))
+        rows = (row for row in self.rows if row.measured_at >= reach)
         history = replace(self.patient, window=window_of(rows), judged_from=start, symptoms=heard)
         judgement = judge(history, self.rules, now=now)
         for transition in reconcile(
