@@ -303,4 +303,5 @@ def _findings_by(history: PatientHistory, rule: Rule, own: PersonalThreshold, sp
 
 
 def _moved(number: Number, steps: int) -> float:
-    return round(number.value + (steps if number.is_upper else -steps) * number.step, 6)
+    moved = round(number.value + (steps if number.is_upper else -steps) * number.step, 6)
+    return moved if number.bounds is None else min(max(moved, number.bounds[0]), number.bounds[1])

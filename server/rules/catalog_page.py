@@ -19,9 +19,11 @@ from server.rules.rule import (
     RangeShareRule,
     RollingRule,
     Rule,
+    ScheduleRule,
+    SilenceRule,
     SingleValueRule,
 )
-from server.rules.sentences import COMPARISONS, number
+from server.rules.sentences import COMPARISONS, KINDS, number
 from server.rules.signals import SOURCES
 from server.rules.trend_sentences import ELEMENTS, what_of
 
@@ -86,6 +88,13 @@ def fires_when(rule: Rule) -> str:
             limit = f"{COMPARISONS['en'][when.comparison]} {number(when.value)} {when.unit}"
             gap = f"no two readings more than {when.gap_minutes} minutes apart"
             return f"a worn sensor is {limit} for {when.minutes} minutes, {gap}"
+        case SilenceRule():
+            days = "clinical day" if rule.when.days == 1 else f"{rule.when.days} clinical days"
+            return (
+                f"nothing of any kind is measured on {days}, counted from the day after enrolment on; {_unknown(rule)}"
+            )
+        case ScheduleRule():
+            return _schedule(rule)
 
 
 def ends_when(rule: Rule) -> str:
@@ -105,6 +114,10 @@ def ends_when(rule: Rule) -> str:
             return f"it is {least}less than that; a gap ends nothing"
         case LastingRule():
             return f"it has been on the good side for {rule.when.minutes} minutes; a gap ends nothing"
+        case SilenceRule():
+            return "something is measured, of whatever kind"
+        case ScheduleRule():
+            return f"{rule.when.measured_days} of the last {rule.when.of_days} clinical days are measured again"
         case _:
             return f"it lies {_by(rule.resolve.below_by)}; a gap ends nothing"
 
@@ -210,6 +223,18 @@ def _change(rule: ChangeRule) -> str:
     by = when.rises_by if when.falls_by is None else when.falls_by
     assert by is not None
     return f"{what_of(when.signal, when.of, 'en')} lies {by:g} {when.unit} or more {way} within {_span(when.within)}"
+
+
+def _schedule(rule: ScheduleRule) -> str:
+    when = rule.when
+    often = f" {when.readings_per_day} times" if when.readings_per_day > 1 else ""
+    days = f"on fewer than {when.measured_days} of {when.of_days} clinical days, whatever the unknown ones brought"
+    return f"{KINDS[when.of]['en']} is measured{often} {days}; {_unknown(rule)}"
+
+
+def _unknown(rule: SilenceRule | ScheduleRule) -> str:
+    hours = rule.when.unknown_after_hours
+    return f"a day of which the home cannot be heard for more than {hours} hours is unknown and counts for nothing"
 
 
 def _value_ends(rule: SingleValueRule) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from server.rules import days_in_a_row, failed_measurements, lasting, range_shares, single_value, trends
+from server.rules import absences, days_in_a_row, failed_measurements, lasting, range_shares, single_value, trends
 from server.rules.episodes import Finding, Judgement
 from server.rules.features import Features, features_of
 from server.rules.own_numbers import is_watched
@@ -24,6 +24,8 @@ from server.rules.rule import (
     RollingRule,
     Rule,
     RuleSet,
+    ScheduleRule,
+    SilenceRule,
     SingleValueRule,
 )
 from server.rules.windows import TIME_UNUSABLE, PatientHistory, PersonalThreshold
@@ -63,7 +65,13 @@ def reach_days(rules: RuleSet) -> int:
     """How many days of readings before `judged_from` must be seen: the widest window, and the marks of what is in it."""
     reaches = [rule.when.over for rule in rules.rules if isinstance(rule, RollingRule | RangeShareRule)]
     reaches += [rule.when.within for rule in rules.rules if isinstance(rule, CountOfLastRule | ChangeRule)]
-    return RELATIVE_MARKS_DAYS + max((reach.span_days for reach in reaches), default=0)
+    planned = [rule.when.of_days for rule in rules.rules if isinstance(rule, ScheduleRule)]
+    return RELATIVE_MARKS_DAYS + max([*planned, *(reach.span_days for reach in reaches)], default=0)
+
+
+def looks_at_absence(rules: RuleSet) -> bool:
+    """Does one of the rules ask what was not measured, so that a history needs `last_counted_before` and `unheard`?"""
+    return any(isinstance(rule, SilenceRule | ScheduleRule) for rule in rules.rules)
 
 
 def _findings(rule: Rule, features: Features) -> list[Finding]:
@@ -83,6 +91,8 @@ def _findings(rule: Rule, features: Features) -> list[Finding]:
             return range_shares.findings(rule, features, personal=personal.parameters, version=personal.version)
         case LastingRule():
             return lasting.findings(rule, features, personal=personal.parameters, version=personal.version)
+        case SilenceRule() | ScheduleRule():
+            return absences.findings(rule, features, personal=personal.parameters, version=personal.version)
 
 
 def _personal(rule: Rule, features: Features) -> PersonalThreshold:
@@ -97,10 +107,13 @@ def _closes(features: Features) -> Iterable[datetime]:
 
 
 def _ends(rules: RuleSet, features: Features) -> Iterable[datetime]:
-    """The instants at which a single-value episode ends by itself, or a sitting that a trend waits for is over."""
+    """The instants at which a single-value episode ends by itself, a sitting that a trend waits for is over, or a day closes on
+    which nothing was measured."""
     watched = [rule for rule in rules.rules if is_watched(rule, _personal(rule, features).is_watched)]
     waiting = [rule.when for rule in watched if isinstance(rule, RollingRule | CountOfLastRule | ChangeRule)]
     yield from trends.ends(waiting, features)
     for rule in watched:
         if isinstance(rule, SingleValueRule):
             yield from single_value.ends(rule, features, personal=_personal(rule, features).parameters)
+        elif isinstance(rule, SilenceRule | ScheduleRule):
+            yield absences.ends(rule, features, personal=_personal(rule, features).parameters)

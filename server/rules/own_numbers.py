@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from server.rules.absence_conditions import DAYS_MAX
 from server.rules.conditions import DayThreshold, TrendThreshold, ValueThreshold
 from server.rules.glucose_conditions import ShareStatistic
 from server.rules.rule import (
+    AbsenceRule,
     ChangeRule,
     CountOfLastRule,
     DaysInARowRule,
@@ -19,6 +21,8 @@ from server.rules.rule import (
     RangeShareRule,
     RollingRule,
     Rule,
+    ScheduleRule,
+    SilenceRule,
     SingleValueRule,
 )
 from server.rules.signals import group_of
@@ -43,12 +47,16 @@ def thresholds_in_force(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """One number that a patient may have of their own. `is_upper`: more of it alerts less; `step`: what makes a difference."""
+    """One number that a patient may have of their own. `is_upper`: more of it alerts less; `step`: what makes a difference.
+
+    `bounds`: what there may be at the least and at the most, where a number beyond it would mean nothing.
+    """
 
     name: str
     value: float
     is_upper: bool
     step: float
+    bounds: tuple[float, float] | None = None
 
 
 _STEPS: Final[Mapping[str, float]] = {
@@ -82,6 +90,10 @@ def numbers_of(rule: NumberedRule, parameters: Mapping[str, Any]) -> tuple[Numbe
         return (Number(name=name, value=by, is_upper=True, step=_STEPS[rule.when.unit]),)
     if isinstance(rule, RangeShareRule | LastingRule):
         return (_only_number(rule, value_in_force(rule, parameters)),)
+    if isinstance(rule, SilenceRule | ScheduleRule):
+        name, bounds = _DAYS_OF[rule.when.kind], (1.0, _days_max(rule))
+        days = days_in_force(rule, parameters)
+        return (Number(name=name, value=days, is_upper=isinstance(rule, SilenceRule), step=1, bounds=bounds),)
     is_spread = isinstance(rule, RollingRule) and rule.when.statistic in ("sd", "arv")
     conditions: Sequence[DayThreshold | ValueThreshold | TrendThreshold] = rule.when.any_of
     return tuple(
@@ -124,6 +136,8 @@ def check_parameters(rule: Rule, parameters: Mapping[str, float]) -> None:
             change_in_force(rule, parameters)
         case RangeShareRule() | LastingRule():
             value_in_force(rule, parameters)
+        case SilenceRule() | ScheduleRule():
+            days_in_force(rule, parameters)
         case _:
             thresholds_in_force(rule, parameters)
 
@@ -139,6 +153,23 @@ def value_in_force(rule: RangeShareRule | LastingRule, parameters: Mapping[str, 
     """The number compared with, for a patient with a `value` of their own; raises as `thresholds_in_force`."""
     _refuse_misfits(rule.id, parameters, {"value": rule.when.unit}, (0.0, 1000.0))
     return float(parameters.get("value", rule.when.value))
+
+
+_DAYS_OF: Final = {"silence": "days", "schedule": "measured_days"}
+
+
+def days_in_force(rule: AbsenceRule, parameters: Mapping[str, Any]) -> int:
+    """How many quiet days, or measured days, for a patient with a number of their own: whole; raises as `thresholds_in_force`."""
+    name = _DAYS_OF[rule.when.kind]
+    _refuse_misfits(rule.id, parameters, {name: "days"}, (1.0, _days_max(rule)))
+    days = float(parameters.get(name, getattr(rule.when, name)))
+    if not days.is_integer():
+        raise MalformedError("threshold_value", f"{rule.id}: {name} must be a whole number of days", days)
+    return int(days)
+
+
+def _days_max(rule: AbsenceRule) -> float:
+    return float(DAYS_MAX if isinstance(rule, SilenceRule) else rule.when.of_days)
 
 
 def _refuse_misfits(

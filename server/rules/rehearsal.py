@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
 
-from server.rules.engine import judge
+from server.rules.clinical_days import Calendar
+from server.rules.engine import judge, looks_at_absence
 from server.rules.episodes import RAISED, Audience, Change, Episode, Finding, Judgement, Transition, reconcile
 from server.rules.rule import RuleSet
 from server.rules.windows import PatientHistory, Row, window_of
@@ -60,6 +61,7 @@ class Rehearsal:
         """Judge at every arrival and answer up to `until`, at every timer in between, and at `until`."""
         waiting = [a for a in arrivals if a.at <= until]
         ahead = {a.at for a in waiting} | {each.at for each in self._patient.symptoms if each.at <= until}
+        ahead |= {at for at in self._first_close() if at <= until}
         timer: datetime | None = None
         while ahead or (timer is not None and timer < until):
             now = min(ahead if timer is None else ahead | {timer})
@@ -67,6 +69,12 @@ class Rehearsal:
             ahead.discard(now)
             timer = self.judge_at(now).next_due_at
         self.judge_at(until)
+
+    def _first_close(self) -> Iterable[datetime]:
+        """That of the day of enrolment: from then on somebody may be missed of whom nothing ever came."""
+        if looks_at_absence(self._rules):
+            calendar = Calendar(self._patient.zones, self._patient.zones[-1].valid_from)
+            yield calendar.close_of(self._patient.enrolled_on.toordinal())
 
     def judge_at(self, now: datetime) -> Judgement:
         """Judge what has come so far, and write what changes."""

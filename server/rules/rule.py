@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from server.rules.absence_conditions import ResolveByMeasuring, ResolveBySchedule, Schedule, Silence
 from server.rules.conditions import (
     Change,
     CountOfLast,
@@ -145,8 +146,19 @@ class LastingRule(_Rule):
     resolve: ResolveByTime
 
 
+class SilenceRule(_Rule):
+    when: Silence
+    resolve: ResolveByMeasuring
+
+
+class ScheduleRule(_Rule):
+    when: Schedule
+    resolve: ResolveBySchedule
+
+
 TrendRule = RollingRule | CountOfLastRule | ChangeRule
-NumberedRule = DaysInARowRule | SingleValueRule | TrendRule | RangeShareRule | LastingRule
+AbsenceRule = SilenceRule | ScheduleRule
+NumberedRule = DaysInARowRule | SingleValueRule | TrendRule | RangeShareRule | LastingRule | AbsenceRule
 
 KINDS: Final = (
     "days_in_a_row",
@@ -157,6 +169,8 @@ KINDS: Final = (
     "change",
     "range_share",
     "lasting",
+    "silence",
+    "schedule",
 )
 
 
@@ -176,7 +190,9 @@ Rule = Annotated[
     | Annotated[CountOfLastRule, Tag("count_of_last")]
     | Annotated[ChangeRule, Tag("change")]
     | Annotated[RangeShareRule, Tag("range_share")]
-    | Annotated[LastingRule, Tag("lasting")],
+    | Annotated[LastingRule, Tag("lasting")]
+    | Annotated[SilenceRule, Tag("silence")]
+    | Annotated[ScheduleRule, Tag("schedule")],
     Discriminator(
         _kind_of,
         custom_error_type="unknown_kind",

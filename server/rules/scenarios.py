@@ -20,7 +20,15 @@ from server.rules.episodes import Priority
 from server.rules.load import explain, read_yaml
 from server.rules.rehearsal import Arrival
 from server.rules.scenario_readings import Marks, Moment, read_measurement
-from server.rules.windows import PatientHistory, PersonalThreshold, Symptom, ZoneSpan, row_of, window_of
+from server.rules.windows import (
+    PatientHistory,
+    PersonalThreshold,
+    Symptom,
+    UnheardSpan,
+    ZoneSpan,
+    row_of,
+    window_of,
+)
 from vitals import quality
 from vitals.errors import MalformedError
 from vitals.reading import Measurement
@@ -58,6 +66,9 @@ class Expected(Part):
 _Answer = Annotated[tuple[Moment, bool], Field(strict=False)]
 """`[d1 07:31, yes]`: asked for symptoms, the patient said so then."""
 
+_Unheard = Annotated[tuple[Moment, Moment | None], Field(strict=False)]
+"""`[d4 09:00, d6 12:00]`: nothing of the patient could be heard then; `[d4 09:00, null]`: and it still cannot."""
+
 
 class _Test(Part):
     name: Annotated[str, Field(min_length=1)]
@@ -69,6 +80,7 @@ class _Test(Part):
     thresholds: dict[str, dict[str, Any]] = Field(default_factory=dict)
     readings: Annotated[tuple[Any, ...], Field(strict=False)]
     symptoms: Annotated[tuple[_Answer, ...], Field(strict=False)] = ()
+    unheard: Annotated[tuple[_Unheard, ...], Field(strict=False)] = ()
     arrive: Annotated[str, Field(pattern=r"^(in_order|reversed|at_once|shuffled:[0-9]+|late:[0-9]+([.][0-9]+)?)$")] = (
         "in_order"
     )
@@ -134,6 +146,7 @@ class _Scene:
                     Symptom(at=self._instant(at, f"symptoms.{index}"), has_symptoms=has_symptoms)
                     for index, (at, has_symptoms) in enumerate(self.test.symptoms)
                 ),
+                unheard=tuple(self._unheard(index, *span) for index, span in enumerate(self.test.unheard)),
             ),
             arrivals=self._arrivals(readings, now),
             now=now,
@@ -228,6 +241,12 @@ class _Scene:
         first = min((r.measured_at for r in readings), default=self._instant("d1 09:00", "now"))
         local = first.astimezone(ZoneInfo(self.test.zone)).date()
         return local - timedelta(days=ENROLLED_BEFORE_DAYS)
+
+    def _unheard(self, index: int, began: Moment, ended: Moment | None) -> UnheardSpan:
+        field = f"unheard.{index}"
+        return UnheardSpan(
+            began=self._instant(began, field), ended=None if ended is None else self._instant(ended, field)
+        )
 
     def _thresholds(self, rules: tuple[str, ...]) -> dict[str, PersonalThreshold]:
         for rule_id in self.test.thresholds:

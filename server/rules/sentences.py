@@ -16,7 +16,7 @@ COMPARISONS: Final[Mapping[Language, Mapping[Comparison, str]]] = {
     "zh": {"above": "高于", "at_least": "达到或超过", "below": "低于", "at_most": "不高于"},
 }
 _OR: Final[Mapping[Language, str]] = {"en": " or ", "zh": " 或"}
-_KINDS: Final[Mapping[str, dict[Language, str]]] = {
+KINDS: Final[Mapping[str, dict[Language, str]]] = {
     "blood_pressure": {"en": "blood pressure", "zh": "血压"},
     "glucose": {"en": "glucose", "zh": "血糖"},
     "sensor_glucose": {"en": "sensor glucose", "zh": "动态血糖"},
@@ -75,7 +75,7 @@ def one_value(
 
 def failed_measurements(kind: str, count: int) -> dict[Language, str]:
     """`3 blood pressure measurements failed in one day`."""
-    what = _KINDS[kind]
+    what = KINDS[kind]
     return {
         "en": f"{count} {what['en']} measurements failed in one day: check the meter",
         "zh": f"一天内有 {count} 次{what['zh']}测量失败：请检查仪器",

@@ -111,11 +111,22 @@ class Symptom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnheardSpan:
+    """From `began` to before `ended` nothing of the patient could be heard; `None` while that lasts."""
+
+    began: datetime
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatientHistory:
     """All that a judging reads of one patient. Nothing else may change its answer but the rules and `now`.
 
     `judged_from`: readings before it are in view for the relative marks of later ones only, because their own marks may miss
     what lies further back. Days that begin before it are not judged. `None`: the view is whole.
+    `last_counted_before`: the newest accepted reading measured before the first instant of the window; `None`: there is none.
+    `unheard`: in any order, and they may overlap; those from that reading on, or from enrolment, are there. Both are for rules
+    about what was not measured.
     """
 
     patient_id: int
@@ -125,6 +136,8 @@ class PatientHistory:
     thresholds: Mapping[str, PersonalThreshold] = field(default_factory=dict)
     judged_from: datetime | None = None
     symptoms: tuple[Symptom, ...] = ()
+    last_counted_before: datetime | None = None
+    unheard: tuple[UnheardSpan, ...] = ()
 
 
 class Row(NamedTuple):

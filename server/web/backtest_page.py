@@ -40,7 +40,13 @@ DAYS: Final = (30, 90, 180, 365)
 SHOWN: Final = 50
 """Patients and wishes that are listed."""
 
-_NAMES: Final = {"value": mark("limit"), "rises_by": mark("rise"), "falls_by": mark("fall")}
+_NAMES: Final = {
+    "value": mark("limit"),
+    "rises_by": mark("rise"),
+    "falls_by": mark("fall"),
+    "days": mark("days without a reading"),
+    "measured_days": mark("measured days"),
+}
 _PREFIX: Final = "n_"
 """Of the fields in which other numbers are given."""
 

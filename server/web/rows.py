@@ -133,6 +133,8 @@ def _judged_by(alert: Alert) -> tuple[Condition, ...]:
 
 def _kind_of(alert: Alert | None) -> str:
     """What the alert is about: that is drawn in the row, if it can be."""
+    if alert is not None and alert.verdict.get("of") in KINDS:
+        return str(alert.verdict["of"])
     thresholds = () if alert is None else alert.verdict.get("thresholds", ())
     source = next((SOURCES[each["signal"]] for each in thresholds if each["signal"] in SOURCES), None)
     return "blood_pressure" if source is None else source.kinds[0]
