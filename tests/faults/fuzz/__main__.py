@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--bad")
     given = parser.parse_args()
     with atheris.instrument_imports(
-        include=["vitals", "server.arrivals", "homevigil.decode"], enable_loader_override=False
+        include=["vitals", "server.arrivals", "homevigil.canonical", "homevigil.decode"], enable_loader_override=False
     ):
         from faults.fuzz.targets import TARGETS
     target = TARGETS[given.target]
