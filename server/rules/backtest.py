@@ -16,7 +16,7 @@ from server.rules.clinical_days import Calendar
 from server.rules.engine import judge, look_back_days, reach_days
 from server.rules.episodes import Finding
 from server.rules.own_numbers import Number, numbers_of
-from server.rules.rule import FailedMeasurementsRule, Rule, RuleSet
+from server.rules.rule import Rule, RuleSet, UnnumberedRule
 from server.rules.windows import PatientHistory, PersonalThreshold, to_us
 from vitals.errors import MalformedError
 
@@ -196,7 +196,7 @@ def _judged_from(rules: RuleSet, span: Span) -> datetime:
 
 
 def _fits(rule: Rule, own: PersonalThreshold) -> bool:
-    if isinstance(rule, FailedMeasurementsRule):
+    if isinstance(rule, UnnumberedRule):
         return not own.parameters
     try:
         numbers_of(rule, own.parameters)
@@ -271,7 +271,7 @@ def _is_often(alerts: int, days: float, span: Span) -> bool:
 
 def _wish(history: PatientHistory, rule: Rule, span: Span, alerts: int, days: float) -> Wish | None:
     """The numbers moved away step by step, until the rule is quiet; none for a rule without numbers."""
-    if isinstance(rule, FailedMeasurementsRule):
+    if isinstance(rule, UnnumberedRule):
         return None
     own = history.thresholds[rule.id]
     numbers = numbers_of(rule, own.parameters)

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from server.rules.conditions import Reach
+from server.rules.combined_conditions import Age, AllOf, AnyOf, AnyPart, Combined, Negated
+from server.rules.conditions import Change, CountOfLast, Reach, Rolling, Trend
 from server.rules.glucose_conditions import Band
 from server.rules.load import is_scenario, load_rules
 from server.rules.rule import (
     ChangeRule,
+    CombinedRule,
     CountOfLastRule,
     DaysInARowRule,
     FailedMeasurementsRule,
@@ -25,7 +27,7 @@ from server.rules.rule import (
 )
 from server.rules.sentences import COMPARISONS, KINDS, number
 from server.rules.signals import SOURCES
-from server.rules.trend_sentences import ELEMENTS, what_of
+from server.rules.trend_sentences import ELEMENTS, elements_of, what_of
 
 _INTRODUCTION: Final = """\
 # The catalog
@@ -75,12 +77,10 @@ def fires_when(rule: Rule) -> str:
             return _single_value(rule)
         case FailedMeasurementsRule():
             return f"{rule.when.count} measurements of one kind fail in a clinical day"
-        case RollingRule():
-            return _rolling(rule)
-        case CountOfLastRule():
-            return _count_of_last(rule)
-        case ChangeRule():
-            return _change(rule)
+        case RollingRule() | CountOfLastRule() | ChangeRule():
+            return _trend(rule.when)
+        case CombinedRule():
+            return _joint(rule.when, f", by what was said last in the {_age(rule.when.within)} before")
         case RangeShareRule():
             return _range_share(rule)
         case LastingRule():
@@ -112,6 +112,8 @@ def ends_when(rule: Rule) -> str:
         case ChangeRule():
             least = f"at least {rule.resolve.below_by:g} {rule.when.unit} " if rule.resolve.below_by else ""
             return f"it is {least}less than that; a gap ends nothing"
+        case CombinedRule():
+            return "an answer comes after which that is not so any more; a gap ends nothing"
         case LastingRule():
             return f"it has been on the good side for {rule.when.minutes} minutes; a gap ends nothing"
         case SilenceRule():
@@ -172,24 +174,51 @@ def _single_value(rule: SingleValueRule) -> str:
     return f"one reading ({' or '.join(when.readings)}) is {each}{arrived}{urgent}"
 
 
-def _rolling(rule: RollingRule) -> str:
-    when = rule.when
+def _trend(when: Trend) -> str:
+    match when:
+        case Rolling():
+            return _rolling(when)
+        case CountOfLast():
+            return _count_of_last(when)
+        case Change():
+            return _change(when)
+
+
+def _joint(joint: Combined | AllOf | AnyOf, by: str = "") -> str:
+    """`all of this is so: …; and …`. What is joined within is in brackets."""
+    parts = [f"({_joint(part)})" if isinstance(part, AllOf | AnyOf) else _simple(part) for part in joint.parts]
+    word, between = ("any", "; or ") if joint.is_any else ("all", "; and ")
+    return f"{word} of this is so{by}: {between.join(parts)}"
+
+
+def _simple(part: AnyPart) -> str:
+    match part:
+        case Negated():
+            return f"it is known that not: {_simple(part.condition)}"
+        case Rolling() | CountOfLast() | Change():
+            over = f" (over at {part.below_by:g} or more on the good side)" if part.below_by else ""
+            return f"{_trend(part)}{over}"
+    raise AssertionError(part)
+
+
+def _rolling(when: Rolling) -> str:
     each = " or ".join(
         f"{COMPARISONS['en'][c.comparison]} {number(c.value)} {c.unit} ({what_of(c.signal, when.of, 'en')})"
         for c in when.any_of
     )
-    fewest = f"with {when.min_readings} {ELEMENTS['en'][when.of]} or more"
+    fewest = f"with {when.min_readings} {elements_of(when.of, when.min_readings, 'en')} or more"
     return f"{_STATISTICS[when.statistic]} over {_span(when.over)}, {fewest}, is {each}"
 
 
-def _count_of_last(rule: CountOfLastRule) -> str:
-    when = rule.when
+def _count_of_last(when: CountOfLast) -> str:
     each = " or ".join(
         "the flag of an irregular pulse"
         if c.unit == "flag"
         else f"{what_of(c.signal, when.of, 'en')} {COMPARISONS['en'][c.comparison]} {number(c.value)} {c.unit}"
         for c in when.any_of
     )
+    if when.of_last == 1:
+        return f"the last {elements_of(when.of, 1, 'en')} has {each}"
     days = f", on {when.on_days} days or more," if when.on_days > 1 else ""
     return f"{when.needed} of the last {when.of_last} {ELEMENTS['en'][when.of]}{days} within {_span(when.within)} have {each}"
 
@@ -217,11 +246,9 @@ def _range(band: Band) -> str:
     return f"{word} {number(limit)} {band.unit}"
 
 
-def _change(rule: ChangeRule) -> str:
-    when = rule.when
+def _change(when: Change) -> str:
     way = "above the lowest" if when.falls_by is None else "below the highest"
-    by = when.rises_by if when.falls_by is None else when.falls_by
-    assert by is not None
+    (by,) = when.numbers
     return f"{what_of(when.signal, when.of, 'en')} lies {by:g} {when.unit} or more {way} within {_span(when.within)}"
 
 
@@ -259,6 +286,10 @@ def _any_of(conditions: Sequence[tuple[str, str, float, str]]) -> str:
 
 def _by(below_by: float) -> str:
     return f"at least {below_by:g} on the good side of every threshold" if below_by else "on the good side"
+
+
+def _age(age: Age) -> str:
+    return "hour" if age.in_hours == 1 else f"{age.in_hours} hours"
 
 
 def _span(reach: Reach) -> str:

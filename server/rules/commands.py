@@ -77,7 +77,11 @@ def list_rules(
         _say_malformed(e, as_json)
         raise typer.Exit(1) from e
     if as_json:
-        typer.echo(json.dumps([rule.model_dump(mode="json") for rule in rules.rules], ensure_ascii=False, indent=2))
+        typer.echo(
+            json.dumps(
+                [rule.model_dump(mode="json", by_alias=True) for rule in rules.rules], ensure_ascii=False, indent=2
+            )
+        )
         return
     for rule in rules.rules:
         typer.echo(f"{rule.id}  v{rule.version}  {rule.priority}  tells {', '.join(rule.tell) or 'nobody'}")

@@ -10,12 +10,23 @@ from typing import Final
 
 import numpy as np
 
-from server.rules import absences, days_in_a_row, failed_measurements, lasting, range_shares, single_value, trends
+from server.rules import (
+    absences,
+    combined,
+    days_in_a_row,
+    failed_measurements,
+    lasting,
+    range_shares,
+    single_value,
+    trends,
+)
+from server.rules.conditions import Trend
 from server.rules.episodes import Finding, Judgement
 from server.rules.features import Features, features_of
 from server.rules.own_numbers import is_watched
 from server.rules.rule import (
     ChangeRule,
+    CombinedRule,
     CountOfLastRule,
     DaysInARowRule,
     FailedMeasurementsRule,
@@ -28,6 +39,7 @@ from server.rules.rule import (
     SilenceRule,
     SingleValueRule,
 )
+from server.rules.trend_grounds import reach_of
 from server.rules.windows import TIME_UNUSABLE, PatientHistory, PersonalThreshold
 
 RELATIVE_MARKS_DAYS: Final = 15
@@ -57,14 +69,16 @@ def look_back_days(rules: RuleSet) -> int:
 
     What it may depend on is loaded on top (`reach_days`). One day is for the day that `judged_from` cuts, one for the zone.
     """
-    spans = (rule.when.span_days for rule in rules.rules if isinstance(rule, DaysInARowRule))
+    spans = [rule.when.span_days for rule in rules.rules if isinstance(rule, DaysInARowRule)]
+    # What a combined rule was told within that time before an alert began; a day is known at its close, so one more.
+    spans += [rule.when.within_days + 1 for rule in rules.rules if isinstance(rule, CombinedRule)]
     return 2 + max(spans, default=1)
 
 
 def reach_days(rules: RuleSet) -> int:
     """How many days of readings before `judged_from` must be seen: the widest window, and the marks of what is in it."""
-    reaches = [rule.when.over for rule in rules.rules if isinstance(rule, RollingRule | RangeShareRule)]
-    reaches += [rule.when.within for rule in rules.rules if isinstance(rule, CountOfLastRule | ChangeRule)]
+    reaches = [rule.when.over for rule in rules.rules if isinstance(rule, RangeShareRule)]
+    reaches += [reach_of(when) for rule in rules.rules for when in _trends_of(rule)]
     planned = [rule.when.of_days for rule in rules.rules if isinstance(rule, ScheduleRule)]
     return RELATIVE_MARKS_DAYS + max([*planned, *(reach.span_days for reach in reaches)], default=0)
 
@@ -93,6 +107,19 @@ def _findings(rule: Rule, features: Features) -> list[Finding]:
             return lasting.findings(rule, features, personal=personal.parameters, version=personal.version)
         case SilenceRule() | ScheduleRule():
             return absences.findings(rule, features, personal=personal.parameters, version=personal.version)
+        case CombinedRule():
+            return combined.findings(rule, features, personal=personal.parameters, version=personal.version)
+
+
+def _trends_of(rule: Rule) -> tuple[Trend, ...]:
+    """What a rule asks again with each element of a row."""
+    match rule:
+        case RollingRule() | CountOfLastRule() | ChangeRule():
+            return (rule.when,)
+        case CombinedRule():
+            return tuple(condition for condition, _ in rule.when.conditions)
+        case _:
+            return ()
 
 
 def _personal(rule: Rule, features: Features) -> PersonalThreshold:
@@ -110,8 +137,7 @@ def _ends(rules: RuleSet, features: Features) -> Iterable[datetime]:
     """The instants at which a single-value episode ends by itself, a sitting that a trend waits for is over, or a day closes on
     which nothing was measured."""
     watched = [rule for rule in rules.rules if is_watched(rule, _personal(rule, features).is_watched)]
-    waiting = [rule.when for rule in watched if isinstance(rule, RollingRule | CountOfLastRule | ChangeRule)]
-    yield from trends.ends(waiting, features)
+    yield from trends.ends((when for rule in watched for when in _trends_of(rule)), features)
     for rule in watched:
         if isinstance(rule, SingleValueRule):
             yield from single_value.ends(rule, features, personal=_personal(rule, features).parameters)

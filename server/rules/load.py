@@ -12,13 +12,14 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
+from server.rules.combined_conditions import PART_TAGS
 from server.rules.rule import KINDS, Rule, RuleFile, RuleSet
 from vitals.errors import MalformedError
 
 CATALOG: Final = Path(__file__).parent / "catalog"
 WATCHDOG: Final = Path(__file__).parent / "watchdog.yaml"
 SCENARIO_SUFFIX: Final = ".test.yaml"
-_UNION_TAGS: Final = frozenset(KINDS)
+_UNION_TAGS: Final = frozenset({*KINDS, *PART_TAGS})
 
 
 @cache

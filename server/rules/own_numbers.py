@@ -13,6 +13,7 @@ from server.rules.glucose_conditions import ShareStatistic
 from server.rules.rule import (
     AbsenceRule,
     ChangeRule,
+    CombinedRule,
     CountOfLastRule,
     DaysInARowRule,
     FailedMeasurementsRule,
@@ -24,6 +25,7 @@ from server.rules.rule import (
     ScheduleRule,
     SilenceRule,
     SingleValueRule,
+    UnnumberedRule,
 )
 from server.rules.signals import group_of
 from vitals.errors import MalformedError
@@ -122,7 +124,7 @@ def is_watched(rule: Rule, is_chosen: bool | None) -> bool:
     return rule.watch == "everyone" if is_chosen is None else is_chosen
 
 
-def refuse_all(rule: FailedMeasurementsRule, parameters: Mapping[str, Any]) -> None:
+def refuse_all(rule: UnnumberedRule, parameters: Mapping[str, Any]) -> None:
     """Raises `MalformedError` for any parameter: the rule has none."""
     _refuse_misfits(rule.id, parameters, {}, (0.0, 0.0))
 
@@ -130,7 +132,7 @@ def refuse_all(rule: FailedMeasurementsRule, parameters: Mapping[str, Any]) -> N
 def check_parameters(rule: Rule, parameters: Mapping[str, float]) -> None:
     """Raises `MalformedError` (`threshold_unknown`, `threshold_value`) for what the rule could not be judged by."""
     match rule:
-        case FailedMeasurementsRule():
+        case FailedMeasurementsRule() | CombinedRule():
             refuse_all(rule, parameters)
         case ChangeRule():
             change_in_force(rule, parameters)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from server.rules.absence_conditions import ResolveByMeasuring, ResolveBySchedule, Schedule, Silence
+from server.rules.combined_conditions import Combined
 from server.rules.conditions import (
     Change,
     CountOfLast,
@@ -64,6 +65,12 @@ class ResolveByReading(Part):
         if self.by == "person" and (self.visible_hours or self.at_most_hours is not None):
             raise ValueError("by: person takes no hours")
         return self
+
+
+class ResolveByParts(Part):
+    """Ends with the first answer of a condition after which the whole is not true any more. A gap ends nothing."""
+
+    by: Literal["parts"]
 
 
 class ResolveAtDayClose(Part):
@@ -156,9 +163,16 @@ class ScheduleRule(_Rule):
     resolve: ResolveBySchedule
 
 
+class CombinedRule(_Rule):
+    when: Combined
+    resolve: ResolveByParts
+
+
 TrendRule = RollingRule | CountOfLastRule | ChangeRule
 AbsenceRule = SilenceRule | ScheduleRule
 NumberedRule = DaysInARowRule | SingleValueRule | TrendRule | RangeShareRule | LastingRule | AbsenceRule
+UnnumberedRule = FailedMeasurementsRule | CombinedRule
+"""Of these no patient has numbers of their own: they are chosen for a patient, or left out."""
 
 KINDS: Final = (
     "days_in_a_row",
@@ -171,6 +185,7 @@ KINDS: Final = (
     "lasting",
     "silence",
     "schedule",
+    "combined",
 )
 
 
@@ -192,7 +207,8 @@ Rule = Annotated[
     | Annotated[RangeShareRule, Tag("range_share")]
     | Annotated[LastingRule, Tag("lasting")]
     | Annotated[SilenceRule, Tag("silence")]
-    | Annotated[ScheduleRule, Tag("schedule")],
+    | Annotated[ScheduleRule, Tag("schedule")]
+    | Annotated[CombinedRule, Tag("combined")],
     Discriminator(
         _kind_of,
         custom_error_type="unknown_kind",

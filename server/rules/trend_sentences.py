@@ -1,6 +1,6 @@
 """Why a trend rule fired, in one plain sentence with its numbers, in English and Chinese. Computes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,6 +62,15 @@ ELEMENTS: Final[dict[Language, dict[Elements, str]]] = {
         "meal_rises": "餐",
     },
 }
+_ONE_ELEMENT: Final[Mapping[Elements, str]] = {
+    "readings": "reading",
+    "sittings": "sitting",
+    "days": "measured day",
+    "first_of_day": "first reading of the day",
+    "first_of_morning": "first morning reading",
+    "day_spreads": "day",
+    "meal_rises": "meal",
+}
 _WHAT: Final[dict[Language, dict[Elements, str]]] = {
     "en": {
         "first_of_day": "first {signal} of the day",
@@ -82,6 +91,11 @@ _WHAT: Final[dict[Language, dict[Elements, str]]] = {
 def sentence(when: Trend, limits: Sequence[Limit], value: float | None, values: Sequence[float]) -> dict[Language, str]:
     """`Mean systolic pressure 147.2 mmHg over 7 days (5 measured days), at or above 145`."""
     return {language: _sentence(when, limits, value, values, language) for language in ("en", "zh")}
+
+
+def elements_of(of: Elements, count: int, language: Language) -> str:
+    """The word for so many of them: `first reading of the day`, `measured days`."""
+    return _ONE_ELEMENT[of] if count == 1 and language == "en" else ELEMENTS[language][of]
 
 
 def what_of(signal: Signal, of: Elements, language: Language) -> str:
@@ -106,7 +120,7 @@ def _sentence(
             return f"{name}: {len(values)} in {span}, {beyond}"
         return f"{span}内{name} {len(values)}，{beyond}"
     shown = f"{apart(value, limit.value)} {unit_in(limit.unit, language)}"
-    elements = f"{len(values)} {ELEMENTS[language][when.of]}"
+    elements = f"{len(values)} {elements_of(when.of, len(values), language)}"
     if language == "en":
         return f"{name} {shown} over {span} ({elements}), {beyond}"
     return f"{span}内{name} {shown}（{elements}），{beyond}"
@@ -147,6 +161,10 @@ def _count(when: CountOfLast, limits: Sequence[Limit], values: Sequence[float], 
     )
     shown = [apart(each, limits[0].value) for each in values[-LAST_SHOWN:]]
     of, span = ELEMENTS[language][when.of], _span(when.within, language)
+    if when.of_last == 1:
+        if language == "en":
+            return f"{_begun(condition)} in the last {elements_of(when.of, 1, language)}: {shown[-1]}"
+        return f"最近 1 {of}的{condition}：{shown[-1]}"
     if when.of == "day_spreads" and when.within.days == when.of_last:
         span = ""  # the last seven days are within seven days
     if language == "en":

@@ -25,7 +25,7 @@ from server.rules.backtest import (
 )
 from server.rules.load import load_catalog
 from server.rules.own_numbers import Number, check_parameters, numbers_of
-from server.rules.rule import FailedMeasurementsRule, Rule, RuleSet
+from server.rules.rule import Rule, RuleSet, UnnumberedRule
 from server.rules.signals import SOURCES
 from server.store import backtests as store
 from server.store import worklist
@@ -126,7 +126,7 @@ def _given(query: Mapping[str, str], rule: Rule | None) -> tuple[dict[str, float
 
 
 def _numbers(rule: Rule | None) -> tuple[Number, ...]:
-    return () if rule is None or isinstance(rule, FailedMeasurementsRule) else numbers_of(rule, {})
+    return () if rule is None or isinstance(rule, UnnumberedRule) else numbers_of(rule, {})
 
 
 def label(name: str, words: Words) -> str:

@@ -18,7 +18,7 @@ from server.people.presets import Applying
 from server.people.thresholds import THE_RULES_OWN, Setting
 from server.rules.own_numbers import Number, is_watched, numbers_of
 from server.rules.presets import catalog_presets
-from server.rules.rule import FailedMeasurementsRule, Rule
+from server.rules.rule import Rule, UnnumberedRule
 from server.store import thresholds as store
 from server.store import worklist
 from server.store.postgres import transaction
@@ -165,7 +165,7 @@ def _page(caller: Caller, request: Request, patient_id: int, *, told: str = "", 
 
 
 def _line(rule: Rule, own: OwnVersion | None, words: Words) -> Line:
-    numbers = () if isinstance(rule, FailedMeasurementsRule) else numbers_of(rule, {})
+    numbers = () if isinstance(rule, UnnumberedRule) else numbers_of(rule, {})
     parameters = {} if own is None else own.parameters
     return Line(
         rule=rule,

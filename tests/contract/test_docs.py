@@ -201,7 +201,10 @@ def test_every_number_of_the_catalog_is_in_the_safety_page() -> None:
 
 def _numbers_of(when: dict[str, Any]) -> list[float]:
     """What a rule of the catalog compares with, however its kind writes it."""
-    places = [*when.get("any_of", []), when, when.get("range") or {}]
+    parts = when.get("all_of") or when.get("any_of") or []
+    if when.get("kind") == "combined" or "kind" not in when:
+        return [number for part in parts for number in _numbers_of(part.get("condition", part))]
+    places = [*parts, when, when.get("range") or {}]
     words = ("above", "at_least", "below", "at_most", "rises_by", "falls_by", "from", "to")
     numbered = [
         place for place in places if place.get("unit") != "flag"

@@ -144,7 +144,7 @@ def test_the_strict_preset_needs_no_span(tmp_path: Path) -> None:
             "rolled",
             "rules.0",
             "when.kind must be one of days_in_a_row, single_value, failed_measurements, rolling, count_of_last, change,"
-            " range_share, lasting",
+            " range_share, lasting, silence, schedule, combined",
         ),
         ("when", ..., "rules.0", "when.kind must be one of"),
         ("when.days", "3", "rules.0.when.days", "valid integer"),
