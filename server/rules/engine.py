@@ -42,8 +42,9 @@ from server.rules.rule import (
 from server.rules.trend_grounds import reach_of
 from server.rules.windows import TIME_UNUSABLE, PatientHistory, PersonalThreshold
 
-RELATIVE_MARKS_DAYS: Final = 15
-"""A reading's mark may depend on those of 14 days before it; one day is for the edges."""
+RELATIVE_MARKS_DAYS: Final = 18
+"""A weight is believed with the one before it, of up to 3 days earlier, whose mark depends on the 14 days before that; one day is
+for the edges. A blood pressure's mark reaches less far back."""
 
 _OWN: Final = PersonalThreshold(version=0, parameters={})
 

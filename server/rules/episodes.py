@@ -129,8 +129,9 @@ RAISED: Final = "raised"
 QUIET_DAYS: Final = 7
 """A firing within seven days of the end reopens the same episode; after that it is a new one (clinical definition)."""
 
-_PROMOTION: Final = timedelta(days=1)
-"""A reading can promote one of up to a day before it, so what it may change begins a day earlier than itself."""
+_PROMOTION: Final = timedelta(days=3)
+"""A reading can promote one of up to three days before it (a weight; a blood pressure one of a day before), or stand between two
+that promoted each other: what it may change begins so much earlier than itself."""
 
 _OPEN_STATES: Final = frozenset({"active", "acknowledged", "snoozed"})
 _URGENCY: Final = {priority: rank for rank, priority in enumerate(get_args(Priority))}

@@ -1,4 +1,4 @@
-"""What every rule sees of a patient: blood pressures with their quality, sittings and measured days. Computed once.
+"""What every rule sees of a patient: each reading's quality, the sittings and measured days of blood pressure. Computed once.
 
 Joins the kernels to the patient's calendar. It knows no rule.
 """
@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from server.rules import kernels
 from server.rules.clinical_days import Calendar
 from server.rules.kernels import Int8s, Int64s
+from server.rules.weight_marks import strange
 from server.rules.windows import (
     ACCEPTED,
     BLOOD_PRESSURE,
+    SUSPECT,
     TIME_CERTAIN,
     TIME_UNUSABLE,
+    WEIGHT,
     PatientHistory,
+    Window,
     from_us,
 )
 
@@ -109,6 +113,7 @@ def features_of(history: PatientHistory, *, now: datetime) -> Features:
     pressures = _pressures_of(history, day)
     quality = history.window.quality.copy()
     quality[pressures.row] = pressures.quality
+    quality[_others_weights(history.window, day)] = SUSPECT
     first = np.array([0, len(pressures)], np.int64)
     table = kernels.sittings(
         first, pressures.systolic, pressures.diastolic, pressures.quality, pressures.sitting, pressures.day
@@ -144,3 +149,12 @@ def _pressures_of(history: PatientHistory, day: Int64s) -> Pressures:
         sitting=kernels.sit(first, at_us, certain),
         day=day[row],
     )
+
+
+def _others_weights(window: Window, day: Int64s) -> NDArray[np.intp]:
+    """The rows of weights that are likely somebody else's."""
+    is_weight = (window.kind == WEIGHT) & (window.quality == ACCEPTED)
+    if not is_weight.any():  # most patients have no scale
+        return np.zeros(0, np.intp)
+    row = np.flatnonzero(is_weight & (window.time_quality != TIME_UNUSABLE))
+    return row[strange(window.measured_at_us[row], kernels.micro(window.weight_kg[row]), day[row])]

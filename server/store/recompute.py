@@ -31,10 +31,10 @@ fewer says what it finds, but does not stand for the night's."""
 OVERDUE_AFTER: Final = timedelta(hours=26)
 """A night's run and two hours to spare."""
 
-SETTLED: Final = timedelta(days=9)
+SETTLED: Final = timedelta(days=11)
 """So long after its end an alert can still come back or be changed by a reading (architecture: range of a judging)."""
 
-MARKS: Final = timedelta(days=15)
+MARKS: Final = timedelta(days=18)
 """How far back a reading may bear on the mark of another."""
 
 

@@ -20,6 +20,8 @@ from server.rules.windows import window_of
 CATALOG = load_catalog()
 TRENDS = ("rolling", "count_of_last", "change")
 SINGLE = "single_value"
+GUESTS = "guests"
+"""Not a kind of rule: a trend of weights, of which some are somebody else's."""
 
 
 def check_order(random: Random, *, days: int = 18, kind: str | None = None) -> int:
@@ -44,6 +46,9 @@ def _drawn(random: Random, kind: str | None, days: int) -> tuple[OraclePatient, 
         return histories.patient(random, days=days), CATALOG
     if kind in TRENDS:
         trend = trend_histories.some_rule(random, kind)
+        text, made = trend.text, trend_histories.some_patient(random, trend.signals, days=days)
+    elif kind == GUESTS:
+        trend = trend_histories.some_rule(random, random.choice(TRENDS), signals=("weight",))
         text, made = trend.text, trend_histories.some_patient(random, trend.signals, days=days)
     elif kind == SINGLE:
         drawn = value_histories.some_rule(random)
@@ -89,6 +94,12 @@ def test_a_long_history_seen_through_a_view_ends_in_the_same_episodes(random: Ra
 @given(random=st.integers(0, 2**63).map(Random))
 def test_trends_in_any_order_end_in_the_same_episodes(kind: str, random: Random) -> None:
     check_order(random, days=50, kind=kind)
+
+
+@settings(max_examples=100, deadline=None)
+@given(random=st.integers(0, 2**63).map(Random))
+def test_weights_some_of_them_of_guests_in_any_order_end_in_the_same_episodes(random: Random) -> None:
+    check_order(random, days=50, kind=GUESTS)
 
 
 @pytest.mark.parametrize("kind", glucose_histories.KINDS)

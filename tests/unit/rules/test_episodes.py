@@ -237,7 +237,7 @@ def test_the_view_reaches_back_to_every_episode_that_is_not_settled() -> None:
     since = START + 60 * DAY
     settled = stored(finding(state="resolved", resolved_at=NOW), 1)
     retracted = stored(finding(2, 4), 2, state="retracted")
-    assert view_from([settled, retracted], since) == since - DAY
+    assert view_from([settled, retracted], since) == since - 3 * DAY
     assert view_from([settled, stored(finding(8, 10), 3)], since) == START + 7 * DAY
 
 

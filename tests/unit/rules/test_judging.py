@@ -143,7 +143,7 @@ def test_readings_before_the_judged_days_serve_the_marks_alone() -> None:
 
 
 def test_the_look_back_is_the_longest_span_and_a_day_on_either_side() -> None:
-    assert look_back_days(CATALOG) == 7
+    assert look_back_days(CATALOG) == 23
     assert look_back_days(CATALOG.only(("check-the-meter",))) == 3
 
 

@@ -99,7 +99,7 @@ def test_the_window_is_the_last_days_and_no_more() -> None:
     finding = the_only(found(asked, days(100, 30, 100, 100), MIDNIGHT + 4 * DAY))
     assert (finding.first_day, finding.last_day) == (date(2026, 6, 2), date(2026, 6, 3))
     assert finding.verdict.numbers["readings"] == 192
-    assert reach_days(RuleSet((asked,))) == 17
+    assert reach_days(RuleSet((asked,))) == 20
 
 
 @pytest.mark.parametrize(

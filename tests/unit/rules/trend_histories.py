@@ -57,8 +57,9 @@ class Drawn:
     signals: tuple[str, ...]
 
 
-def some_rule(random: Random, kind: str) -> Drawn:
-    signals = _signals(random, kind)
+def some_rule(random: Random, kind: str, *, signals: tuple[str, ...] = ()) -> Drawn:
+    """A rule about `signals`, or about any."""
+    signals = signals or _signals(random, kind)
     more = ("sittings", "days") if set(signals) <= {"systolic", "diastolic"} else ()
     of = random.choice((*OFS, *more, *(DIFFERENCES if signals == ("glucose",) else ())))
     when: dict[str, Any] = {"kind": kind, "of": of}
@@ -177,7 +178,7 @@ def _measured(random: Random, made: OracleReading, signal: str) -> OracleReading
         case "sensor_glucose":
             return replace(bare, glucose_mmol_l=value, glucose_mg_dl=round(value * MG_DL, 3))
         case "weight":
-            return replace(bare, weight_kg=value)
+            return replace(bare, weight_kg=value + _of_a_guest(random))
         case "spo2":
             return replace(bare, spo2_percent=min(value, Fraction(100)), pulse_bpm=random.choice((None, Fraction(80))))
         case "temperature":
@@ -187,6 +188,13 @@ def _measured(random: Random, made: OracleReading, signal: str) -> OracleReading
         at = bare.measured_at + random.choice(AFTER_A_MEAL)
         bare = replace(bare, measured_at=at, received_at=at)
     return replace(bare, glucose_mmol_l=value, glucose_mg_dl=round(value * MG_DL, 3), meal=meal)
+
+
+def _of_a_guest(random: Random) -> Fraction:
+    """By how much somebody else on the scale weighs more, if it is somebody else: about the 5 kg that make a guest."""
+    if random.random() < 0.7:
+        return Fraction(0)
+    return Fraction(random.choice(("-7", "-5.000001", "-5", "4", "5", "5.000001", "6", "7")))
 
 
 def _near(random: Random, signal: str) -> Fraction:
