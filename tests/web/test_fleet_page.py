@@ -161,11 +161,13 @@ def test_an_open_page_announces_a_change_and_moves_nothing(
     clinic: Clinic, doctor_id: int, context: BrowserContext
 ) -> None:
     home = add_home(clinic, "王秀英", doctor_id, 1)
+    context.clock.install()
     page = signed_in(clinic, context)
     page.goto(f"{clinic.url}/fleet?lang=en")
     unheard(clinic, home, 20)
 
-    expect(page.locator("a.news")).to_have_text("Something has changed – show", timeout=90_000)
+    page.clock.fast_forward("30")
+    expect(page.locator("a.news")).to_have_text("Something has changed – show")
     expect(page.locator("main")).not_to_contain_text("Not heard")
     page.locator("a.news").click()
     expect(page.locator("main")).to_contain_text("Not heard")

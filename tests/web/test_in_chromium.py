@@ -18,7 +18,11 @@ SignIn = Callable[..., Page]
 
 @pytest.fixture
 def sign_in(clinic: Clinic, context: BrowserContext) -> SignIn:
-    """A page that is signed in, on the worklist. Anything that the page complains of fails the test."""
+    """A page that is signed in, on the worklist. Anything that the page complains of fails the test.
+
+    Its clock can be put ahead by `ask_for_news`, so that nobody waits for it.
+    """
+    context.clock.install()
 
     def go(login: str = "doctor", language: str = "en", page: Page | None = None) -> Page:
         page = page or context.new_page()
@@ -31,6 +35,11 @@ def sign_in(clinic: Clinic, context: BrowserContext) -> SignIn:
         return page
 
     return go
+
+
+def ask_for_news(page: Page) -> None:
+    """The time comes at which an open page asks what is new."""
+    page.clock.fast_forward("03")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +121,7 @@ def test_news_is_announced_and_moves_no_row(clinic: Clinic, doctor_id: int, sign
 
     clinic.critical_patient("李强", doctor_id)
 
+    ask_for_news(page)
     bar = page.locator(".news")
     expect(bar).to_have_text("1 new – show")
     expect(rows).to_have_count(1)
@@ -129,12 +139,13 @@ def test_ones_own_decision_is_no_news_and_anothers_is(clinic: Clinic, doctor_id:
     row.get_by_role("button", name="Acknowledge").click()
     expect(row.get_by_role("status")).to_be_visible()
     with page.expect_response(re.compile("/worklist/news")):
-        pass
+        ask_for_news(page)
     expect(page.locator(".news")).to_have_count(0)
 
     program = clinic.client("doctor")
     program.post(f"/api/v1/alerts/{other_alert}/acknowledge", headers={"If-Match": '"1"'}).raise_for_status()
 
+    ask_for_news(page)
     expect(page.locator(".news")).to_have_text("1 changed – show")
 
 
@@ -144,6 +155,7 @@ def test_a_page_left_open_leads_to_signing_in_when_its_session_ends(
     page = sign_in()
     clinic.clock.ahead = timedelta(hours=1)
 
+    ask_for_news(page)
     page.wait_for_url(f"{clinic.url}/login")
 
 
@@ -155,14 +167,14 @@ def test_a_database_that_is_away_costs_neither_the_list_nor_the_news(
     row = page.locator(f"#patient-{patient_id}")
     clinic.pool.close()
     with page.expect_response(lambda answer: "/worklist/news" in answer.url and answer.status == 503):
-        pass
+        ask_for_news(page)
 
     row.get_by_role("button", name="Acknowledge").click()
 
     expect(row.get_by_role("alert")).to_contain_text("The service does not answer at the moment.")
     expect(row).to_contain_text("152/94")
-    with page.expect_response(re.compile("/worklist/news")):  # it goes on asking
-        pass
+    with page.expect_response(re.compile("/worklist/news")):
+        ask_for_news(page)  # it goes on asking
     expect(page.locator("#news")).to_have_count(1)
 
 
