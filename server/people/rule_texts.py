@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from server.rules.conditions import DIFFERENCES
-from server.rules.rule import CountOfLastRule, DaysInARowRule, RollingRule, Rule, RuleSet, SingleValueRule
+from server.rules.rule import (
+    CombinedRule,
+    CountOfLastRule,
+    DaysInARowRule,
+    RollingRule,
+    Rule,
+    RuleSet,
+    SingleValueRule,
+)
 
 _CONDITIONED: Final = (DaysInARowRule, SingleValueRule)
 
@@ -38,7 +46,7 @@ class RuleText:
     """A rule as it is shown. `is_critical`: one pressure so high is enough, and the symptom list belongs to it.
 
     `has_lines`: it compares what was measured, so that its limits are lines of a chart. Those on a spread, a rise or a share of
-    the time are not.
+    the time are not; of a rule of several conditions each says so in the verdict.
     `asks_symptoms`: a yes to them makes it urgent.
     """
 
@@ -64,6 +72,11 @@ def text_of(texts: Mapping[str, RuleText], rule_id: str) -> RuleText:
 def trend_conditions(texts: Mapping[str, RuleText]) -> tuple[str, tuple[Condition, ...]]:
     """The lines of a chart that no alert has chosen: the id and the conditions of the first rule over days."""
     return next(((rule_id, text.conditions) for rule_id, text in texts.items() if text.is_trend), ("", ()))
+
+
+def is_of_values(kind: str, of: str, statistic: str | None) -> bool:
+    """Does such a trend compare what was measured, and not a spread or a rise of it?"""
+    return of not in DIFFERENCES and (kind == "count_of_last" or statistic in ("mean", "highest", "lowest"))
 
 
 def _text(rule: Rule) -> RuleText:
@@ -92,8 +105,11 @@ def _has_lines(rule: Rule) -> bool:
     """Of a rule about a trend or about a share of the time."""
     match rule:
         case RollingRule():
-            return rule.when.statistic in ("mean", "highest", "lowest") and rule.when.of not in DIFFERENCES
+            return is_of_values(rule.when.kind, rule.when.of, rule.when.statistic)
         case CountOfLastRule():
-            return rule.when.of not in DIFFERENCES and all(each.unit != "flag" for each in rule.when.any_of)
+            is_flag = any(each.unit == "flag" for each in rule.when.any_of)
+            return is_of_values(rule.when.kind, rule.when.of, None) and not is_flag
+        case CombinedRule():
+            return True
         case _:
             return False

@@ -142,27 +142,30 @@ def value_dots(values: Iterable[Valued], span: Span, kind: str, conditions: Sequ
     ]
 
 
-def draw_row(
+def draw_rows(
     values: Sequence[Valued],
     span: Span,
     conditions: Sequence[Condition],
     words: Words,
     *,
-    kind: str = "blood_pressure",
-) -> Markup | None:
-    """The small chart of a worklist row: what its gravest alert is about, else blood pressure, else glucose, else nothing."""
-    if (picture := _draw_values(values, span, conditions, words, kind)) is not None:
-        return picture
-    lines = lines_of(conditions, "blood_pressure")
-    if dots := pressure_dots(values, span, conditions):
-        says = say_pressures(dots, span, lines, words)
-        return charts.sparkline(dots, scale=charts.pressure_scale(lines), days=span.days, says=says)
-    return _draw_values(values, span, conditions, words, "glucose")
+    kinds: Sequence[str] = ("blood_pressure",),
+) -> tuple[Markup, ...]:
+    """The small charts of a worklist row: all that its gravest alert is about, else blood pressure, else glucose, else none."""
+    wanted = [_draw_small(values, span, conditions, words, kind) for kind in kinds]
+    pictures = tuple(picture for picture in wanted if picture is not None)
+    instead = (_draw_small(values, span, conditions, words, kind) for kind in ("blood_pressure", "glucose"))
+    return pictures or tuple(picture for picture in instead if picture is not None)[:1]
 
 
-def _draw_values(
+def _draw_small(
     values: Sequence[Valued], span: Span, conditions: Sequence[Condition], words: Words, kind: str
 ) -> Markup | None:
+    if kind == "blood_pressure":
+        lines = lines_of(conditions, kind)
+        if not (dots := pressure_dots(values, span, conditions)):
+            return None
+        says = say_pressures(dots, span, lines, words)
+        return charts.sparkline(dots, scale=charts.pressure_scale(lines), days=span.days, says=says)
     dots = value_dots(values, span, kind, conditions) if kind in _SIGNALS else []
     if not dots:
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,13 +11,13 @@ from markupsafe import Markup
 
 from server.people.decisions import OPEN_STATES
 from server.people.door import Caller, Clinic
-from server.people.rule_texts import Condition, text_of, trend_conditions
+from server.people.rule_texts import Condition, is_of_values, text_of, trend_conditions
 from server.rules.signals import SOURCES
 from server.store import reading_lists, worklist
 from server.store.postgres import Connection
 from server.store.reading_lists import PanelValue
 from server.store.worklist import PAGE_MAX, Alert, PanelPatient, Place
-from server.web.history import PRESSURES, Span, draw_row, own_conditions
+from server.web.history import PRESSURES, Span, draw_rows, own_conditions
 from server.web.words import KINDS, UNITS, Words
 
 SPARKLINE_DAYS: Final = 14
@@ -54,7 +54,7 @@ class Row:
     age: int | None
     priority: str
     lines: tuple[AlertLine, ...]
-    picture: Markup | None
+    pictures: tuple[Markup, ...]
     last_reading: str
     assessed: str
     is_late: bool
@@ -119,7 +119,10 @@ def conditions_for(clinic: Clinic, own: OwnThresholds, patient_id: int, alert: A
 
 
 def _judged_by(alert: Alert) -> tuple[Condition, ...]:
-    thresholds = alert.verdict.get("thresholds", ())
+    parts = (
+        each for each in alert.verdict.get("parts", ()) if is_of_values(each["kind"], each["of"], each["statistic"])
+    )
+    thresholds = [*alert.verdict.get("thresholds", ()), *(each for part in parts for each in part["thresholds"])]
     return tuple(
         Condition(
             signal=each["signal"],
@@ -131,11 +134,17 @@ def _judged_by(alert: Alert) -> tuple[Condition, ...]:
     )
 
 
-def _kind_of(alert: Alert | None) -> str:
-    """What the alert is about: that is drawn in the row, if it can be."""
-    if alert is not None and alert.verdict.get("of") in KINDS:
-        return str(alert.verdict["of"])
-    thresholds = () if alert is None else alert.verdict.get("thresholds", ())
+def _kinds_of(alert: Alert | None) -> tuple[str, ...]:
+    """What the alert is about: that is drawn in the row, if it can be. Of several conditions each that supports it is."""
+    verdict = {} if alert is None else alert.verdict
+    parts = [each for each in verdict.get("parts", ()) if each["said"] == ("no" if each["not"] else "yes")]
+    return tuple(dict.fromkeys(_kind_of(each) for each in parts or [verdict]))
+
+
+def _kind_of(verdict: Mapping[str, Any]) -> str:
+    if verdict.get("of") in KINDS:
+        return str(verdict["of"])
+    thresholds = verdict.get("thresholds", ())
     source = next((SOURCES[each["signal"]] for each in thresholds if each["signal"] in SOURCES), None)
     return "blood_pressure" if source is None else source.kinds[0]
 
@@ -214,7 +223,7 @@ def _row(
         age=age_of(patient.birth_date, caller.now, patient.zone),
         priority=ordered[0].priority if ordered else "",
         lines=tuple(alert_line(caller, words, alert) for alert in ordered),
-        picture=draw_row(values, span, conditions, words, kind=_kind_of(gravest)),
+        pictures=draw_rows(values, span, conditions, words, kinds=_kinds_of(gravest)),
         last_reading=_say_last(patient, values, words, caller.now),
         assessed=say_assessed(patient, words, caller.now),
         is_late=patient.waiting_since is not None and caller.now - patient.waiting_since > LATE_AFTER,

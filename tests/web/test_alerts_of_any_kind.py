@@ -1,5 +1,6 @@
 """Alerts of weight, oxygen and glucose where people see them: the row with its own chart, the evidence, both languages."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from server import clock
 from server.people.rule_texts import Condition, texts_of
 from server.rules.load import load_catalog
 from server.store.reading_lists import PanelValue
-from server.web.history import Span, draw_row, is_past, lines_of
+from server.web.history import Span, draw_rows, is_past, lines_of
 from server.web.words import Words
 
 ROWS = {
@@ -79,6 +80,49 @@ def test_a_row_shows_what_its_alert_is_about(
     expect(page.locator(f"#patient-{patient_id}")).to_contain_text(chinese)
 
 
+@pytest.mark.chromium
+def test_a_row_draws_every_sign_that_its_alert_is_about(
+    clinic: Clinic, doctor_id: int, context: BrowserContext, sign_in: Callable[..., Page]
+) -> None:
+    patient_id = clinic.add_patient("Patient of two signs", doctor_id)
+    clinic.rows(
+        "insert into patient_threshold (patient_id, rule_id, version, parameters, set_by, set_at, is_watched)"
+        " values (%s, 'fever-and-low-oxygen', 1, '{}', %s, now(), true)",
+        patient_id,
+        doctor_id,
+    )
+    clinic.add_pressure(patient_id, local_at(1, 7, 30), 122, 78)
+    now = clock.now()
+    clinic.add_value(patient_id, "temperature", now - timedelta(minutes=5), temperature_celsius=38.6, unit_sent="°C")
+    clinic.add_value(patient_id, "oxygen_saturation", now - timedelta(minutes=2), spo2_percent=93.0)
+    clinic.judge(patient_id)
+
+    page = sign_in()
+    row = page.locator(f"#patient-{patient_id}")
+    expect(row.locator(".sentence")).to_have_count(1)
+    expect(row.locator(".sparkline .threshold-name")).to_have_text(["38.1", "93"])
+    pictures = row.get_by_role("img")
+    expect(pictures).to_have_count(2)
+    expect(pictures.nth(0)).to_have_attribute("aria-label", re.compile("^Temperature, last 14 days: 1 readings"))
+    expect(pictures.nth(1)).to_have_attribute("aria-label", re.compile("^Blood oxygen, last 14 days: 1 readings"))
+
+    english = (
+        "Highest temperature 38.6 °C over 24 hours (1 reading), at or above 38.1; and oxygen saturation at or below 93 %"
+        " in the last reading: 93"
+    )
+    row.get_by_role("link", name=english).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(english)
+    expect(page.locator("section[aria-labelledby=evidence] tbody tr")).to_have_count(2)
+    page.goto(f"{clinic.url}/?lang=zh")
+    expect(page.locator(f"#patient-{patient_id}")).to_contain_text("；且最近 1 次读数的血氧饱和度不高于 93 %：93")
+
+    page.goto(f"{clinic.url}/p/{patient_id}/rules?lang=en")
+    section = page.locator("#fever-and-low-oxygen")
+    expect(section).to_contain_text("Judges this patient")
+    expect(section.locator("input[name=number]")).to_have_count(0)
+    expect(section.locator("select[name=watch]")).to_have_count(1)
+
+
 @pytest.fixture
 def sign_in(clinic: Clinic, context: BrowserContext) -> Callable[..., Page]:
     def go() -> Page:
@@ -135,7 +179,6 @@ def test_the_symptoms_of_the_heart_association_belong_to_critical_pressures_alon
 
 def test_weights_are_drawn_around_their_own_middle() -> None:
     words, span = Words(language="en"), Span.ending(clock.now(), days=14, zone="Asia/Shanghai")
-    heavy = draw_row([value("weight", weight_kg=182.4)], span, (), words, kind="weight")
-    assert heavy is not None
+    (heavy,) = draw_rows([value("weight", weight_kg=182.4)], span, (), words, kinds=["weight"])
     assert 'cy="40.8"' in heavy  # between 177 and 187 kg
     assert "lowest 182.4" in heavy
