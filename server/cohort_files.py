@@ -1,15 +1,16 @@
 """Patients' past in Parquet files: for back-tests away from the clinic's database, and for research. The one module for pyarrow.
 
-A folder holds `patients.parquet` (number, enrolment, zones, own numbers; no name, no birth date) and `readings.parquet` (by
-patient and time; units in the names; what a meter lacks is null). It is health data all the same: who exports it answers for it.
+A folder holds `patients.parquet` (number, enrolment, zones, own numbers, symptoms, when nothing could be heard; no name, no birth
+date) and `readings.parquet` (by patient and time; units in the names; what a meter lacks is null). It is health data all the
+same: who exports it answers for it.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
-from uuid import UUID
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ from server.rules.windows import (
     TIME_UNUSABLE,
     PatientHistory,
     PersonalThreshold,
+    ReadingIds,
+    Symptom,
+    UnheardSpan,
     Window,
     ZoneSpan,
 )
@@ -32,12 +36,20 @@ from vitals.errors import MalformedError, UnavailableError
 
 try:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 except ImportError as missing:  # an extra: the clinic's server does without
     raise UnavailableError("Parquet needs an extra: install homevigil[reports]") from missing
 
 PATIENTS: Final = "patients.parquet"
 READINGS: Final = "readings.parquet"
+
+AT_ONCE: Final = 64
+"""Patients whose readings are turned from columns of a file into columns of windows in one go, and back."""
+
+ROWS_OF_A_GROUP: Final = 1 << 18
+
+T = TypeVar("T")
 
 _CODES: Final[Mapping[str, Mapping[Any, int]]] = {
     "kind": KIND_CODES,
@@ -58,7 +70,8 @@ _OF_READINGS: Final = pa.schema(
     + [(name, _WORD) for name in _CODES]
 )
 _OF_PATIENTS: Final = pa.schema(
-    [("patient_id", pa.int64()), ("enrolled_on", pa.date32()), ("zones", pa.string()), ("thresholds", pa.string())]
+    [("patient_id", pa.int64()), ("enrolled_on", pa.date32()), ("last_counted_before", _INSTANT)]
+    + [(name, pa.string()) for name in ("zones", "thresholds", "symptoms", "unheard")]
 )
 
 
@@ -68,11 +81,12 @@ def export(histories: Iterable[PatientHistory], folder: Path) -> tuple[int, int]
     halves = folder / f"{READINGS}.part", folder / f"{PATIENTS}.part"
     patients: list[dict[str, Any]] = []
     readings = 0
-    with pq.ParquetWriter(halves[0], _OF_READINGS, compression="zstd") as writer:
-        for history in histories:
-            writer.write_table(_readings(history))
-            patients.append(_patient(history))
-            readings += len(history.window)
+    # A dictionary of ids, of which no two are alike, would take ten times as long as all the rest.
+    with pq.ParquetWriter(halves[0], _OF_READINGS, compression="zstd", use_dictionary=[*_CODES, *_NUMBERS]) as writer:
+        for some in _taken(histories, AT_ONCE):
+            writer.write_table(pa.concat_tables(map(_readings, some)), row_group_size=ROWS_OF_A_GROUP)
+            patients += map(_patient, some)
+            readings += sum(len(history.window) for history in some)
     pq.write_table(pa.Table.from_pylist(patients, schema=_OF_PATIENTS), halves[1])
     halves[0].replace(folder / READINGS)
     halves[1].replace(folder / PATIENTS)
@@ -81,27 +95,19 @@ def export(histories: Iterable[PatientHistory], folder: Path) -> tuple[int, int]
 
 def load(folder: Path) -> Iterator[PatientHistory]:
     """Every patient of an export, by number; raises `MalformedError` (`cohort_file`) for files of another form."""
-    patients, readings = _read(folder / PATIENTS, _OF_PATIENTS), _read(folder / READINGS, _OF_READINGS)
+    people, readings = _read(folder / PATIENTS, _OF_PATIENTS), _read(folder / READINGS, _OF_READINGS)
     whose = readings["patient_id"].to_numpy()
     if np.any(np.diff(whose) < 0):
         raise MalformedError(
             "cohort_file", f"{folder / READINGS}: the readings of a patient must lie together, by number"
         )
-    for patient in sorted(patients.to_pylist(), key=lambda each: int(each["patient_id"])):
-        patient_id = int(patient["patient_id"])
-        begin, end = np.searchsorted(whose, [patient_id, patient_id + 1])
-        yield PatientHistory(
-            patient_id=patient_id,
-            enrolled_on=patient["enrolled_on"],
-            zones=tuple(
-                ZoneSpan(valid_from=datetime.fromisoformat(since), zone=zone)
-                for since, zone in json.loads(patient["zones"])
-            ),
-            window=_window(readings.slice(begin, end - begin)),
-            thresholds={
-                rule_id: PersonalThreshold(**own) for rule_id, own in json.loads(patient["thresholds"]).items()
-            },
-        )
+    ordered = sorted(people.to_pylist(), key=lambda each: int(each["patient_id"]))
+    for some in _taken(ordered, AT_ONCE):
+        numbers = [int(each["patient_id"]) for each in some]
+        begins, ends = np.searchsorted(whose, numbers), np.searchsorted(whose, numbers, side="right")
+        window = _window(readings.slice(begins[0], ends[-1] - begins[0]), folder)
+        for patient, begin, end in zip(some, begins - begins[0], ends - begins[0], strict=True):
+            yield _history(patient, window.part(int(begin), int(end)))
 
 
 def count(folder: Path) -> int:
@@ -136,8 +142,11 @@ def _readings(history: PatientHistory) -> pa.Table:
 
 
 def _words(column: NDArray[np.int8], codes: Mapping[Any, int]) -> pa.Array:
-    word_of = {code: word for word, code in codes.items()}
-    return pa.array([word_of[int(code)] for code in column], pa.string()).dictionary_encode().cast(_WORD)
+    words = [word for word in codes if word is not None]
+    place_of = np.full(256, -1, np.int8)  # a code below 0 counts from the end
+    place_of[[codes[word] for word in words]] = range(len(words))
+    places = place_of[column]
+    return pa.DictionaryArray.from_arrays(pa.array(places, mask=places < 0), pa.array(words, pa.string()))
 
 
 def _patient(history: PatientHistory) -> dict[str, Any]:
@@ -150,6 +159,14 @@ def _patient(history: PatientHistory) -> dict[str, Any]:
         "enrolled_on": history.enrolled_on,
         "zones": json.dumps([[span.valid_from.isoformat(), span.zone] for span in history.zones]),
         "thresholds": json.dumps(own),
+        "symptoms": json.dumps([[each.at.isoformat(), each.has_symptoms] for each in history.symptoms]),
+        "last_counted_before": history.last_counted_before,
+        "unheard": json.dumps(
+            [
+                [each.began.isoformat(), None if each.ended is None else each.ended.isoformat()]
+                for each in history.unheard
+            ]
+        ),
     }
 
 
@@ -163,9 +180,55 @@ def _read(file: Path, schema: pa.Schema) -> pa.Table:
     return table.select(schema.names).combine_chunks()
 
 
-def _window(rows: pa.Table) -> Window:
+def _history(patient: Mapping[str, Any], window: Window) -> PatientHistory:
+    return PatientHistory(
+        patient_id=int(patient["patient_id"]),
+        enrolled_on=patient["enrolled_on"],
+        zones=tuple(
+            ZoneSpan(valid_from=datetime.fromisoformat(since), zone=zone)
+            for since, zone in json.loads(patient["zones"])
+        ),
+        window=window,
+        thresholds={rule_id: PersonalThreshold(**own) for rule_id, own in json.loads(patient["thresholds"]).items()},
+        symptoms=tuple(
+            Symptom(at=datetime.fromisoformat(at), has_symptoms=has_symptoms)
+            for at, has_symptoms in json.loads(patient["symptoms"])
+        ),
+        last_counted_before=patient["last_counted_before"],
+        unheard=tuple(
+            UnheardSpan(
+                began=datetime.fromisoformat(began), ended=None if ended is None else datetime.fromisoformat(ended)
+            )
+            for began, ended in json.loads(patient["unheard"])
+        ),
+    )
+
+
+def _window(rows: pa.Table, folder: Path) -> Window:
+    """The readings of many, as one table: `Window.part` is each one's."""
     columns: dict[str, Any] = {column: rows[name].cast(pa.int64()).to_numpy() for name, column in _INSTANTS.items()}
     columns |= {name: rows[name].to_numpy().astype(np.float64) for name in _NUMBERS}
-    for name, codes in _CODES.items():
-        columns[name] = np.array([codes[word] for word in rows[name].to_pylist()], np.int8)
-    return Window(reading_ids=tuple(UUID(bytes=each) for each in rows["reading_id"].to_pylist()), **columns)
+    columns |= {name: _coded(rows[name], codes, folder, name) for name, codes in _CODES.items()}
+    ids = rows["reading_id"].combine_chunks().cast(pa.binary(16))
+    raw = (
+        np.frombuffer(ids.buffers()[1], "V16", count=len(ids), offset=16 * ids.offset)
+        if len(ids)
+        else np.zeros(0, "V16")
+    )
+    return Window(reading_ids=ReadingIds(raw), **columns)
+
+
+def _coded(column: pa.ChunkedArray, codes: Mapping[Any, int], folder: Path, name: str) -> NDArray[np.int8]:
+    said = column.cast(pa.string())
+    places = pc.index_in(said, value_set=pa.array(codes, pa.string()))
+    if places.null_count:
+        unknown = said.filter(places.is_null())[0].as_py()
+        raise MalformedError("cohort_file", f"{folder / READINGS}: {name} says {unknown!r}", unknown)
+    coded: NDArray[np.int8] = np.array(list(codes.values()), np.int8)[places.to_numpy()]
+    return coded
+
+
+def _taken(each: Iterable[T], at_once: int) -> Iterator[list[T]]:
+    iterator = iter(each)
+    while some := list(islice(iterator, at_once)):
+        yield some

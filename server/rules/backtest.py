@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from server.rules.clinical_days import Calendar
-from server.rules.engine import judge, look_back_days, reach_days
+import numpy as np
+
+from server.rules import engine
+from server.rules.engine import look_back_days, reach_days
 from server.rules.episodes import Finding
+from server.rules.features import Features, features_of
 from server.rules.own_numbers import Number, numbers_of
 from server.rules.rule import Rule, RuleSet, UnnumberedRule
 from server.rules.windows import PatientHistory, PersonalThreshold, to_us
@@ -147,12 +150,16 @@ def replay(
     misfits = tuple(rule.id for rule in rules.rules if rule.id in given and not _fits(rule, given[rule.id]))
     own = {rule.id: _watched(None if rule.id in misfits else given.get(rule.id)) for rule in rules.rules}
     history = replace(history, thresholds=own, judged_from=_judged_from(rules, span))
-    findings = _findings(history, rules, span)
-    days = {rule.id: _days_under(findings, rule.id, span) for rule in rules.rules}
-    alerts = tuple(_alerts(history, findings, span))
+    features = features_of(history, now=span.until, is_explained=False)
+    findings = _findings(features, rules)
+    by_rule: dict[str, list[Finding]] = {rule.id: [] for rule in rules.rules}
+    for finding in findings:
+        by_rule[finding.rule_id].append(finding)
+    days = {rule_id: _days_under(found, span) for rule_id, found in by_rule.items()}
+    alerts = tuple(_alerts(features, findings, span))
     counts = Counter(alert.rule_id for alert in alerts)
     wishes = (
-        _wish(history, rule, span, counts[rule.id], days[rule.id])
+        _wish(features, rule, span, counts[rule.id], days[rule.id])
         for rule in rules.rules
         if with_wishes and _is_often(counts[rule.id], days[rule.id], span)
     )
@@ -209,32 +216,32 @@ def _watched(own: PersonalThreshold | None) -> PersonalThreshold:
     return replace(own or PersonalThreshold(version=0, parameters={}), is_watched=True)
 
 
-def _findings(history: PatientHistory, rules: RuleSet, span: Span) -> list[Finding]:
-    return [finding for finding in judge(history, rules, now=span.until).findings if finding.state != "pending"]
+def _findings(features: Features, rules: RuleSet) -> list[Finding]:
+    return [finding for finding in engine.findings(rules, features) if finding.state != "pending"]
 
 
-def _alerts(history: PatientHistory, findings: Iterable[Finding], span: Span) -> Iterable[Alert]:
-    calendar = Calendar(history.zones, span.until)
-    for finding in findings:
-        if span.since <= finding.opened_at < span.until:
-            yield Alert(
-                patient_id=history.patient_id,
-                rule_id=finding.rule_id,
-                rule_version=finding.rule_version,
-                priority=finding.priority,
-                opened_at=finding.opened_at,
-                resolved_at=finding.resolved_at,
-                told_on=date.fromordinal(calendar.day_of(finding.deliver_at)),
-                first_day=finding.first_day,
-                last_day=finding.last_day,
-                is_for_doctor="doctor" in finding.tell,
-            )
+def _alerts(features: Features, findings: Iterable[Finding], span: Span) -> Iterable[Alert]:
+    new = [finding for finding in findings if span.since <= finding.opened_at < span.until]
+    told_on = features.calendar.days_of(np.array([to_us(finding.deliver_at) for finding in new], np.int64))
+    for finding, day in zip(new, told_on, strict=True):
+        yield Alert(
+            patient_id=features.history.patient_id,
+            rule_id=finding.rule_id,
+            rule_version=finding.rule_version,
+            priority=finding.priority,
+            opened_at=finding.opened_at,
+            resolved_at=finding.resolved_at,
+            told_on=date.fromordinal(int(day)),
+            first_day=finding.first_day,
+            last_day=finding.last_day,
+            is_for_doctor="doctor" in finding.tell,
+        )
 
 
-def _days_under(findings: Iterable[Finding], rule_id: str, span: Span) -> float:
-    """How much of the span was under an alert of the rule, two at once counted once."""
+def _days_under(findings: Iterable[Finding], span: Span) -> float:
+    """How much of the span was under one of these alerts, two at once counted once."""
     total, reached = timedelta(0), span.since
-    for finding in sorted((f for f in findings if f.rule_id == rule_id), key=lambda f: f.opened_at):
+    for finding in sorted(findings, key=lambda f: f.opened_at):
         begin = max(finding.opened_at, reached)
         end = min(finding.resolved_at or span.until, span.until)
         if end > begin:
@@ -269,26 +276,26 @@ def _is_often(alerts: int, days: float, span: Span) -> bool:
     return alerts * 30 >= OFTEN * max(span.days, 30) or days > span.days / 2
 
 
-def _wish(history: PatientHistory, rule: Rule, span: Span, alerts: int, days: float) -> Wish | None:
+def _wish(features: Features, rule: Rule, span: Span, alerts: int, days: float) -> Wish | None:
     """The numbers moved away step by step, until the rule is quiet; none for a rule without numbers."""
     if isinstance(rule, UnnumberedRule):
         return None
-    own = history.thresholds[rule.id]
+    own = features.history.thresholds[rule.id]
     numbers = numbers_of(rule, own.parameters)
     parameters: dict[str, float] = {}
     alerts_then, days_then = alerts, days
     for tried in range(1, TRIES + 1):
         moved = {number.name: _moved(number, tried) for number in numbers}
-        findings = _findings_by(history, rule, replace(own, parameters=moved), span)
+        findings = _findings_by(features, rule, replace(own, parameters=moved))
         raised, under = (
             sum(span.since <= f.opened_at < span.until for f in findings),
-            _days_under(findings, rule.id, span),
+            _days_under(findings, span),
         )
         if not _is_often(raised, under, span):
             parameters, alerts_then, days_then = moved, raised, under
             break
     return Wish(
-        patient_id=history.patient_id,
+        patient_id=features.history.patient_id,
         rule_id=rule.id,
         alerts=alerts,
         days=days,
@@ -298,8 +305,10 @@ def _wish(history: PatientHistory, rule: Rule, span: Span, alerts: int, days: fl
     )
 
 
-def _findings_by(history: PatientHistory, rule: Rule, own: PersonalThreshold, span: Span) -> list[Finding]:
-    return _findings(replace(history, thresholds={rule.id: own}), RuleSet((rule,)), span)
+def _findings_by(features: Features, rule: Rule, own: PersonalThreshold) -> list[Finding]:
+    """By other numbers for one rule. What the patient has measured is what it was, so nothing of that is worked out anew."""
+    history = replace(features.history, thresholds={rule.id: own})
+    return _findings(replace(features, history=history), RuleSet((rule,)))
 
 
 def _moved(number: Number, steps: int) -> float:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from server.rules import kernels, sentences
-from server.rules.episodes import QUIET_DAYS, Finding, FindingState, Verdict
+from server.rules.episodes import QUIET_DAYS, UNSAID, Finding, FindingState, Verdict
 from server.rules.features import DayValue, Features
 from server.rules.own_numbers import thresholds_in_force
 from server.rules.rule import DaysInARowRule
@@ -63,11 +63,11 @@ class _Judged:
             priority=self.rule.priority,
             first_day=date.fromordinal(first.day),
             last_day=date.fromordinal(last.day),
-            started_at=features.at(next(features.accepted_in(row[kernels.FIRST]))),
+            started_at=features.at(features.accepted_in(row[kernels.FIRST])[0]),
             opened_at=self._became_true_at(row[kernels.OPENED])[0],
             deliver_at=self._became_true_at(row[kernels.RUN_LAST])[1],
             resolved_at=calendar.close_of(features.value_of(resolved_on).day) if resolved_on >= 0 else None,
-            verdict=self._verdict(row),
+            verdict=self._verdict(row) if features.is_explained else UNSAID,
             tell=self.rule.tell,
             fresh_until=calendar.close_of(last.day + FRESH_DAYS),
             newest_at=calendar.close_of(last.day - 1),

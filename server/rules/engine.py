@@ -1,6 +1,6 @@
 """Judging: what one patient's readings say by a set of rules at `now`. A pure function of these, whatever came in when.
 
-The live judge, the scenario files and (later) the back-test call the same function. It opens nothing and tells nobody:
+The live judge, the scenario files and the back-test call the same functions. It opens nothing and tells nobody:
 `episodes.reconcile` compares what it finds with what is stored.
 """
 
@@ -56,13 +56,18 @@ def judge(history: PatientHistory, rules: RuleSet, *, now: datetime) -> Judgemen
     """
     assert now.tzinfo is not None, "now must be aware"
     features = features_of(history, now=now)
-    found = [finding for rule in rules.rules for finding in _findings(rule, features)]
+    found = findings(rules, features)
     timers = [*_closes(features), *_ends(rules, features)]
     return Judgement(
         findings=tuple(found),
         next_due_at=min((at for at in timers if at > now), default=None),
         threshold_versions={rule.id: _personal(rule, features).version for rule in rules.rules},
     )
+
+
+def findings(rules: RuleSet, features: Features) -> list[Finding]:
+    """The episodes alone, rule by rule: what `judge` finds in a patient whose `features` are known. Raises as `judge`."""
+    return [finding for rule in rules.rules for finding in _findings(rule, features)]
 
 
 def look_back_days(rules: RuleSet) -> int:

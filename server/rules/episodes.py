@@ -28,6 +28,10 @@ class Verdict:
     sentence: Mapping[Language, str]
 
 
+UNSAID: Final = Verdict(numbers={}, sentence={})
+"""Of a finding that is counted and shown to nobody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One episode as the readings in view tell it at `now`, whatever order they came in.

@@ -3,10 +3,10 @@
 Joins the kernels to the patient's calendar. It knows no rule.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from server.rules.windows import (
 )
 
 GRADES: Final = ("weak", "adequate", "full")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,10 @@ class DayValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """A patient at `now`. `open_from` is the first day that is not closed yet; days up to `unjudged` are not judged."""
+    """A patient at `now`. `open_from` is the first day that is not closed yet; days up to `unjudged` are not judged.
+
+    `is_explained`: findings come with their verdicts. Whoever only counts them saves a third of the work without.
+    """
 
     history: PatientHistory
     calendar: Calendar
@@ -77,6 +82,15 @@ class Features:
     pressures: Pressures
     sittings: Int64s  # see kernels.sittings
     days: Int64s  # see kernels.measured_days
+    is_explained: bool = True
+    _known: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, question: Hashable, answer: Callable[[], T]) -> T:
+        """What `answer` says of this patient, worked out for the first rule that asks. It may not depend on a rule's numbers."""
+        if question not in self._known:
+            self._known[question] = answer()
+        known: T = self._known[question]
+        return known
 
     def value_of(self, index: int) -> DayValue:
         """The measured day in row `index` of `days`."""
@@ -91,12 +105,22 @@ class Features:
             grade=GRADES[grade],
         )
 
-    def accepted_in(self, index: int) -> Iterator[int]:
+    def accepted_in(self, index: int) -> list[int]:
         """The accepted readings (places in `pressures`) of the measured day in row `index`, in order of time."""
-        day = self.days[index, 1]
-        sittings = self.sittings[self.sittings[:, 1] == day, 5]
-        chosen = np.isin(self.pressures.sitting, sittings) & (self.pressures.quality == ACCEPTED)
-        return (int(place) for place in np.flatnonzero(chosen))
+        first, places = self.once("by_day", lambda: grouped(*self.accepted_days, self.days[:, 1]))
+        return [int(place) for place in places[first[index] : first[index + 1]]]
+
+    @property
+    def accepted_days(self) -> tuple[NDArray[np.intp], Int64s]:
+        """The accepted readings that belong to a sitting (places in `pressures`, by time), and the measured day of each."""
+        return self.once("accepted_days", self._accepted_days)
+
+    def _accepted_days(self) -> tuple[NDArray[np.intp], Int64s]:
+        pressures = self.pressures
+        places = np.flatnonzero((pressures.quality == ACCEPTED) & (pressures.sitting >= 0))
+        day_of = np.zeros(int(pressures.sitting.max(initial=-1)) + 1, np.int64)
+        day_of[self.sittings[:, 5]] = self.sittings[:, 1]
+        return places, day_of[pressures.sitting[places]]
 
     def at(self, place: int) -> datetime:
         """When the reading at `place` of `pressures` was measured."""
@@ -106,7 +130,7 @@ class Features:
         return str(self.history.window.reading_ids[self.pressures.row[place]])
 
 
-def features_of(history: PatientHistory, *, now: datetime) -> Features:
+def features_of(history: PatientHistory, *, now: datetime, is_explained: bool = True) -> Features:
     """Everything rules share, computed from `history` as it stands at `now`."""
     calendar = Calendar(history.zones, now)
     day = calendar.days_of(history.window.measured_at_us)
@@ -129,7 +153,18 @@ def features_of(history: PatientHistory, *, now: datetime) -> Features:
         pressures=pressures,
         sittings=table,
         days=kernels.measured_days(table),
+        is_explained=is_explained,
     )
+
+
+def grouped(members: NDArray[np.intp], key_of: Int64s, keys: Int64s) -> tuple[Int64s, NDArray[np.intp]]:
+    """`first` and the members put together by key: those of `keys[i]` are `members[first[i]:first[i + 1]]`, in their order.
+
+    `keys` ascend. A member whose key is not among them is left out.
+    """
+    order = np.argsort(key_of, kind="stable")
+    order = order[np.isin(key_of[order], keys)]
+    return np.append(np.searchsorted(key_of[order], keys), len(order)), members[order]
 
 
 def _pressures_of(history: PatientHistory, day: Int64s) -> Pressures:

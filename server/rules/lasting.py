@@ -12,7 +12,7 @@ import numpy as np
 
 from server.rules import glucose_sentences
 from server.rules.conditions import RISING
-from server.rules.episodes import Finding, Verdict
+from server.rules.episodes import UNSAID, Finding, Verdict
 from server.rules.features import Features
 from server.rules.glucose_swings import Excursion, excursions
 from server.rules.glucose_trace import Trace, trace_of
@@ -67,7 +67,7 @@ def _finding(judged: _Judged, excursion: Excursion) -> Finding:
         opened_at=opened_at,
         deliver_at=opened_at,
         resolved_at=None if ended is None else from_us(int(trace.at_us[ended])),
-        verdict=_verdict(judged, excursion),
+        verdict=_verdict(judged, excursion) if judged.features.is_explained else UNSAID,
         tell=rule.tell,
         fresh_until=newest_at + FRESH,
         newest_at=newest_at,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from server.rules import glucose_metrics, glucose_sentences
 from server.rules.conditions import COMPARE, RISING
 from server.rules.days_in_a_row import FRESH_DAYS
-from server.rules.episodes import Finding, Verdict
+from server.rules.episodes import UNSAID, Finding, Verdict
 from server.rules.features import Features
 from server.rules.glucose_trace import Trace, trace_of
 from server.rules.kernels import MICRO, Int64s
@@ -273,7 +273,7 @@ def _finding(asked: _Asked, version: int, episode: Sequence[_Stretch]) -> Findin
         opened_at=opened_at,
         deliver_at=calendar.delivery_after(from_us(episode[-1].first.close_us)),
         resolved_at=None if ended_us is None else from_us(ended_us),
-        verdict=_verdict(asked, newest),
+        verdict=_verdict(asked, newest) if asked.features.is_explained else UNSAID,
         tell=rule.tell,
         fresh_until=calendar.close_of(newest.day + FRESH_DAYS),
         newest_at=from_us(newest.close_us),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.rules import kernels
-from server.rules.features import Features
+from server.rules.features import Features, grouped
 from server.rules.kernels import Int64s
 from server.rules.signals import SOURCES, Elements, Signal
 from server.rules.windows import (
@@ -64,6 +64,10 @@ class Series:
 
 def series_of(features: Features, signal: Signal, unit: str, of: Elements) -> Series:
     """The elements of `signal` in `unit`, as far as they are known at `features.now`."""
+    return features.once(("series", signal, unit, of), lambda: _elements(features, signal, unit, of))
+
+
+def _elements(features: Features, signal: Signal, unit: str, of: Elements) -> Series:
     match of:
         case "sittings":
             return _sittings(features, signal)
@@ -91,6 +95,10 @@ def series_of(features: Features, signal: Signal, unit: str, of: Elements) -> Se
 
 def _usable(features: Features, signal: Signal, unit: str) -> tuple[NDArray[np.intp], Int64s]:
     """The rows of the window that a trend of `signal` may use, and the column of its values in millionths of the unit."""
+    return features.once(("usable", signal, unit), lambda: _usable_now(features, signal, unit))
+
+
+def _usable_now(features: Features, signal: Signal, unit: str) -> tuple[NDArray[np.intp], Int64s]:
     window, source = features.history.window, SOURCES[signal]
     values = getattr(window, source.columns[unit])
     usable = np.isin(window.kind, [KIND_CODES[kind] for kind in source.kinds]) & (features.quality == ACCEPTED)
@@ -110,20 +118,35 @@ def _sittings(features: Features, signal: Signal) -> Series:
     counts = (at_us <= to_us(features.now)) & (table[:, 1] > features.history.enrolled_on.toordinal())
     table, at_us = table[counts], at_us[counts]
     shares = table[:, 3 + kernels.SIGNAL_CODES[signal]]
-    groups = [np.flatnonzero((pressures.sitting == each) & (pressures.quality == ACCEPTED)) for each in table[:, 5]]
-    return _of_groups(features, at_us, table[:, 1], _nearest(shares, kernels.SHARES), groups)
+    places = np.flatnonzero((pressures.quality == ACCEPTED) & (pressures.sitting >= 0))
+    first, places = grouped(places, pressures.sitting[places], table[:, 5])
+    return _series(
+        features,
+        at_us=at_us,
+        day=table[:, 1],
+        micro=_nearest(shares, kernels.SHARES),
+        first=first,
+        rows=pressures.row[places],
+    )
 
 
 def _days(features: Features, signal: Signal) -> Series:
     """Each measured day that is closed, at its close."""
-    table = features.days
-    counts = (table[:, 1] < features.open_from) & (table[:, 1] > features.history.enrolled_on.toordinal())
-    chosen = np.flatnonzero(counts)
-    table = table[chosen]
-    at_us = np.array([to_us(features.calendar.close_of(int(day))) for day in table[:, 1]], np.int64)
+    counts = (features.days[:, 1] < features.open_from) & (
+        features.days[:, 1] > features.history.enrolled_on.toordinal()
+    )
+    table = features.days[counts]
+    places, day_of = features.accepted_days
+    first, places = grouped(places, day_of, table[:, 1])
     sums = table[:, 4 + kernels.SIGNAL_CODES[signal]]
-    groups = [np.array(list(features.accepted_in(int(index))), np.intp) for index in chosen]
-    return _of_groups(features, at_us, table[:, 1], _nearest(sums, kernels.SHARES * table[:, 3]), groups)
+    return _series(
+        features,
+        at_us=_closes(features, table[:, 1]),
+        day=table[:, 1],
+        micro=_nearest(sums, kernels.SHARES * table[:, 3]),
+        first=first,
+        rows=features.pressures.row[places],
+    )
 
 
 def _day_spreads(features: Features, signal: Signal, unit: str) -> Series:
@@ -132,15 +155,24 @@ def _day_spreads(features: Features, signal: Signal, unit: str) -> Series:
     rows = rows[features.day[rows] < features.open_from]
     days, counts = np.unique(features.day[rows], return_counts=True)
     days = days[counts >= SPREAD_READINGS_MIN]
-    groups = [rows[features.day[rows] == day] for day in days]
+    first, rows = grouped(rows, features.day[rows], days)
+    starts = first[:-1]
     return _series(
         features,
-        at_us=np.array([to_us(features.calendar.close_of(int(day))) for day in days], np.int64),
+        at_us=_closes(features, days),
         day=days,
-        micro=np.array([np.ptp(values[group]) for group in groups], np.int64),
-        first=_offsets(groups),
-        rows=np.concatenate(groups) if groups else rows[:0],
+        micro=_reduced(np.maximum, values[rows], starts) - _reduced(np.minimum, values[rows], starts),
+        first=first,
+        rows=rows,
     )
+
+
+def _closes(features: Features, days: Int64s) -> Int64s:
+    return np.array([to_us(features.calendar.close_of(int(day))) for day in days], np.int64)
+
+
+def _reduced(by: np.ufunc, values: Int64s, starts: Int64s) -> Int64s:
+    return np.asarray(by.reduceat(values, starts), np.int64) if len(starts) else values[:0]
 
 
 def _meal_rises(features: Features, signal: Signal, unit: str) -> Series:
@@ -167,17 +199,6 @@ def _meal_rises(features: Features, signal: Signal, unit: str) -> Series:
         first=2 * np.arange(len(both) + 1),
         rows=both.ravel(),
     )
-
-
-def _of_groups(features: Features, at_us: Int64s, day: Int64s, micro: Int64s, groups: list[NDArray[np.intp]]) -> Series:
-    places = np.concatenate(groups) if groups else np.zeros(0, np.intp)
-    return _series(
-        features, at_us=at_us, day=day, micro=micro, first=_offsets(groups), rows=features.pressures.row[places]
-    )
-
-
-def _offsets(groups: list[NDArray[np.intp]]) -> Int64s:
-    return np.concatenate(([0], np.cumsum([len(group) for group in groups]))).astype(np.int64)
 
 
 def _series(

@@ -10,10 +10,11 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.rules import kernels
 from server.rules.confirmation import Confirmation, confirmation_of
-from server.rules.episodes import Audience, Finding, Priority
+from server.rules.episodes import UNSAID, Audience, Finding, Priority, Verdict
 from server.rules.features import Features
 from server.rules.own_numbers import thresholds_in_force
 from server.rules.rule import SingleValueRule
@@ -26,7 +27,8 @@ STALE: Final = timedelta(hours=24)
 """A critical value older than 24 h on arrival is a review task; between 30 min and 24 h it counts if no normal reading came
 after it (clinical 1.5)."""
 
-_MICROSECOND: Final = timedelta(microseconds=1)
+_PROMPT_US, _STALE_US = (each // timedelta(microseconds=1) for each in (PROMPT, STALE))
+_NEVER: Final = int(np.iinfo(np.int64).max)
 _LOWER: Final[dict[Priority, Priority]] = {
     "high": "medium",
     "medium": "low",
@@ -71,14 +73,21 @@ def _judged(rule: SingleValueRule, features: Features, personal: Mapping[str, An
         thresholds=thresholds,
         version=version,
         readings=readings,
-        below_us=readings.at_us[readings.is_within],
-        measured_us=readings.at_us[readings.quality >= SUSPECT],
+        below_us=_first_after(readings.at_us, readings.is_within),
+        measured_us=_first_after(readings.at_us, readings.quality >= SUSPECT),
     )
+
+
+def _first_after(at_us: kernels.Int64s, is_wanted: NDArray[np.bool_]) -> kernels.Int64s:
+    """For each of the instants, in order of time, the first wanted one after it; _NEVER if there is none."""
+    wanted_us = np.append(at_us[is_wanted], _NEVER)
+    return np.asarray(wanted_us[np.searchsorted(wanted_us[:-1], at_us, side="right")], np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
-    """`below_us` and `measured_us`: when an accepted reading was on the good side, when any was usable."""
+    """`below_us`: when an accepted reading after each one was on the good side of every threshold; `measured_us`: when any was
+    usable. _NEVER if there is none yet."""
 
     rule: SingleValueRule
     features: Features
@@ -112,20 +121,23 @@ class _Judged:
             opened_at=opened_at,
             deliver_at=opened_at,
             resolved_at=event.ends_at if is_over else None,
-            verdict=verdict(
-                self.rule,
-                self.features,
-                self.readings,
-                event.places,
-                thresholds=self.thresholds,
-                below_at=event.below_at,
-                confirmation=event.confirmation,
-                raised_at=event.raised_at,
-            ),
+            verdict=self._verdict(event) if self.features.is_explained else UNSAID,
             tell=self.rule.tell if event.below_at is None else doctor,
             tell_late=() if event.is_superseded else doctor,
             fresh_until=self.readings.at(newest) + STALE if self.rule.when.arrived == "in_time" else None,
             newest_at=self.readings.at(newest),
+            raised_at=event.raised_at,
+        )
+
+    def _verdict(self, event: _Event) -> Verdict:
+        return verdict(
+            self.rule,
+            self.features,
+            self.readings,
+            event.places,
+            thresholds=self.thresholds,
+            below_at=event.below_at,
+            confirmation=event.confirmation,
             raised_at=event.raised_at,
         )
 
@@ -137,7 +149,7 @@ class _Judged:
             yield event.confirmation.raises_at
 
     def _event(self, places: Sequence[int], superseded_at: datetime | None) -> _Event:
-        below_at = self._below_at(places[-1])
+        below_at = _instant(self.below_us[places[-1]])
         ends_at, is_superseded = self._end(places[-1], below_at, superseded_at)
         if is_superseded and below_at is not None and ends_at is not None and below_at > ends_at:
             below_at = None  # what is over is not made less urgent by what came weeks later
@@ -185,28 +197,19 @@ class _Judged:
         if group:
             yield group
 
-    def _hits(self) -> Iterator[int]:
+    def _hits(self) -> list[int]:
         wanted = np.isin(self.readings.quality, [QUALITY_CODES[word] for word in self.rule.when.readings])
-        is_late_rule = self.rule.when.arrived == "late"
-        for place in map(int, np.flatnonzero(self.readings.is_met & wanted)):
-            if self._is_late(place) == is_late_rule:
-                yield place
+        places = np.flatnonzero(self.readings.is_met & wanted)
+        is_hit = self._is_late(places) == (self.rule.when.arrived == "late")
+        return [int(place) for place in places[is_hit]]
 
-    def _is_late(self, place: int) -> bool:
+    def _is_late(self, places: NDArray[np.intp]) -> NDArray[np.bool_]:
         readings = self.readings
-        delay = int(readings.received_us[place] - readings.at_us[place]) * _MICROSECOND
-        below_at = self._below_at(place)
+        received_us = readings.received_us[places]
+        delay_us = received_us - readings.at_us[places]
         # What is measured after the arrival cannot make it late again: it would take back an alert that people have seen.
-        is_overtaken = below_at is not None and below_at <= readings.at(place) + delay
-        return delay > STALE or (delay > PROMPT and is_overtaken)
-
-    def _below_at(self, place: int) -> datetime | None:
-        """When an accepted reading after `place` was on the good side of every threshold; none if there is none yet."""
-        return self._first_after(self.below_us, place)
-
-    def _first_after(self, at_us: kernels.Int64s, place: int) -> datetime | None:
-        index = int(np.searchsorted(at_us, self.readings.at_us[place], side="right"))
-        return from_us(int(at_us[index])) if index < len(at_us) else None
+        is_overtaken = self.below_us[places] <= received_us
+        return np.asarray((delay_us > _STALE_US) | ((delay_us > _PROMPT_US) & is_overtaken))
 
     def _is_one_sitting(self, one: int, other: int) -> bool:
         readings = self.readings
@@ -221,10 +224,14 @@ class _Judged:
         resolve = self.rule.resolve
         if resolve.by == "person":
             return None, False
-        end = below_at if resolve.by == "reading_below" else self._first_after(self.measured_us, newest)
+        end = below_at if resolve.by == "reading_below" else _instant(self.measured_us[newest])
         ends = [] if end is None else [end + timedelta(hours=resolve.visible_hours)]
         if resolve.at_most_hours is not None:
             ends.append(self.readings.at(newest) + timedelta(hours=resolve.at_most_hours))
         if superseded_at is not None and superseded_at < min(ends, default=superseded_at + STALE):
             return superseded_at, True
         return min(ends, default=None), False
+
+
+def _instant(us: int) -> datetime | None:
+    return None if us == _NEVER else from_us(us)

@@ -14,7 +14,7 @@ from typing import Any
 from server.rules import kernels, trend_sentences
 from server.rules.conditions import Trend
 from server.rules.days_in_a_row import FRESH_DAYS
-from server.rules.episodes import Finding, Verdict
+from server.rules.episodes import UNSAID, Finding, Verdict
 from server.rules.features import Features
 from server.rules.own_numbers import change_in_force, thresholds_in_force
 from server.rules.rule import ChangeRule, TrendRule
@@ -148,7 +148,7 @@ def _finding(rule: TrendRule, features: Features, version: int, episode: Sequenc
         opened_at=opened_at,
         deliver_at=calendar.delivery_after(again_at) if rule.when.of == "days" else again_at,
         resolved_at=None if ended_us is None else from_us(ended_us),
-        verdict=_verdict(rule, features, newest),
+        verdict=_verdict(rule, features, newest) if features.is_explained else UNSAID,
         tell=rule.tell,
         fresh_until=calendar.close_of(newest.day + FRESH_DAYS),
         newest_at=from_us(newest.at_us),

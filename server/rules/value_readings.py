@@ -56,15 +56,14 @@ class ValueReadings:
 
 def value_readings(rule: SingleValueRule, features: Features, thresholds: tuple[float, ...]) -> ValueReadings:
     """What `rule` looks at in `features`; `thresholds` are those in force, one for each of its conditions."""
-    row, quality, sitting = _seated(rule.when.any_of[0], features)
+    row, quality, sitting = _seats(rule.when.any_of[0], features)
     window = features.history.window
     censored = window.censored[row]
     is_met, is_whole = np.zeros(len(row), np.bool_), np.ones(len(row), np.bool_)
     for condition, threshold in zip(rule.when.any_of, thresholds, strict=True):
-        values = _column(features, condition)[row]
-        is_number = np.isfinite(values) & (censored == 0)
+        micro, is_number = _numbers(condition, features)
         limit = round(threshold * kernels.MICRO)
-        is_met |= is_number & COMPARE[condition.comparison](kernels.micro(values), limit)
+        is_met |= is_number & COMPARE[condition.comparison](micro, limit)
         is_met |= censored == _BEYOND[condition.comparison]
         is_whole &= is_number | (censored != 0)
     return ValueReadings(
@@ -79,9 +78,19 @@ def value_readings(rule: SingleValueRule, features: Features, thresholds: tuple[
     )
 
 
-def _column(features: Features, condition: ValueThreshold) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = getattr(features.history.window, SOURCES[condition.signal].columns[condition.unit])
-    return values
+def _numbers(condition: ValueThreshold, features: Features) -> tuple[Int64s, NDArray[np.bool_]]:
+    """What each reading says of the condition's signal, in millionths of its unit, and whether it says a number."""
+
+    def read() -> tuple[Int64s, NDArray[np.bool_]]:
+        row, window = _seats(condition, features)[0], features.history.window
+        values = getattr(window, SOURCES[condition.signal].columns[condition.unit])[row]
+        return kernels.micro(values), np.isfinite(values) & (window.censored[row] == 0)
+
+    return features.once(("numbers", condition.signal, condition.unit), read)
+
+
+def _seats(condition: ValueThreshold, features: Features) -> tuple[NDArray[np.intp], Int8s, Int64s]:
+    return features.once(("seats", group_of(condition.signal)), lambda: _seated(condition, features))
 
 
 def _seated(condition: ValueThreshold, features: Features) -> tuple[NDArray[np.intp], Int8s, Int64s]:

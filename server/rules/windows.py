@@ -5,11 +5,11 @@ any order, repeats and batches make the same window. It does not judge.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from itertools import repeat
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, overload
 from uuid import UUID
 
 import numpy as np
@@ -51,11 +51,32 @@ MEAL_CODES = {
 """The numbers of GATT 0x2A34."""
 
 
+class ReadingIds(Sequence[UUID]):
+    """Ids as the bytes that they are, sixteen each, made when somebody asks: of a back-test's hardly any is asked for."""
+
+    __slots__ = ("_each",)
+
+    def __init__(self, each: NDArray[np.void]) -> None:
+        self._each = each
+
+    def __len__(self) -> int:
+        return len(self._each)
+
+    @overload
+    def __getitem__(self, place: int) -> UUID: ...
+    @overload
+    def __getitem__(self, place: slice) -> "ReadingIds": ...
+    def __getitem__(self, place: int | slice) -> "UUID | ReadingIds":
+        if isinstance(place, slice):
+            return ReadingIds(self._each[place])
+        return UUID(bytes=bytes(self._each[place]))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """Columns of equal length n. Times are microseconds since 1970 UTC; an absent value is NaN. `zone`s live beside it."""
 
-    reading_ids: tuple[UUID, ...]
+    reading_ids: Sequence[UUID]
     kind: NDArray[np.int8]
     measured_at_us: NDArray[np.int64]
     received_at_us: NDArray[np.int64]
@@ -75,6 +96,10 @@ class Window:
 
     def __len__(self) -> int:
         return len(self.reading_ids)
+
+    def part(self, begin: int, end: int) -> "Window":
+        """The rows from `begin` to before `end`: views, nothing is copied. Of a table of many patients it is one of them."""
+        return Window(**{column.name: getattr(self, column.name)[begin:end] for column in fields(self)})
 
     @property
     def pulse_pressure_mmhg(self) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """Back-tests: the same alerts as judging finds, what they would have cost, and whose numbers do not fit."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -7,15 +8,21 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.rules import histories
+from unit.rules import glucose_histories, histories, trend_histories, value_histories
 
 from server.rules import backtest
-from server.rules.backtest import Disagreement, Replayed, Span, burdens, disagreements, replay
-from server.rules.engine import judge, reach_days
+from server.rules.backtest import Alert, Disagreement, Replayed, Span, burdens, disagreements, replay
+from server.rules.clinical_days import Calendar
+from server.rules.engine import judge, look_back_days, reach_days
+from server.rules.episodes import Finding
 from server.rules.load import load_catalog
-from server.rules.windows import PatientHistory, PersonalThreshold, ZoneSpan, from_us, row_of, window_of
+from server.rules.own_numbers import check_parameters, numbers_of
+from server.rules.rule import KINDS, FailedMeasurementsRule, RuleFile, RuleSet
+from server.rules.windows import PatientHistory, PersonalThreshold, Symptom, ZoneSpan, from_us, row_of, window_of
+from vitals.errors import MalformedError
 from vitals.reading import BloodPressure
 
 CATALOG = load_catalog().only(tuple(rule.id for rule in load_catalog().rules if rule.watch == "everyone"))
@@ -138,6 +145,113 @@ def test_those_who_differ_most_come_first() -> None:
         Disagreement(patient_id=2, alerts=0, alerts_other=3),
         Disagreement(patient_id=3, alerts=2, alerts_other=1),
     ]
+
+
+MEASURED = set(KINDS) - {"silence", "schedule"}
+"""The kinds of rules that somebody's readings answer."""
+
+
+def any_rules(random: Random) -> tuple[RuleSet, tuple[str, ...]]:
+    """The whole catalog and a rule of each made-up kind, and the signals that somebody must measure for them."""
+    trend = trend_histories.some_rule(random, random.choice(("rolling", "count_of_last", "change")))
+    texts = (value_histories.some_rule(random).text, trend.text)
+    texts += (glucose_histories.some_rule(random, random.choice(glucose_histories.KINDS))[0],)
+    made = (rule for text in texts for rule in RuleFile.model_validate(yaml.safe_load(text)).rules)
+    return RuleSet((*load_catalog().rules, *made)), (
+        *trend.signals,
+        "systolic",
+        "sensor_glucose",
+        *trend_histories.CENTRES,
+    )
+
+
+def somebody(random: Random, rules: RuleSet, signals: tuple[str, ...]) -> PatientHistory:
+    """Who measures all that, with numbers of their own for some of the rules, or with ones that do not fit."""
+    days = random.randint(20, 60)
+    if random.random() < 0.3:
+        made = glucose_histories.some_patient(random, "sensor_glucose", days=days)
+    else:
+        made = trend_histories.some_patient(random, signals, days=days)
+    if random.random() < 0.3:
+        made = replace(made, readings=tuple(histories.failed(random, reading) for reading in made.readings))
+    own: dict[str, PersonalThreshold] = {}
+    for rule in random.sample(rules.rules, 8):
+        numbers = () if isinstance(rule, FailedMeasurementsRule) else numbers_of(rule, {})
+        moved = {number.name: number.value + random.choice((-1, 0, 1)) * number.step for number in numbers}
+        own[rule.id] = PersonalThreshold(version=3, parameters=moved if random.random() < 0.8 else {"hat": 7})
+    answers = tuple(
+        Symptom(at=reading.measured_at, has_symptoms=random.random() < 0.5) for reading in made.readings[::9]
+    )
+    return replace(histories.history_of(made), thresholds=own, symptoms=answers)
+
+
+def judged_one_by_one(history: PatientHistory, rules: RuleSet, span: Span) -> dict[str, list[Finding]]:
+    """What the judge of every day says, asked anew for each rule and told to say everything."""
+    judged_from = span.since - backtest.LEAD - timedelta(days=look_back_days(rules))
+    found = {}
+    for rule in rules.rules:
+        own = history.thresholds.get(rule.id, PersonalThreshold(version=0, parameters={}))
+        try:
+            check_parameters(rule, own.parameters)
+        except MalformedError:
+            own = PersonalThreshold(version=0, parameters={})
+        watched = {rule.id: replace(own, is_watched=True)}
+        alone = replace(history, thresholds=watched, judged_from=judged_from)
+        judged = judge(alone, RuleSet((rule,)), now=span.until).findings
+        found[rule.id] = [finding for finding in judged if finding.state != "pending"]
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**63).map(Random))
+def test_what_is_worked_out_once_for_all_rules_is_what_each_judging_alone_finds(random: Random) -> None:
+    rules, signals = any_rules(random)
+    history = somebody(random, rules, signals)
+    newest = from_us(int(history.window.measured_at_us[-1])) if len(history.window) else FIRST
+    span = Span(
+        since=newest - timedelta(days=random.randint(5, 50)), until=newest + timedelta(days=random.randint(0, 9))
+    )
+    found = replay(history, rules, span, as_written=False, with_wishes=True)
+    alone = judged_one_by_one(history, rules, span)
+    calendar = Calendar(history.zones, span.until)
+    assert found.alerts == tuple(
+        Alert(
+            patient_id=1,
+            rule_id=rule_id,
+            rule_version=each.rule_version,
+            priority=each.priority,
+            opened_at=each.opened_at,
+            resolved_at=each.resolved_at,
+            told_on=date.fromordinal(calendar.day_of(each.deliver_at)),
+            first_day=each.first_day,
+            last_day=each.last_day,
+            is_for_doctor="doctor" in each.tell,
+        )
+        for rule_id, findings in alone.items()
+        for each in findings
+        if span.since <= each.opened_at < span.until
+    )
+    for wish in found.wishes:
+        if wish.parameters:
+            tried = replace(
+                history, thresholds={wish.rule_id: PersonalThreshold(version=1, parameters=wish.parameters)}
+            )
+            findings = judged_one_by_one(tried, rules, span)[wish.rule_id]
+            assert sum(span.since <= each.opened_at < span.until for each in findings) == wish.alerts_then
+
+
+def test_the_made_up_people_do_have_alerts_of_every_kind_of_rule() -> None:
+    kinds: Counter[str] = Counter()
+    for seed in range(60):
+        random = Random(seed)
+        rules, signals = any_rules(random)
+        history = somebody(random, rules, signals)
+        until = from_us(int(history.window.measured_at_us[-1])) + timedelta(days=1) if len(history.window) else FIRST
+        span = Span(since=until - timedelta(days=60), until=until)
+        found = replay(history, rules, span, as_written=False, with_wishes=True)
+        kinds.update(rules.by_id(alert.rule_id).when.kind for alert in found.alerts)
+        kinds["wishes"] += len(found.wishes)
+    assert set(kinds) >= {*MEASURED, "wishes"}, kinds
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,7 +1,7 @@
 """Patients' past in Parquet: what is written comes back, and what is not ours is refused."""
 
 from dataclasses import fields, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,8 +15,10 @@ from unit.rules.histories import history_of
 
 from server import cohort_files
 from server.rules.backtest import Alert
-from server.rules.windows import PatientHistory, PersonalThreshold, Window, window_of
+from server.rules.windows import PatientHistory, PersonalThreshold, Symptom, UnheardSpan, Window, window_of
 from vitals.errors import MalformedError
+
+AT = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 
 
 def some_history(patient_id: int) -> PatientHistory:
@@ -24,7 +26,12 @@ def some_history(patient_id: int) -> PatientHistory:
     made = trend_histories.some_patient(Random(patient_id), tuple(trend_histories.CENTRES), days=60)
     history = history_of(made, patient_id=patient_id)
     history.thresholds["bp-critical"] = PersonalThreshold(version=3, parameters={"systolic": 190}, is_watched=False)  # type: ignore[index]
-    return history
+    return replace(
+        history,
+        symptoms=(Symptom(at=AT, has_symptoms=True), Symptom(at=AT + timedelta(hours=1), has_symptoms=False)),
+        last_counted_before=AT - timedelta(days=3, microseconds=1),
+        unheard=(UnheardSpan(began=AT, ended=AT + timedelta(days=1)), UnheardSpan(began=AT, ended=None)),
+    )
 
 
 def columns(window: Window) -> dict[str, Any]:
@@ -40,20 +47,28 @@ def test_what_is_exported_comes_back(tmp_path: Path) -> None:
     assert [each.patient_id for each in back] == [1, 2, 9]
     kinds: set[int] = set()
     for before, after in zip(people, back, strict=True):
-        assert (after.enrolled_on, after.zones, after.thresholds) == (
-            before.enrolled_on,
-            before.zones,
-            before.thresholds,
-        )
+        for field in fields(PatientHistory):
+            if field.name != "window":
+                assert getattr(after, field.name) == getattr(before, field.name), field.name
         there = columns(after.window)
         for name, column in columns(before.window).items():
             if name == "reading_ids":
-                assert there[name] == column
+                assert tuple(there[name]) == column
             else:
                 assert there[name].dtype == column.dtype, name
                 np.testing.assert_array_equal(there[name], column, err_msg=name)
         kinds |= set(map(int, before.window.kind))
     assert kinds == {1, 2, 3, 4, 5, 6}
+
+
+def test_more_patients_than_are_read_at_once_come_back_each_with_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cohort_files, "AT_ONCE", 3)
+    people = [some_history(patient_id) for patient_id in range(1, 9)]
+    cohort_files.export(iter(people), tmp_path)
+    back = list(cohort_files.load(tmp_path))
+    assert [tuple(each.window.reading_ids) for each in back] == [tuple(each.window.reading_ids) for each in people]
 
 
 def test_a_patient_without_readings_comes_back_too(tmp_path: Path) -> None:
@@ -76,6 +91,10 @@ def test_files_of_another_form_are_refused_with_what_is_wrong(tmp_path: Path) ->
     table = pq.read_table(readings)
     pq.write_table(table.drop_columns(["weight_kg"]), readings)
     with pytest.raises(MalformedError, match="no column weight_kg"):
+        list(cohort_files.load(tmp_path))
+    position = table.column_names.index("quality")
+    pq.write_table(table.set_column(position, "quality", pa.array(["excellent"] * len(table))), readings)
+    with pytest.raises(MalformedError, match="quality says 'excellent'"):
         list(cohort_files.load(tmp_path))
     pq.write_table(pa.concat_tables([table.set_column(0, "patient_id", pa.array([5] * len(table))), table]), readings)
     with pytest.raises(MalformedError, match="must lie together"):
