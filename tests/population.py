@@ -22,7 +22,7 @@ from server.people import decisions
 from server.people.decisions import Decision, Resolution
 from server.rules.load import load_catalog
 from server.rules.rule import RuleSet
-from server.store.postgres import Pool
+from server.store.postgres import Pool, open_pool
 from vitals.identity import reading_id
 from vitals.reading import Reading, TimeQuality
 
@@ -31,6 +31,14 @@ FIRST_DAY = date(2026, 3, 2)
 START = datetime.combine(FIRST_DAY, time(), UTC)
 DAYS = 32
 """The last of them are still measuring then."""
+
+
+def open_life(database_url: str) -> Pool:
+    """The server's pool for a whole life in one process, where the same few statements come ten thousand times: they are prepared,
+    which saves the planning, half of the database's work."""
+    pool = open_pool(database_url, min_size=0)
+    pool.kwargs["prepare_threshold"] = 5
+    return pool
 
 
 @dataclass(slots=True, kw_only=True)

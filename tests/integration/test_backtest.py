@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from moving_clock import install
-from population import DAYS, Population
+from population import DAYS, Population, open_life
 
 from homevigil.embedded.postgres import EmbeddedPostgres
 from server.rules.load import load_catalog
-from server.store.postgres import Pool, open_pool
+from server.store.postgres import Pool
 
 PEOPLE = 40
 RULE = "bp-above-140-90-3-days"
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(600)
 def clinic(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[Pool]:
     url = postgres.create_database("backtested", template=migrated_template)
     install(url)
-    with open_pool(url) as pool:
+    with open_life(url) as pool:
         with pool.connection() as conn:
             row = conn.execute(
                 """insert into app_user (login, display_name, role, password_hash) values ('lin', 'Lin', 'doctor', 'x')

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from households import enrol
 from moving_clock import follow, install, show
-from population import DAYS, Population
+from population import DAYS, Population, open_life
 from structlog.testing import capture_logs
 
 from homevigil.embedded.postgres import EmbeddedPostgres
@@ -58,7 +58,7 @@ def lived(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[Lived]
     url = postgres.create_database("lived", template=migrated_template)
     install(url)
     found = []
-    with open_pool(url) as pool:
+    with open_life(url) as pool:
         doctor_id = add_doctor(pool)
         population = Population(pool=pool, random=Random("people"), doctor_id=doctor_id)
         population.move_in(PEOPLE)
