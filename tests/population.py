@@ -34,8 +34,10 @@ DAYS = 32
 
 
 def open_life(database_url: str) -> Pool:
-    """The server's pool for a whole life in one process, where the same few statements come ten thousand times: they are prepared,
-    which saves the planning, half of the database's work."""
+    """The server's pool for a whole life in one process, where the same few statements come ten thousand times.
+
+    They are prepared, which saves the planning, half of the database's work.
+    """
     pool = open_pool(database_url, min_size=0)
     pool.kwargs["prepare_threshold"] = 5
     return pool
