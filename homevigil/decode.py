@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from homevigil.canonical import blood_pressure, glucose
+from homevigil.canonical import blood_pressure, glucose, health_thermometer, heart_rate, pulse_oximeter, weight_scale
 from homevigil.canonical.answer import Canonical
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
@@ -94,7 +94,14 @@ def _print(result: Canonical) -> None:
     print(json.dumps(result, ensure_ascii=False, allow_nan=False), flush=True)
 
 
-_DECODERS: Final = blood_pressure.DECODERS | glucose.DECODERS
+_DECODERS: Final = (
+    blood_pressure.DECODERS
+    | glucose.DECODERS
+    | weight_scale.DECODERS
+    | pulse_oximeter.DECODERS
+    | health_thermometer.DECODERS
+    | heart_rate.DECODERS
+)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,11 @@ Dissect = Callable[[Sequence[tuple[str, bytes]]], list[Fields]]
 
 NO_TSHARK = "tshark is not installed; to run this suite: sudo apt-get install tshark"
 
-_HANDLES = {"2a35": 3, "2a36": 5, "2a18": 7, "2a34": 9, "2a52": 11, "2a2b": 13, "2a49": 15, "2a51": 17, "2a08": 19}
+_CHARACTERISTICS = (
+    *("2a35", "2a36", "2a18", "2a34", "2a52", "2a2b", "2a49", "2a51", "2a08"),
+    *("2a9d", "2a9e", "2a1c", "2a1d", "2a1e", "2a5e", "2a5f", "2a60", "2a37", "2a38"),
+)
+_HANDLES = {characteristic: 3 + 2 * nth for nth, characteristic in enumerate(_CHARACTERISTICS)}
 """Where the meter in the capture keeps each characteristic's value."""
 
 _HCI_H4_WITH_PHDR = 201

@@ -19,6 +19,9 @@ MG_DL_PER_MMOL_L: Final = Decimal("18.0182")
 KG_PER_LB: Final = Decimal("0.45359237")
 """kg in one pound: exact since the international yard and pound agreement of 1959."""
 
+M_PER_INCH: Final = Decimal("0.0254")
+"""Metres in one inch: exact since the same agreement."""
+
 
 def pressure_mmhg(value: Decimal, unit: str) -> Decimal:
     """`value` in "mmHg" or "kPa", as mmHg."""
@@ -54,6 +57,16 @@ def weight_kg(value: Decimal, unit: str) -> Decimal:
         case "lb":
             return value * KG_PER_LB
     raise MalformedError("unit", f"weight in {unit!r}; expected kg or lb", unit)
+
+
+def height_m(value: Decimal, unit: str) -> Decimal:
+    """`value` in "m" or "in", as m."""
+    match unit:
+        case "m":
+            return value
+        case "in":
+            return value * M_PER_INCH
+    raise MalformedError("unit", f"height in {unit!r}; expected m or in", unit)
 
 
 def temperature_celsius(value: Decimal, unit: str) -> Decimal:

@@ -5,24 +5,10 @@ Each has its source, because a codec that is tested against its own encoder shar
 that follow from the specification; the others are not compared.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """A frame with its source; `is_canonical` says that encoding what was decoded gives the same bytes."""
-
-    source: str
-    characteristic: str
-    frame: str
-    expected: dict[str, Any] = field(default_factory=dict)
-    is_canonical: bool = True
-
-    @property
-    def raw(self) -> bytes:
-        return bytes.fromhex(self.frame)
-
+from golden import sensor_frames
+from golden.published import Published
 
 _FAILED: dict[str, Any] = {
     "systolic_mmhg": None,
@@ -466,9 +452,10 @@ RECORD_ACCESS = (
     ),
 )
 
-PUBLISHED = BLOOD_PRESSURE + CUFF_PRESSURE + GLUCOSE + GLUCOSE_CONTEXT + RECORD_ACCESS
+PUBLISHED = BLOOD_PRESSURE + CUFF_PRESSURE + GLUCOSE + GLUCOSE_CONTEXT + RECORD_ACCESS + sensor_frames.PUBLISHED
 
 REFUSED = (
+    *sensor_frames.REFUSED,
     # A Beurer BM85 sends a user octet that its flags do not announce, and its pulse big end first. Its quirk may be
     # learnt one day; until then a frame whose length contradicts its flags is nobody's blood pressure.
     (

@@ -83,7 +83,7 @@ def test_the_command_runs_as_a_module_and_as_a_word_of_homevigil(capsys: pytest.
         (("2a35", "1 6"), "hex: "),
         (("2a35", "zz"), "hex: "),
         (("2a35", "٠٠"), "hex: "),
-        (("2a37", "16"), "characteristic: "),
+        (("2a6e", "16"), "characteristic: "),
         (("blood pressure", "16"), "characteristic: "),
     ],
 )
@@ -112,7 +112,7 @@ def test_lines_are_answered_one_by_one_in_order(
         b"2a35 16FF07",
         b"",
         b"\xff\xfe\x00 16",
-        b"2a37 16 48",
+        b"2a6e 16 48",
         b"  0x2A52\t06 00 01 06  ",
         b"2a18 02:2B:00:EA:07:0B:15:07:19:00:7E:B0:12\r",
         b"2a35",
@@ -153,7 +153,7 @@ def test_any_lines_are_answered_line_by_line(lines: list[bytes]) -> None:
         assert json.loads(json.dumps(answer, allow_nan=False))
 
 
-@given(st.sampled_from(("2a35", "2a36", "2a18", "2a34", "2a52")), st.binary(max_size=24))
+@given(st.sampled_from(sorted({published.characteristic for published in PUBLISHED})), st.binary(max_size=32))
 def test_any_frame_is_json_or_an_error(characteristic: str, frame: bytes) -> None:
     try:
         answer = decode.canonical(characteristic, frame)
@@ -179,6 +179,34 @@ def test_a_cuff_pressure_that_is_no_number_must_not_be_believed(capsys: pytest.C
     _, (measured,) = told(capsys, "2a36", "00 FF07 FF07 FF07")
     assert measured["cuff_pressure_mmhg"] is None
     assert measured["reasons"] == ["value_special"]
+
+
+def test_a_weight_in_jin_is_refused_and_not_doubled(capsys: pytest.CaptureFixture[str]) -> None:
+    code, (answer,) = told(capsys, "2a9d", "32 8642 B20701010A1A29")
+    assert code == 1
+    assert answer["error"].startswith("flags: bit 4")
+
+
+def test_a_stream_of_saturation_carries_the_doubt_of_a_spot_check(capsys: pytest.CaptureFixture[str]) -> None:
+    _, (shown,) = told(capsys, "2a5f", "04 6200 4E00 0080")
+    assert (shown["spo2_percent"], shown["status_flags"]) == (98.0, ["invalid"])
+    assert (shown["quality"], shown["reasons"]) == ("rejected", ["sensor_status"])
+
+
+@pytest.mark.parametrize(
+    ("characteristic", "octet", "answer"),
+    [
+        ("2a1d", "09", {"kind": "temperature_type", "site": "tympanum"}),
+        ("2a1d", "0A", {"kind": "temperature_type", "site": None}),
+        ("2a38", "01", {"kind": "body_sensor_location", "location": "chest"}),
+        ("2a38", "07", {"kind": "body_sensor_location", "location": None}),
+    ],
+)
+def test_an_octet_is_told_by_its_name(
+    capsys: pytest.CaptureFixture[str], characteristic: str, octet: str, answer: dict[str, str | None]
+) -> None:
+    assert told(capsys, characteristic, octet) == (0, [answer])
+    assert told(capsys, characteristic, octet + "00")[0] == 1
 
 
 def test_an_overrun_of_exercise_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,8 @@
 from typing import Any, Protocol, Self
 
 import pytest
-from golden.frames import PUBLISHED, REFUSED, Published
+from golden.frames import PUBLISHED, REFUSED
+from golden.published import Published
 
 from homevigil.decode import canonical, hex_bytes
 from vitals.errors import MalformedError
@@ -13,7 +14,11 @@ from vitals.gatt.date_time import DateTime
 from vitals.gatt.glucose import Feature as GlucoseFeature
 from vitals.gatt.glucose import GlucoseMeasurement
 from vitals.gatt.glucose_context import GlucoseContext
+from vitals.gatt.health_thermometer import IntermediateTemperature, TemperatureMeasurement
+from vitals.gatt.heart_rate import HeartRateMeasurement
+from vitals.gatt.pulse_oximeter import Continuous, Features, SpotCheck
 from vitals.gatt.record_access import RecordAccess
+from vitals.gatt.weight_scale import WeightMeasurement, WeightScaleFeature
 
 
 class WireValue(Protocol):
@@ -29,6 +34,14 @@ CODECS: dict[str, type[WireValue]] = {
     "2a18": GlucoseMeasurement,
     "2a34": GlucoseContext,
     "2a52": RecordAccess,
+    "2a9d": WeightMeasurement,
+    "2a9e": WeightScaleFeature,
+    "2a1c": TemperatureMeasurement,
+    "2a1e": IntermediateTemperature,
+    "2a5e": SpotCheck,
+    "2a5f": Continuous,
+    "2a60": Features,
+    "2a37": HeartRateMeasurement,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 from vitals.errors import MalformedError
 from vitals.gatt.date_time import DateTime
+from vitals.gatt.float32 import Float32
 from vitals.gatt.sfloat import Sfloat
 
 E = TypeVar("E", bound=IntEnum)
@@ -82,11 +83,20 @@ class Cursor:
     def u16(self) -> int:
         return int.from_bytes(self.take(2), "little")
 
+    def u24(self) -> int:
+        return int.from_bytes(self.take(3), "little")
+
+    def u32(self) -> int:
+        return int.from_bytes(self.take(4), "little")
+
     def s16(self) -> int:
         return int.from_bytes(self.take(2), "little", signed=True)
 
     def sfloat(self) -> Sfloat:
         return Sfloat.from_bytes(self.take(2))
+
+    def float32(self) -> Float32:
+        return Float32.from_bytes(self.take(4))
 
     def date_time(self) -> DateTime:
         return DateTime.from_bytes(self.take(DateTime.LENGTH))
@@ -94,6 +104,14 @@ class Cursor:
 
 def u16(value: int) -> bytes:
     return value.to_bytes(2, "little")
+
+
+def u24(value: int) -> bytes:
+    return value.to_bytes(3, "little")
+
+
+def u32(value: int) -> bytes:
+    return value.to_bytes(4, "little")
 
 
 def s16(value: int) -> bytes:
