@@ -20,7 +20,7 @@ from server.rules.engine import judge, look_back_days, reach_days
 from server.rules.episodes import Finding
 from server.rules.load import load_catalog
 from server.rules.own_numbers import check_parameters, numbers_of
-from server.rules.rule import KINDS, FailedMeasurementsRule, RuleFile, RuleSet
+from server.rules.rule import KINDS, RuleFile, RuleSet, UnnumberedRule
 from server.rules.windows import PatientHistory, PersonalThreshold, Symptom, ZoneSpan, from_us, row_of, window_of
 from vitals.errors import MalformedError
 from vitals.reading import BloodPressure
@@ -176,7 +176,7 @@ def somebody(random: Random, rules: RuleSet, signals: tuple[str, ...]) -> Patien
         made = replace(made, readings=tuple(histories.failed(random, reading) for reading in made.readings))
     own: dict[str, PersonalThreshold] = {}
     for rule in random.sample(rules.rules, 8):
-        numbers = () if isinstance(rule, FailedMeasurementsRule) else numbers_of(rule, {})
+        numbers = () if isinstance(rule, UnnumberedRule) else numbers_of(rule, {})
         moved = {number.name: number.value + random.choice((-1, 0, 1)) * number.step for number in numbers}
         own[rule.id] = PersonalThreshold(version=3, parameters=moved if random.random() < 0.8 else {"hat": 7})
     answers = tuple(
