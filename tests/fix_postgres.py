@@ -6,22 +6,23 @@ from itertools import count
 
 import psycopg
 import pytest
+from memory import IN_LITTLE_ROOM, folder_in_memory
 from rules_in_force import put_in_force
 
-from homevigil.embedded.postgres import EmbeddedPostgres, temporary_folder
+from homevigil.embedded.postgres import EmbeddedPostgres
 from server.store.intake import check_accounts
 from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool
 
 _numbers = count(1)
 
-FAST = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200")
+FAST = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", *IN_LITTLE_ROOM)
 """No test cuts the power; killed processes and immediate shutdowns lose nothing without fsync."""
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    folder = temporary_folder()
+    folder = folder_in_memory()
     with EmbeddedPostgres(folder=folder, options=FAST) as server:
         yield server
     shutil.rmtree(folder)
@@ -69,7 +70,7 @@ def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 @pytest.fixture
 def own_postgres() -> Iterator[EmbeddedPostgres]:
     """A server of the test's own, to stop and crash."""
-    folder = temporary_folder()
+    folder = folder_in_memory()
     with EmbeddedPostgres(folder=folder, options=FAST) as server:
         yield server
     shutil.rmtree(folder)

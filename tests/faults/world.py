@@ -21,6 +21,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Final, Self
 
+from memory import IN_LITTLE_ROOM, folder_in_memory
 from rules_in_force import put_in_force
 
 from faults.child import GOOD
@@ -28,7 +29,7 @@ from faults.trial import Trial
 from faults.zygote import Forked, Zygote, is_possible
 from homevigil.embedded import child
 from homevigil.embedded.broker import EmbeddedBroker
-from homevigil.embedded.postgres import EmbeddedPostgres, temporary_folder
+from homevigil.embedded.postgres import EmbeddedPostgres
 from server.store.migrate import migrate
 
 TESTS: Final = Path(__file__).resolve().parents[1]
@@ -268,9 +269,9 @@ def worker_zygote() -> Zygote:
 def worker_cluster() -> EmbeddedPostgres:
     """This process's cluster, started at its first use, and again if a trial has left it down."""
     if not _worker_clusters:
-        folder = temporary_folder()
+        folder = folder_in_memory()
         Finalize(None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=1)
-        _worker_clusters.append(new_cluster(folder))
+        _worker_clusters.append(new_cluster(folder, options=NO_SYNC + IN_LITTLE_ROOM))
         Finalize(None, _worker_clusters[0].stop, exitpriority=2)
     cluster = _worker_clusters[0]
     if not is_up(cluster):
