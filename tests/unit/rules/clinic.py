@@ -11,7 +11,7 @@ from server.rules.engine import judge, look_back_days, reach_days
 from server.rules.episodes import Change, Episode, Finding, Transition, reconcile, view_from
 from server.rules.rehearsal import episode_of
 from server.rules.rule import RuleSet
-from server.rules.windows import PatientHistory, Row, Symptom, window_of
+from server.rules.windows import PatientHistory, Row, Symptom, UnheardSpan, window_of
 
 
 class Clinic:
@@ -25,6 +25,10 @@ class Clinic:
         self.transitions: list[Transition] = []
         self._timer: tuple[datetime, datetime] | None = None  # (due_at, since)
         self._heard: tuple[Symptom, ...] = ()
+
+    def enrol(self, now: datetime) -> None:
+        """Whoever is enrolled is judged: who never measures must be seen, too."""
+        self.judge(now, since=now)
 
     def take(self, rows: Sequence[Row], now: datetime) -> None:
         """A batch arrives: timers that have rung before it are judged first."""
@@ -50,8 +54,14 @@ class Clinic:
         self._heard = heard
         start = view_from(self.stored.values(), since) - timedelta(days=look_back_days(self.rules))
         reach = start - timedelta(days=reach_days(self.rules))
-        rows = (row for row in self.rows if row.measured_at >= reach)
-        history = replace(self.patient, window=window_of(rows), judged_from=start, symptoms=heard)
+        history = replace(
+            self.patient,
+            window=window_of(row for row in self.rows if row.measured_at >= reach),
+            judged_from=start,
+            symptoms=heard,
+            last_counted_before=self._last_counted(reach),
+            unheard=_unheard_by(self.patient, now),
+        )
         judgement = judge(history, self.rules, now=now)
         for transition in reconcile(
             self.stored.values(),
@@ -62,6 +72,12 @@ class Clinic:
         ):
             self._write(transition, now)
         self._timer = None if judgement.next_due_at is None else (judgement.next_due_at, now)
+
+    def _last_counted(self, before: datetime) -> datetime | None:
+        """The newest reading before it that says that the patient measures."""
+        return max(
+            (row.measured_at for row in self.rows if row.measured_at < before and _is_counted(row)), default=None
+        )
 
     def _write(self, transition: Transition, now: datetime) -> None:
         self.transitions.append(transition)
@@ -81,8 +97,22 @@ class Clinic:
 
 def fresh_view(patient: PatientHistory, rules: RuleSet, now: datetime) -> list[tuple[Any, ...]]:
     """The episodes as they must be: all that was measured and said judged at once by somebody who knows no history."""
-    patient = replace(patient, symptoms=tuple(each for each in patient.symptoms if each.at <= now))
+    heard = tuple(each for each in patient.symptoms if each.at <= now)
+    patient = replace(patient, symptoms=heard, unheard=_unheard_by(patient, now))
     return sorted(_facts(f) for f in judge(patient, rules, now=now).findings if f.state != "pending")
+
+
+def _is_counted(row: Row) -> bool:
+    return row.quality == "accepted" and row.time_quality != "orphan"
+
+
+def _unheard_by(patient: PatientHistory, now: datetime) -> tuple[UnheardSpan, ...]:
+    """What is known by `now` of the times at which nobody could hear: what ends later lasts."""
+    return tuple(
+        replace(span, ended=None) if span.ended is not None and span.ended > now else span
+        for span in patient.unheard
+        if span.began <= now
+    )
 
 
 def _facts(e: Episode | Finding) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from server.oracle.shapes import OraclePatient, OracleReading
 from server.rules import windows
-from server.rules.windows import PatientHistory, PersonalThreshold, Row, Symptom, ZoneSpan, window_of
+from server.rules.windows import PatientHistory, PersonalThreshold, Row, Symptom, UnheardSpan, ZoneSpan, window_of
 from vitals.quality import CUFF_LOOSE, IMPROPER_POSITION, IRREGULAR_PULSE, MOVEMENT, grade
 from vitals.reading import (
     BloodPressure,
@@ -252,11 +252,13 @@ def history_of(made: OraclePatient, *, patient_id: int = 1) -> PatientHistory:
         zones=tuple(ZoneSpan(valid_from=start, zone=zone) for start, zone in made.zones),
         window=window_of(row_of(reading) for reading in made.readings),
         thresholds={
-            rule_id: PersonalThreshold(version=own.version, parameters=own.parameters)
+            rule_id: PersonalThreshold(version=own.version, parameters=own.parameters, is_watched=own.is_watched)
             for rule_id, own in made.thresholds.items()
         },
         judged_from=made.judged_from,
         symptoms=tuple(Symptom(at=at, has_symptoms=has_symptoms) for at, has_symptoms in made.symptoms),
+        last_counted_before=made.last_counted_before,
+        unheard=tuple(UnheardSpan(began=began, ended=ended) for began, ended in made.unheard),
     )
 
 

@@ -1,14 +1,22 @@
 """Any order, repeats, batches and restarts end in the same episodes, retracted ones aside (architecture, section 8)."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.rules import glucose_histories, histories, trend_histories, value_histories
+from unit.rules import (
+    absence_histories,
+    combined_histories,
+    glucose_histories,
+    histories,
+    trend_histories,
+    value_histories,
+    weight_histories,
+)
 from unit.rules.clinic import Clinic, fresh_view
 
 from server.oracle.shapes import OraclePatient
@@ -20,6 +28,7 @@ from server.rules.windows import window_of
 CATALOG = load_catalog()
 TRENDS = ("rolling", "count_of_last", "change")
 SINGLE = "single_value"
+COMBINED = "combined"
 GUESTS = "guests"
 """Not a kind of rule: a trend of weights, of which some are somebody else's."""
 
@@ -30,6 +39,7 @@ def check_order(random: Random, *, days: int = 18, kind: str | None = None) -> i
     history = histories.history_of(made)
     clinic = Clinic(replace(history, window=window_of(())), rules)
     now = min((r.measured_at for r in made.readings), default=histories.some_now(random, made))
+    clinic.enrol(min(now, datetime.combine(made.enrolled_on, time(12), UTC)))
     for batch in _batches(random, [histories.row_of(r) for r in made.readings]):
         now = max(now, *(row.measured_at for row in batch)) + timedelta(minutes=random.choice((0, 1, 45, 600)))
         clinic.take(batch, now)
@@ -49,7 +59,13 @@ def _drawn(random: Random, kind: str | None, days: int) -> tuple[OraclePatient, 
         text, made = trend.text, trend_histories.some_patient(random, trend.signals, days=days)
     elif kind == GUESTS:
         trend = trend_histories.some_rule(random, random.choice(TRENDS), signals=("weight",))
-        text, made = trend.text, trend_histories.some_patient(random, trend.signals, days=days)
+        text, made = trend.text, weight_histories.some_patient(random, days=days)
+    elif kind == COMBINED:
+        combined = combined_histories.some_rule(random)
+        text, made = combined.text, combined_histories.some_patient(random, combined, days=days)
+    elif kind in absence_histories.KINDS:
+        text = absence_histories.some_rule(random, kind)
+        made = absence_histories.some_patient(random, text, days=days)
     elif kind == SINGLE:
         drawn = value_histories.some_rule(random)
         text, made = drawn.text, replace(value_histories.some_patient(random, drawn, days=days), judged_from=None)
@@ -113,6 +129,19 @@ def test_glucose_over_time_in_any_order_ends_in_the_same_episodes(kind: str, ran
 @given(random=st.integers(0, 2**63).map(Random))
 def test_single_values_of_any_signal_end_in_the_same_episodes(random: Random) -> None:
     check_order(random, days=12, kind=SINGLE)
+
+
+@pytest.mark.parametrize("kind", absence_histories.KINDS)
+@settings(max_examples=60, deadline=None)
+@given(random=st.integers(0, 2**63).map(Random))
+def test_what_was_not_measured_is_the_same_in_any_order(kind: str, random: Random) -> None:
+    check_order(random, days=45, kind=kind)
+
+
+@settings(max_examples=60, deadline=None)
+@given(random=st.integers(0, 2**63).map(Random))
+def test_conditions_joined_in_any_order_end_in_the_same_episodes(random: Random) -> None:
+    check_order(random, days=24, kind=COMBINED)
 
 
 def test_the_orders_that_are_tried_do_take_alerts_back() -> None:

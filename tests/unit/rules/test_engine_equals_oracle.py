@@ -71,10 +71,13 @@ def both_of(text: str) -> tuple[RuleSet, tuple[OracleRule, ...]]:
 
 FACTS = ("rule_id", "rule_version", "threshold_version", "state", "priority", "first_day", "last_day", "started_at",
          "opened_at", "deliver_at", "resolved_at", "fresh_until")  # fmt: skip
+COUNTS = ("of", "days", "measured_days", "needed_days", "of_days", "unknown_days", "since", "at")
+"""What rules about absence count, and say when they did."""
 
 
 def told_by(finding: Finding) -> dict[str, Any]:
     numbers = finding.verdict.numbers
+    is_count = "needed_days" in numbers
     return {name: getattr(finding, name) for name in FACTS} | {
         "evidence_at": finding.newest_at,
         "tells": finding.tell,
@@ -83,8 +86,14 @@ def told_by(finding: Finding) -> dict[str, Any]:
         "has_reading_below": numbers.get("below_at") is not None,
         "confirmed_at": numbers.get("confirmed_at"),
         "raised_at": (finding.raised_at, numbers.get("raised_at")),
-        "values": [(hundredths(day["systolic"]), hundredths(day["diastolic"])) for day in numbers.get("days", ())],
+        "values": [] if is_count else [_value(day) for day in numbers.get("days", ())],
+        "said": [part["said"] for part in numbers.get("parts", ())],
+        "counts": {name: numbers[name] for name in COUNTS if name in numbers} if is_count else {},
     }
+
+
+def _value(day: dict[str, float]) -> tuple[Fraction, Fraction]:
+    return hundredths(day["systolic"]), hundredths(day["diastolic"])
 
 
 def told_by_oracle(alert: OracleAlert) -> dict[str, Any]:
@@ -94,6 +103,8 @@ def told_by_oracle(alert: OracleAlert) -> dict[str, Any]:
         "confirmed_at": _iso(alert.confirmed_at),
         "raised_at": (alert.raised_at, _iso(alert.raised_at)),
         "values": [(hundredths(float(s)), hundredths(float(d))) for s, d in alert.values],
+        "said": list(alert.said),
+        "counts": {name: _iso(each) if isinstance(each, datetime) else each for name, each in alert.counts.items()},
     }
 
 
