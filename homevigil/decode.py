@@ -15,7 +15,17 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from homevigil.canonical import blood_pressure, glucose, health_thermometer, heart_rate, pulse_oximeter, weight_scale
+from homevigil.canonical import (
+    blood_pressure,
+    cgm,
+    enhanced_blood_pressure,
+    glucose,
+    health_thermometer,
+    heart_rate,
+    pulse_oximeter,
+    user_data,
+    weight_scale,
+)
 from homevigil.canonical.answer import Canonical
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
@@ -96,11 +106,14 @@ def _print(result: Canonical) -> None:
 
 _DECODERS: Final = (
     blood_pressure.DECODERS
+    | enhanced_blood_pressure.DECODERS
     | glucose.DECODERS
+    | cgm.DECODERS
     | weight_scale.DECODERS
     | pulse_oximeter.DECODERS
     | health_thermometer.DECODERS
     | heart_rate.DECODERS
+    | user_data.DECODERS
 )
 
 

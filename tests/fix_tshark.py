@@ -21,6 +21,7 @@ NO_TSHARK = "tshark is not installed; to run this suite: sudo apt-get install ts
 _CHARACTERISTICS = (
     *("2a35", "2a36", "2a18", "2a34", "2a52", "2a2b", "2a49", "2a51", "2a08"),
     *("2a9d", "2a9e", "2a1c", "2a1d", "2a1e", "2a5e", "2a5f", "2a60", "2a37", "2a38"),
+    *("2b34", "2b35", "2b36", "2aa7", "2aa8", "2aa9", "2aaa", "2aab", "2aac", "2a99", "2a9a", "2a9f"),
 )
 _HANDLES = {characteristic: 3 + 2 * nth for nth, characteristic in enumerate(_CHARACTERISTICS)}
 """Where the meter in the capture keeps each characteristic's value."""

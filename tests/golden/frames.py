@@ -7,7 +7,7 @@ that follow from the specification; the others are not compared.
 
 from typing import Any
 
-from golden import sensor_frames
+from golden import cgm_frames, enhanced_frames, sensor_frames, user_data_frames
 from golden.published import Published
 
 _FAILED: dict[str, Any] = {
@@ -452,7 +452,17 @@ RECORD_ACCESS = (
     ),
 )
 
-PUBLISHED = BLOOD_PRESSURE + CUFF_PRESSURE + GLUCOSE + GLUCOSE_CONTEXT + RECORD_ACCESS + sensor_frames.PUBLISHED
+PUBLISHED = (
+    BLOOD_PRESSURE
+    + CUFF_PRESSURE
+    + GLUCOSE
+    + GLUCOSE_CONTEXT
+    + RECORD_ACCESS
+    + enhanced_frames.PUBLISHED
+    + cgm_frames.PUBLISHED
+    + sensor_frames.PUBLISHED
+    + user_data_frames.PUBLISHED
+)
 
 REFUSED = (
     *sensor_frames.REFUSED,
@@ -488,5 +498,6 @@ REFUSED = (
         "frame_length",
     ),
     ("NordicSemiconductor GlucoseMeasurementContext, too short", "2a34", "FF0000B303", "flags"),
+    *cgm_frames.REFUSED,
 )
 """(source, characteristic, frame, reason)"""

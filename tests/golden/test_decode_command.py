@@ -209,6 +209,29 @@ def test_an_octet_is_told_by_its_name(
     assert told(capsys, characteristic, octet + "00")[0] == 1
 
 
+def test_a_broken_record_of_a_sensor_costs_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    code, (answer,) = told(capsys, "2aa7", "06 00 0C10 0500", "08 00 0C10 0600 586F")
+    assert code == 0
+    first, second = answer["records"]
+    assert (first["glucose_mg_dl"], first["offset_min"]) == (120.0, 5)
+    assert second == {"error": "crc: E2E-CRC 0x6f58, the frame gives 0x6f59"}
+
+
+def test_a_notification_without_any_readable_record_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    code, (answer,) = told(capsys, "2aa7", "0E C3 F900 F40B 00 00 74E0 0A00 E0F1")
+    assert code == 1
+    assert answer == {"error": "crc: E2E-CRC 0xf1e0, the frame gives 0x0476; it would fit bits fed the other way round"}
+
+
+def test_a_record_of_a_cuff_is_told_with_what_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its sum is 0x3818 by crcmod 1.7, CRC-16/MCRF4XX."""
+    _, (answer,) = told(capsys, "2b36", "03 2A00 342B 00 9400 5C00 6F00 1838")
+    assert (answer["has_crc"], answer["record"]["systolic_mmhg"]) == (True, 148.0)
+    code, (refused,) = told(capsys, "2b36", "03 2A00 342B 00 9400 5C00 6F00 0000")
+    assert code == 1
+    assert refused["error"].startswith("frame_length: 9 bytes, flags say 7")
+
+
 def test_an_overrun_of_exercise_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
     _, (context,) = told(capsys, "2a34", "08 0100 FFFF 0A")
     assert context["exercise_duration_s"] is None

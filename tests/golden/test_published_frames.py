@@ -9,8 +9,13 @@ from golden.published import Published
 from homevigil.decode import canonical, hex_bytes
 from vitals.errors import MalformedError
 from vitals.gatt.blood_pressure import BloodPressureMeasurement, Feature, IntermediateCuffPressure
+from vitals.gatt.blood_pressure_record import RecordSegment
+from vitals.gatt.cgm_control import CgmControl
+from vitals.gatt.cgm_measurement import CgmMeasurement
+from vitals.gatt.cgm_session import CgmFeature, CgmStatus, SessionRunTime, SessionStartTime
 from vitals.gatt.current_time import CurrentTime
 from vitals.gatt.date_time import DateTime
+from vitals.gatt.enhanced_blood_pressure import EnhancedBloodPressureMeasurement, EnhancedIntermediateCuffPressure
 from vitals.gatt.glucose import Feature as GlucoseFeature
 from vitals.gatt.glucose import GlucoseMeasurement
 from vitals.gatt.glucose_context import GlucoseContext
@@ -18,6 +23,7 @@ from vitals.gatt.health_thermometer import IntermediateTemperature, TemperatureM
 from vitals.gatt.heart_rate import HeartRateMeasurement
 from vitals.gatt.pulse_oximeter import Continuous, Features, SpotCheck
 from vitals.gatt.record_access import RecordAccess
+from vitals.gatt.user_data import DatabaseChangeIncrement, UserControl, UserIndex
 from vitals.gatt.weight_scale import WeightMeasurement, WeightScaleFeature
 
 
@@ -42,6 +48,18 @@ CODECS: dict[str, type[WireValue]] = {
     "2a5f": Continuous,
     "2a60": Features,
     "2a37": HeartRateMeasurement,
+    "2b34": EnhancedBloodPressureMeasurement,
+    "2b35": EnhancedIntermediateCuffPressure,
+    "2b36": RecordSegment,
+    "2aa7": CgmMeasurement,
+    "2aa8": CgmFeature,
+    "2aa9": CgmStatus,
+    "2aaa": SessionStartTime,
+    "2aab": SessionRunTime,
+    "2aac": CgmControl,
+    "2a99": DatabaseChangeIncrement,
+    "2a9a": UserIndex,
+    "2a9f": UserControl,
 }
 
 

@@ -122,14 +122,14 @@ class BloodPressureMeasurement:
     @property
     def status_flags(self) -> tuple[str, ...] | None:
         """What the status word says, by name; None without one."""
-        return _status_flags(self.status)
+        return status_words(self.status)
 
     def to_measurement(self) -> reading.BloodPressure:
         """The same in mmHg, with what was sent beside it; what the meter says it lacks is None."""
         return reading.BloodPressure(
-            systolic_mmhg=_mmhg(self.systolic, self.unit),
-            diastolic_mmhg=_mmhg(self.diastolic, self.unit),
-            mean_mmhg=_mmhg(self.mean, self.unit),
+            systolic_mmhg=sent_mmhg(self.systolic, self.unit),
+            diastolic_mmhg=sent_mmhg(self.diastolic, self.unit),
+            mean_mmhg=sent_mmhg(self.mean, self.unit),
             pulse_bpm=None if self.pulse is None else self.pulse.number,
             unit_sent=self.unit,
             systolic_sent=self.systolic.number,
@@ -182,7 +182,7 @@ class IntermediateCuffPressure:
 
     @property
     def pressure_mmhg(self) -> float | None:
-        return _mmhg(self.pressure, self.unit)
+        return sent_mmhg(self.pressure, self.unit)
 
     @property
     def user_slot(self) -> int | None:
@@ -197,10 +197,11 @@ class IntermediateCuffPressure:
     @property
     def status_flags(self) -> tuple[str, ...] | None:
         """What the status word says, by name; None without one."""
-        return _status_flags(self.status)
+        return status_words(self.status)
 
 
-def _status_flags(status: int | None) -> tuple[str, ...] | None:
+def status_words(status: int | None) -> tuple[str, ...] | None:
+    """What a Measurement Status word says, by name; None without one."""
     if status is None:
         return None
     pulse_range = Status.PULSE_ABOVE_RANGE | Status.PULSE_BELOW_RANGE
@@ -208,5 +209,6 @@ def _status_flags(status: int | None) -> tuple[str, ...] | None:
     return flag_words(Status, status & ~pulse_range if is_reserved else status)
 
 
-def _mmhg(sent: Sfloat, unit: Unit) -> float | None:
+def sent_mmhg(sent: Sfloat, unit: Unit) -> float | None:
+    """A pressure as sent, in mmHg; None where the meter says that it has none."""
     return None if sent.value is None else float(pressure_mmhg(sent.value, unit))

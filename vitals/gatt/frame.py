@@ -89,6 +89,9 @@ class Cursor:
     def u32(self) -> int:
         return int.from_bytes(self.take(4), "little")
 
+    def s8(self) -> int:
+        return int.from_bytes(self.take(1), "little", signed=True)
+
     def s16(self) -> int:
         return int.from_bytes(self.take(2), "little", signed=True)
 
