@@ -171,7 +171,8 @@ def _histories(pool: Pool, patients: Sequence[int]) -> list[PatientHistory]:
         for patient_id in patients:
             judged_from = view_from(episodes_of(conn, patient_id), since) - timedelta(days=engine.look_back_days(rules))
             loaded_from = judged_from - timedelta(days=engine.reach_days(rules))
-            found.append(replace(history_of(conn, patient_id, since=loaded_from), judged_from=judged_from))
+            needs = engine.looks_at_absence(rules)
+            found.append(history_of(conn, patient_id, since=loaded_from, judged_from=judged_from, with_absences=needs))
     return found
 
 

@@ -79,7 +79,7 @@ def export(
     try:
         from server import cohort_files
 
-        with _from_database(patients, now() - timedelta(days=days)) as (found, count):
+        with _from_database(patients, now() - timedelta(days=days), with_absences=True) as (found, count):
             shown = _shown(found, count, is_quiet=False)
             people, readings = cohort_files.export(shown, folder)
     except MalformedError as e:
@@ -107,9 +107,11 @@ def _replay(
 ) -> "list[list[Replayed]]":
     """By set of rules, then by patient."""
     from server.rules.backtest import loaded_from, replay
+    from server.rules.engine import looks_at_absence
 
     since = min(loaded_from(rules, span) for rules in sets)
-    source = _from_database(patients, since) if data is None else _from_files(data)
+    with_absences = any(looks_at_absence(rules) for rules in sets)
+    source = _from_files(data) if data is not None else _from_database(patients, since, with_absences=with_absences)
     replayed: list[list[Replayed]] = [[] for _ in sets]
     with source as (histories, count):
         for history in _shown(histories, count, is_quiet=is_quiet):
@@ -120,7 +122,9 @@ def _replay(
 
 
 @contextmanager
-def _from_database(patients: str, since: datetime) -> "Iterator[tuple[Iterator[PatientHistory], int]]":
+def _from_database(
+    patients: str, since: datetime, *, with_absences: bool
+) -> "Iterator[tuple[Iterator[PatientHistory], int]]":
     from server.store import backtests as store
     from server.store.migrate import pending
     from server.store.postgres import in_transaction, open_pool
@@ -133,7 +137,7 @@ def _from_database(patients: str, since: datetime) -> "Iterator[tuple[Iterator[P
         patient_ids = in_transaction(pool, lambda conn: store.patients(conn, whom))
         if not patient_ids:
             raise MalformedError("patients", f"{patients}: that is nobody", patients)
-        yield store.histories(pool, patient_ids, since=since), len(patient_ids)
+        yield store.histories(pool, patient_ids, since=since, with_absences=with_absences), len(patient_ids)
 
 
 @contextmanager

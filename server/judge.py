@@ -7,7 +7,7 @@ what changes by `reconcile`, who is told is queued by `push.queueing`; here is o
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid5
@@ -110,7 +110,13 @@ def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
     stored = store.episodes_of(conn, patient_id)
     judged_from = view_from(stored, taken.since) - timedelta(days=engine.look_back_days(rules))
     loaded_from = judged_from - timedelta(days=engine.reach_days(rules))
-    history = replace(store.history_of(conn, patient_id, since=loaded_from), judged_from=judged_from)
+    history = store.history_of(
+        conn,
+        patient_id,
+        since=loaded_from,
+        judged_from=judged_from,
+        with_absences=engine.looks_at_absence(rules),
+    )
     judgement = engine.judge(history, rules, now=taken.now)
     transitions = reconcile(
         stored,

@@ -38,12 +38,17 @@ def panel(conn: Connection, *, user_id: int) -> dict[int, str]:
     return dict(conn.execute(_SQL["panel"], {"user_id": user_id}).fetchall())
 
 
-def histories(pool: Pool, patient_ids: Sequence[int], *, since: datetime) -> Iterator[PatientHistory]:
-    """One after another, each as it stands when it is loaded, with the readings measured from `since` on."""
+def histories(
+    pool: Pool, patient_ids: Sequence[int], *, since: datetime, with_absences: bool
+) -> Iterator[PatientHistory]:
+    """One after another, each as it stands when it is loaded, with the readings measured from `since` on.
+
+    `with_absences`: for rules about what was not measured, too.
+    """
 
     def load(conn: Connection, some: Sequence[int]) -> list[PatientHistory]:
         conn.execute(_SQL["read_only"])
-        return [history_of(conn, patient_id, since=since) for patient_id in some]
+        return [history_of(conn, patient_id, since=since, with_absences=with_absences) for patient_id in some]
 
     for start in range(0, len(patient_ids), AT_ONCE):
         some = patient_ids[start : start + AT_ONCE]

@@ -14,7 +14,20 @@ from psycopg.rows import RowMaker, class_row
 from psycopg.types.json import Jsonb
 
 from server.rules.episodes import Episode, Finding
-from server.rules.windows import PatientHistory, PersonalThreshold, Row, Symptom, ZoneSpan, window_of
+from server.rules.windows import (
+    ACCEPTED,
+    TIME_UNUSABLE,
+    PatientHistory,
+    PersonalThreshold,
+    Row,
+    Symptom,
+    UnheardSpan,
+    Window,
+    ZoneSpan,
+    to_us,
+    window_of,
+)
+from server.store import absences
 from server.store.postgres import Connection, load_sql
 
 SQL = load_sql("judging")
@@ -122,8 +135,18 @@ def sentences_of(conn: Connection, episode_ids: Collection[UUID]) -> dict[UUID, 
     return dict(conn.execute(SQL["sentences"], {"episode_ids": list(episode_ids)}).fetchall())
 
 
-def history_of(conn: Connection, patient_id: int, *, since: datetime) -> PatientHistory:
-    """What a judging may read of the patient, with the readings measured from `since` on."""
+def history_of(
+    conn: Connection,
+    patient_id: int,
+    *,
+    since: datetime,
+    judged_from: datetime | None = None,
+    with_absences: bool = False,
+) -> PatientHistory:
+    """What a judging may read of the patient, with the readings measured from `since` on.
+
+    `with_absences`: also what a rule about what was not measured needs (`engine.looks_at_absence`).
+    """
     patient = {"patient_id": patient_id}
     row = conn.execute(SQL["patient"], patient).fetchone()
     assert row is not None, patient_id
@@ -131,6 +154,14 @@ def history_of(conn: Connection, patient_id: int, *, since: datetime) -> Patient
     with conn.cursor(row_factory=_rows_of_a_window) as cursor:
         readings = _AS_CORRECTED if is_corrected else SQL["readings"]
         window = window_of(cursor.execute(readings, {**patient, "since": since}))
+    last_counted_before: datetime | None = None
+    unheard: tuple[UnheardSpan, ...] = ()
+    if with_absences:
+        unheard_from = since
+        if not _has_counted(window, judged_from):
+            last_counted_before = absences.last_counted(conn, patient_id, before=since, is_corrected=is_corrected)
+            unheard_from = min(since, last_counted_before or absences.begin_of(enrolled_on))
+        unheard = absences.unheard(conn, patient_id, since=unheard_from)
     return PatientHistory(
         patient_id=patient_id,
         enrolled_on=enrolled_on,
@@ -140,11 +171,22 @@ def history_of(conn: Connection, patient_id: int, *, since: datetime) -> Patient
             rule_id: PersonalThreshold(version=version, parameters=parameters, is_watched=is_watched)
             for rule_id, version, parameters, is_watched in conn.execute(SQL["thresholds"], patient)
         },
+        judged_from=judged_from,
         symptoms=tuple(
             Symptom(at=at, has_symptoms=has_symptoms)
             for at, has_symptoms in conn.execute(SQL["symptoms"], {**patient, "since": since})
         ),
+        last_counted_before=last_counted_before,
+        unheard=unheard,
     )
+
+
+def _has_counted(window: Window, judged_from: datetime | None) -> bool:
+    """Is there a reading in view that counts, on a day that is not judged? Then no silence that is told began before the view."""
+    if judged_from is None:
+        return False
+    rows = (window.quality == ACCEPTED) & (window.time_quality != TIME_UNUSABLE)
+    return bool((window.measured_at_us[rows] <= to_us(judged_from)).any())
 
 
 def _rows_of_a_window(cursor: Cursor[Any]) -> RowMaker[Row]:

@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from server.oracle.shapes import OracleClose, OraclePatient, OracleReading, OracleThreshold
 from server.store.alarms import AlarmKind, clear_alarm, raise_alarm
 from server.store.postgres import Connection, load_sql
+from server.store.recompute_absences import absences_of
 
 SQL = load_sql("recompute")
 
@@ -261,7 +262,9 @@ def load_cases(
     symptoms = _grouped(conn.execute(SQL["symptoms"], whom))
     episodes = _episodes(conn, whom)
     judged_from = {each: _judged_from(episodes.get(each, ()), since, look_back) for each in enrolled}
-    readings = _readings(conn, {patient_id: start - reach - MARKS for patient_id, start in judged_from.items()})
+    loaded_from = {patient_id: start - reach - MARKS for patient_id, start in judged_from.items()}
+    readings = _readings(conn, loaded_from)
+    absences = absences_of(conn, enrolled, loaded_from, judged_from, readings)
     cases = []
     for patient_id in sorted(enrolled):
         theirs = tuple(episodes.get(patient_id, ()))
@@ -277,6 +280,8 @@ def load_cases(
             closes=tuple(_closes(theirs, own, versions or {})),
             judged_from=judged_from[patient_id],
             symptoms=tuple((at, has_symptoms) for at, has_symptoms in symptoms.get(patient_id, ())),
+            last_counted_before=absences[patient_id].last_counted_before,
+            unheard=absences[patient_id].unheard,
         )
         case = Case(
             patient_id=patient_id,

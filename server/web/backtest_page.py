@@ -23,6 +23,7 @@ from server.rules.backtest import (
     loaded_from,
     replay,
 )
+from server.rules.engine import looks_at_absence
 from server.rules.load import load_catalog
 from server.rules.own_numbers import Number, check_parameters, numbers_of
 from server.rules.rule import Rule, RuleSet, UnnumberedRule
@@ -142,7 +143,10 @@ def _outcome(caller: Caller, rule: Rule, given: Mapping[str, float], patient_ids
     span = Span(since=caller.now - timedelta(days=days), until=caller.now)
     before: list[Replayed] = []
     after: list[Replayed] = []
-    for history in store.histories(caller.clinic.pool, patient_ids, since=loaded_from(rules, span)):
+    past = store.histories(
+        caller.clinic.pool, patient_ids, since=loaded_from(rules, span), with_absences=looks_at_absence(rules)
+    )
+    for history in past:
         before.append(replay(history, rules, span, as_written=False, with_wishes=not given))
         if given:
             numbers = {rule.id: given}

@@ -110,7 +110,7 @@ async def test_16_a_hostile_message_is_put_away_with_its_first_4_kib(
         line.take(hostile)
         line.take(hostile)
         assert line.quarantined() == [(reason, hostile[:4096])], "kept once, however often it comes"
-        assert line.rows("select 1 from reading") == line.rows("select 1 from due") == []
+        assert line.rows("select 1 from reading") == line.rows("select 1 from due where reason <> 'timer'") == []
 
 
 ROW_OF_A_BATCH: dict[str, tuple[Change, str]] = {

@@ -4,7 +4,8 @@ insert into gateway (gateway_id, zone) values (%(gateway_id)s, %(zone)s)
 on conflict (gateway_id) do update set zone = excluded.zone;
 
 -- name: add_patient
--- The patient and the first zone, in one statement.
+-- The patient and the first zone, in one statement; and a look in a day's time, for somebody of whom nothing ever comes is due for
+-- no reading.
 with new as (
     insert into patient (name, language, enrolled_on, sex, birth_date, phone, conditions, doctor_id, created_at)
     values (%(name)s, %(language)s, %(enrolled_on)s, %(sex)s, %(birth_date)s, %(phone)s, %(conditions)s::text[],
@@ -13,6 +14,8 @@ with new as (
 ), zoned as (
     insert into patient_zone (patient_id, valid_from, zone, recorded_by)
     select patient_id, %(zone_from)s, %(zone)s, 'enrolment' from new
+), awaited as (
+    insert into due (patient_id, due_at, since, reason) select patient_id, now() + interval '1 day', now(), 'timer' from new
 )
 select patient_id from new;
 

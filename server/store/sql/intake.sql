@@ -141,14 +141,16 @@ where %(gateway_id)s::text is null or gateway_id = %(gateway_id)s
 order by gateway_id, first_at, epoch;
 
 -- name: heard
-update gateway set last_heard_at = now() where gateway_id = any(%(gateway_ids)s);
+update gateway set last_heard_at = now(), first_heard_at = coalesce(first_heard_at, now())
+where gateway_id = any(%(gateway_ids)s);
 
 -- name: status
 -- What a gateway says of itself; the broker's last will (`offline`) is not a sign of life, and takes nothing of it away.
 update gateway
 set last_status = case when %(status)s::jsonb ->> 'state' = 'offline' then coalesce(last_status, '{}') else '{}' end
                   || %(status)s::jsonb,
-    last_heard_at = case when %(is_alive)s then now() else last_heard_at end
+    last_heard_at = case when %(is_alive)s then now() else last_heard_at end,
+    first_heard_at = case when %(is_alive)s then coalesce(first_heard_at, now()) else first_heard_at end
 where gateway_id = %(gateway_id)s;
 
 -- name: accounts

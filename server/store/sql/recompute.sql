@@ -87,6 +87,31 @@ select patient_id, answered_at, symptoms <> '{}' from symptom_answer
 where patient_id = any(%(patient_ids)s::bigint[])
 order by patient_id, answered_at;
 
+-- name: bindings
+select patient_id, gateway_id, meter_id, valid_from, valid_to from meter_binding where patient_id = any(%(patient_ids)s::bigint[]);
+
+-- name: deaf
+-- When a gateway, or (without a subject) every gateway, was not heard.
+select subject, raised_at, cleared_at from alarm
+where (kind = 'nobody_heard' and subject = '')
+   or (kind in ('gateway_unheard', 'gateway_suspended') and subject = any(%(gateway_ids)s::text[]));
+
+-- name: doors
+select gateway_id, state, enrolled_at, first_heard_at, last_heard_at from gateway where gateway_id = any(%(gateway_ids)s::text[]);
+
+-- name: ownerless
+-- What waited for somebody to say whose it is.
+select gateway_id, meter_id, received_at, resolved_at from quarantine
+where reason = any(%(reasons)s) and (gateway_id = any(%(gateway_ids)s::text[]) or meter_id = any(%(meter_ids)s::text[]));
+
+-- name: last_counted
+-- The newest reading before an instant that our own mark accepts, for whoever has none in view.
+select p.patient_id, max(r.measured_at)
+from unnest(%(patient_ids)s::bigint[], %(since)s::timestamptz[]) p (patient_id, since)
+join reading_on_record r on r.patient_id = p.patient_id and r.measured_at < p.since
+where r.standing = 'in_use' and r.quality = 'accepted' and r.time_quality <> 'orphan'
+group by p.patient_id;
+
 -- name: episodes
 -- All that they ever had, with how each was found the last time that it began or began again, and who was told since when.
 select e.patient_id, e.episode_id, e.rule_id, e.rule_version, e.threshold_version, e.state, e.priority, e.first_day,
