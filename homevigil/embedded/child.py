@@ -1,5 +1,6 @@
 """A child process that never outlives us: not after Ctrl-C, not after `kill -9` of its parent."""
 
+import atexit
 import ctypes
 import os
 import pwd
@@ -20,6 +21,8 @@ from vitals.errors import UnavailableError
 PR_SET_PDEATHSIG: Final = 1
 STOP_WITHIN_S: Final = 8.0
 POLL_S: Final = 0.02
+
+_claims: Final[dict[int, socket.socket]] = {}
 
 
 def start(
@@ -92,8 +95,10 @@ def tail(log: Path, lines: int = 20) -> str:
 
 
 def free_port(wanted: int = 0) -> int:
-    """`wanted` if nobody listens there, else a port that the system has free now."""
+    """`wanted` if nobody listens there and nobody else has been given it, else a port that the system has free now."""
     for port in (wanted, 0):
+        if port != 0 and not _claim(port):
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -111,6 +116,26 @@ def accepts(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def _claim(port: int) -> bool:
+    """Whether this port is ours among all who ask `free_port`, until this process ends.
+
+    Seconds lie between finding a port free and listening there. Of two demos that are started together, each would find the same
+    one free, and the second's gateway would speak to the first's broker. A name in Linux's abstract namespace belongs to one
+    process and goes with it; elsewhere the risk stays.
+    """
+    if port in _claims or not sys.platform.startswith("linux"):
+        return True
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0homevigil-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims[port] = claim
+    atexit.register(claim.close)
+    return True
 
 
 @contextmanager

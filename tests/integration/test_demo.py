@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from homevigil.embedded import bus
+from homevigil.embedded import bus, child
 from homevigil.embedded.postgres import temporary_folder
 
 SMALL = ("--patients", "2", "--days", "6")
@@ -27,7 +27,7 @@ class Started:
 
     def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "homevigil", "demo", *SMALL, *arguments],
+            [sys.executable, "-m", "homevigil", "demo", *SMALL, "--web-port", str(child.free_port()), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

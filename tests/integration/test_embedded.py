@@ -46,6 +46,21 @@ def test_a_ctrl_c_that_falls_on_the_start_of_a_part_is_heard_and_leaves_no_part(
     assert done.stdout.split() == ["interrupted", "children:"], done.stderr
 
 
+def test_of_two_who_are_about_to_listen_on_one_port_each_gets_its_own() -> None:
+    wanted = child.free_port()
+    ask = f"import sys; from homevigil.embedded import child; print(child.free_port({wanted}), flush=True); sys.stdin.read()"
+    both = [
+        subprocess.Popen([sys.executable, "-c", ask], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    ports = {each.stdout.readline().strip() for each in both if each.stdout is not None}
+    for each in both:
+        each.communicate(timeout=30)
+    assert len(ports) == 2
+    assert str(wanted) in ports
+    assert child.free_port(wanted) == wanted, "who has ended wants it no longer"
+
+
 def test_what_is_committed_survives_a_crash_and_a_restart(own_postgres: EmbeddedPostgres) -> None:
     url = own_postgres.create_database("kept")
     with psycopg.connect(url) as conn:

@@ -51,6 +51,7 @@ def test_gateway_server_and_broker_may_be_killed_in_the_middle_and_nothing_is_lo
     for frame in (while_the_server_is_down, while_the_broker_is_down, after_all):
         assert _rows_with(living_line, frame) == 1
     wait_until(lambda: outbox_of(living_line)["unconfirmed"] == 0, "the receipts confirm the whole outbox")
+    line.wait_until_served()  # readings are taken in before pages are served
     wait_until(lambda: bool(_alerts(living_line)), "the alert")
     [alert] = _alerts(living_line)
     wait_until(lambda: _is_in_inbox(living_line, alert["episode_id"]), "the alert in the doctor's inbox")

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import ending
 import psycopg
 import pytest
 from households import enrol
@@ -76,10 +77,7 @@ class Running:
 
     def end(self, with_signal: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """The exit code and how long it took to end."""
-        started = monotonic()
-        self.process.send_signal(with_signal)
-        code = self.process.wait(30)
-        took_s = monotonic() - started
+        code, took_s = ending.end(self.process, with_signal)
         self.close()
         return code, took_s
 
