@@ -117,7 +117,6 @@ def findings(rule: CombinedRule, features: Features, *, personal: Mapping[str, A
 def _hear(condition: Condition, is_negated: bool, features: Features) -> _Heard:
     each = answers(condition, features, below_by=condition.below_by)
     elements = np.flatnonzero(each.said != NOTHING)
-    elements = elements[np.argsort(each.series.at_us[elements], kind="stable")]  # a close may come back after a move
     return _Heard(
         condition=condition,
         is_negated=is_negated,

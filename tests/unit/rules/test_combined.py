@@ -1,7 +1,7 @@
 """Rules of several conditions: what each says by itself, what they come to together, when that begins and what ends it."""
 
 from collections.abc import Sequence
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ from unit.rules.glucose_cases import BERLIN, DAY, HOUR, MIDNIGHT, MINUTE, found
 from server.rules.engine import judge
 from server.rules.episodes import Finding
 from server.rules.rule import RuleSet
-from server.rules.windows import PatientHistory, Row, window_of
+from server.rules.windows import PatientHistory, Row, ZoneSpan, window_of
 
 HIGH_DAY = rolling("mean", "days: 1", "{signal: systolic, at_least: 140, unit: mmHg}", of="days")
 HIGH_SITTING = rolling("mean", "days: 1", "{signal: systolic, at_least: 140, unit: mmHg}", of="sittings")
@@ -108,6 +108,19 @@ def test_a_count_says_yes_with_few_in_view_and_no_with_enough_alone() -> None:
     assert finding.resolved_at == at(10)
 
 
+def test_a_count_with_too_few_in_view_and_not_enough_hits_says_nothing() -> None:
+    rare = HOT.replace("needed: 1, of_last: 1", "needed: 1, of_last: 2")
+    rows = [hot(at(0), 39), hot(at(5), 36), breath(at(6), 90), hot(at(10), 39)]
+    assert found(combined(rare, BREATH, within="hours: 4"), rows, LATER) == ()
+
+
+def test_one_weight_is_no_change_and_no_lack_of_it() -> None:
+    asked = combined(f"{{not: {GAIN}}}", BREATH, within="days: 2")
+    assert found(asked, [weighed(at(0), 70), breath(at(1), 90)], LATER) == ()
+    (finding,) = found(asked, [weighed(at(0), 70), breath(at(1), 90), weighed(at(24), 71.5)], LATER)
+    assert finding.opened_at == at(24)
+
+
 def test_a_mean_difference_is_known_with_the_second_value() -> None:
     swings = rolling("arv", "hours: 9", "{signal: temperature, above: 1, unit: °C}")
     asked = combined(f"{{not: {swings}}}", BREATH)
@@ -170,6 +183,7 @@ def test_its_newest_instant_is_one_at_which_it_could_begin() -> None:
     assert finding.newest_at == at(23)
     (finding,) = both(hot(at(0), 39), breath(at(1), 90), hot(at(30), 39), breath(at(53), 90))
     assert (finding.newest_at, finding.last_day) == (at(53), date(2026, 6, 3))
+    assert finding.fresh_until == MIDNIGHT + 10 * DAY
 
 
 @pytest.mark.parametrize("ending", [hot(at(40), 37.5), breath(at(40), 94)])
@@ -246,11 +260,24 @@ def test_of_answers_of_one_instant_that_written_first_gives_the_day() -> None:
 
 
 def test_the_last_day_is_never_before_the_first() -> None:
-    """It begins on 2 June with a temperature before the close of 1 June is an answer: at 03:00 sharp."""
-    asked = combined(HOT, HIGH_DAY, within="days: 3")
-    rows = [cuff(at(-24), 150), hot(at(19), 39), cuff(at(0), 150), hot(at(20), 38.2)]
-    (finding,) = found(asked, rows, LATER)
-    assert finding.first_day <= finding.last_day
+    """Who flies west lives a date twice: the temperature is of 2 June in Shanghai, the oxygen after it of 1 June in New York."""
+    shanghai = ZoneSpan(valid_from=datetime(2020, 1, 1, tzinfo=UTC), zone="Asia/Shanghai")
+    noon = datetime(2026, 6, 1, 18, tzinfo=UTC)  # 02:00 in Shanghai, still of 1 June
+    moved = ZoneSpan(valid_from=noon + 3 * HOUR, zone="America/New_York")
+    rows = [breath(noon, 90), hot(noon + 2 * HOUR, 39), breath(noon + 4 * HOUR, 90)]
+    (finding,) = found(BOTH, rows, LATER, zones=(shanghai, moved))
+    assert (finding.opened_at, finding.newest_at) == (noon + 2 * HOUR, noon + 4 * HOUR)
+    assert finding.first_day == finding.last_day == date(2026, 6, 2)
+
+
+def test_what_begins_again_with_the_close_of_a_day_is_told_again_at_eight() -> None:
+    rows = [cuff(at(0), 150), hot(at(20), 39), hot(at(21), 36), cuff(at(27), 150), hot(at(30), 39)]
+    (finding,) = found(combined(HIGH_DAY, HOT), rows, LATER)
+    assert (finding.opened_at, finding.deliver_at, finding.newest_at) == (at(20), at(30), MIDNIGHT + 2 * DAY)
+    (finding,) = found(combined(HIGH_DAY, HOT, within="hours: 20"), [*rows[:4], hot(at(40), 39)], LATER)
+    assert (finding.opened_at, finding.newest_at) == (at(20), MIDNIGHT + 2 * DAY)
+    assert finding.deliver_at == MIDNIGHT + 2 * DAY + 5 * HOUR
+    assert finding.first_day == finding.last_day == date(2026, 6, 2)
 
 
 def test_a_sitting_answers_when_it_is_over_and_is_waited_for() -> None:

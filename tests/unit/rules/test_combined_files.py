@@ -1,6 +1,7 @@
 """Rules of several conditions as they are written: what cannot be judged cannot be written, and what is written is kept."""
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 import yaml
 from pydantic import ValidationError
 from unit.rules.combined_cases import BREATH, GAIN, HOT, LATER, PULSE, at, breath, combined, hot
-from unit.rules.glucose_cases import found, rule
+from unit.rules.glucose_cases import BERLIN, found, rule
 
-from server.rules.engine import look_back_days, reach_days
+from server.rules.backtest import Span, replay
+from server.rules.engine import RELATIVE_MARKS_DAYS, look_back_days, reach_days
 from server.rules.load import load_rules, schema
 from server.rules.rule import CombinedRule, RuleSet
+from server.rules.windows import PatientHistory, PersonalThreshold, window_of
 from vitals.errors import MalformedError
 
 BOTH = combined(HOT, BREATH)
@@ -28,7 +31,7 @@ def test_the_view_reaches_back_for_what_an_alert_may_begin_with() -> None:
     assert look_back_days(RuleSet((BOTH,))) >= 3
     assert look_back_days(RuleSet((combined(HOT, BREATH, within="hours: 25"),))) >= 4
     assert look_back_days(RuleSet((combined(HOT, BREATH, within="days: 31"),))) >= 33
-    assert reach_days(RuleSet((combined(GAIN, HOT),))) == 15 + 4
+    assert reach_days(RuleSet((combined(GAIN, HOT),))) == RELATIVE_MARKS_DAYS + 4
 
 
 def test_conditions_are_in_the_order_written() -> None:
@@ -104,3 +107,19 @@ def test_what_is_written_is_what_is_kept_of_it() -> None:
 
 def test_the_schema_knows_the_kind() -> None:
     assert {"Combined", "Negated", "AnyOf", "AllOf", "Age"} <= set(schema()["$defs"])
+
+
+def test_a_back_test_runs_it_and_wishes_for_no_other_numbers() -> None:
+    rows = [row for day in range(60) for row in (hot(at(24 * day), 39), breath(at(24 * day + 1), 90))]
+    span = Span(since=at(24 * 20), until=at(24 * 60))
+    history = PatientHistory(
+        patient_id=1,
+        enrolled_on=date(2026, 1, 1),
+        zones=BERLIN,
+        window=window_of([*rows, hot(at(24 * 25 + 2), 36), *(hot(at(24 * 40 + n), 36) for n in (2, 3))]),
+        thresholds={BOTH.id: PersonalThreshold(version=1, parameters={"temperature": 39.5})},
+    )
+    replayed = replay(history, RuleSet((BOTH,)), span, as_written=False, with_wishes=True)
+    assert replayed.alerts == ()  # one long alert, open since before the span
+    assert replayed.days_under_alert[BOTH.id] > 38
+    assert (replayed.misfits, replayed.wishes) == ((BOTH.id,), ())
