@@ -219,7 +219,8 @@ def side_by_side(arguments: list[str]) -> list[str]:
     """As many workers as cores, up to four, each file's tests in one; a debugger or another wish has its way."""
     cores = min(os.cpu_count() or 1, 4)
     has_a_wish = any(each.startswith(("-n", "--numprocesses", "--pdb", "-p", "--dist")) for each in arguments)
-    return [] if has_a_wish or cores == 1 else ["-n", str(cores), "--dist", "loadfile"]
+    in_our_order = ["--dist", "loadfile", "--no-loadscope-reorder"]  # tests/conftest.py puts the longest files first
+    return [] if has_a_wish or cores == 1 else ["-n", str(cores), *in_our_order]
 
 
 def static_checks(python: Path) -> bool:

@@ -2,4 +2,37 @@
 
 from pathlib import Path
 
-pytest_plugins = sorted(path.stem for path in Path(__file__).parent.glob("fix_*.py"))
+import pytest
+
+HERE = Path(__file__).parent
+
+pytest_plugins = sorted(path.stem for path in HERE.glob("fix_*.py"))
+
+LONGEST_FIRST = (
+    "faults/test_campaign.py",  # minutes on every core: beside it, those to whom a busy machine does nothing
+    "integration/test_recompute.py",
+    "unit/rules/test_any_order_ends_alike.py",
+    "integration/test_backtest.py",
+    "unit/rules/test_corrections_end_alike.py",
+    "unit/rules/test_engine_equals_oracle.py",
+    "unit/rules/test_glucose_equals_oracle.py",
+    "unit/rules/test_trends_equal_oracle.py",
+    "web/test_accessibility.py",
+    "web/test_in_chromium.py",
+    "integration/test_journey.py",
+    "integration/test_demo.py",
+    "integration/test_heartbeat.py",
+    "integration/test_gateway_cuts.py",
+    "integration/test_server_app.py",
+    "integration/test_door.py",
+    "integration/test_gateway_process.py",
+    "faults/test_namespaces.py",
+)
+"""What several workers begin with, so that what is left at the end is short and no core waits long for the other."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a worker, after the order has been shuffled; all others stay shuffled, and so do the tests within a file."""
+    if hasattr(config, "workerinput"):
+        places = {HERE / name: place for place, name in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: places.get(item.path, len(places)))

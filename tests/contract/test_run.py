@@ -152,10 +152,20 @@ def test_tests_run_side_by_side_unless_another_way_is_asked_for(
     run: ModuleType, monkeypatch: pytest.MonkeyPatch, asked: list[str]
 ) -> None:
     monkeypatch.setattr(run.os, "cpu_count", lambda: 32)
-    assert run.side_by_side(["-k", "outbox"]) == ["-n", "4", "--dist", "loadfile"]
+    assert run.side_by_side(["-k", "outbox"]) == ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
     assert run.side_by_side(asked) == []
     monkeypatch.setattr(run.os, "cpu_count", lambda: 1)
     assert run.side_by_side([]) == []
+
+
+def test_the_files_that_are_begun_first_are_there() -> None:
+    listed = ast.parse((ROOT / "tests" / "conftest.py").read_text())
+    (names,) = [
+        ast.literal_eval(node.value)
+        for node in listed.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LONGEST_FIRST"
+    ]
+    assert [name for name in names if not (ROOT / "tests" / name).exists()] == []
 
 
 @pytest.mark.parametrize(("arguments", "code"), [([], 2), (["--help"], 0), (["dmeo"], 2)])
