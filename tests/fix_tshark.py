@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 Fields = dict[str, str]
-"""tshark's fields of one frame, without the leading `btatt.`."""
+"""tshark's fields of one frame, without the leading `btatt.`; a second one of a name is `name#2`."""
 
 Dissect = Callable[[Sequence[tuple[str, bytes]]], list[Fields]]
 
@@ -45,7 +45,8 @@ def dissect(frames: Sequence[tuple[str, bytes]], *, folder: Path) -> list[Fields
     capture = folder / "capture.pcap"
     capture.write_bytes(_pcap(frames))
     command = ["tshark", "-r", str(capture), "-Y", f"btatt.opcode == {_NOTIFICATION}", "-T", "json", "-J", "btatt"]
-    told = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+    answer = subprocess.run(command, check=True, capture_output=True, timeout=120).stdout
+    told = json.loads(answer, object_pairs_hook=_numbered)
     dissected = [_flat(packet["_source"]["layers"]["btatt"]) for packet in told]
     assert len(dissected) == len(frames)
     return dissected
@@ -71,10 +72,18 @@ def _acl(att: bytes, *, is_received: bool = True) -> bytes:
 
 
 def _flat(tree: dict[str, Any]) -> Fields:
-    found: Fields = {}
+    leaves: list[tuple[str, Any]] = []
     for name, value in tree.items():
-        if isinstance(value, dict):
-            found |= _flat(value)
-        else:
-            found[name.removeprefix("btatt.")] = value
+        leaves += _flat(value).items() if isinstance(value, dict) else [(name.removeprefix("btatt."), value)]
+    return _numbered(leaves)
+
+
+def _numbered(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """tshark repeats the name of a field that comes twice; the second is `name#2` here, the third `name#3`."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        bare, nth = name.partition("#")[0], 1
+        while (numbered := bare if nth == 1 else f"{bare}#{nth}") in found:
+            nth += 1
+        found[numbered] = value
     return found

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fix_tshark import Fields
-from golden import tshark_cgm
+from golden import tshark_cgm, tshark_sensors
 from golden.told import assert_same, assert_same_member, assert_same_number, assert_same_time, below, date_time, sfloat
 
 from vitals.gatt.blood_pressure import BloodPressureMeasurement, IntermediateCuffPressure
@@ -179,20 +179,28 @@ def _assert_rest(ours: BloodPressureMeasurement | IntermediateCuffPressure, told
         assert ("pulse_below_range" in flags) == (int(theirs["status.pulse_rate_range_detection"], 0) == 2)
 
 
-_FRAMES: Final[dict[str, Callable[[random.Random], bytes]]] = {
-    "2a35": _pressure_frame,
-    "2a36": _pressure_frame,
-    "2a18": _glucose_frame,
-    "2a34": _context_frame,
-    "2a52": _record_access_frame,
-    "2a2b": _clock_frame,
-} | tshark_cgm.FRAMES
-_AGREEMENTS: Final[dict[str, Callable[[bytes, Fields], None]]] = {
-    "2a35": _pressure,
-    "2a36": _cuff,
-    "2a18": _sugar,
-    "2a34": _context,
-    "2a52": _record_access,
-    "2a2b": _clock,
-} | tshark_cgm.AGREEMENTS
+_FRAMES: Final[dict[str, Callable[[random.Random], bytes]]] = (
+    {
+        "2a35": _pressure_frame,
+        "2a36": _pressure_frame,
+        "2a18": _glucose_frame,
+        "2a34": _context_frame,
+        "2a52": _record_access_frame,
+        "2a2b": _clock_frame,
+    }
+    | tshark_sensors.FRAMES
+    | tshark_cgm.FRAMES
+)
+_AGREEMENTS: Final[dict[str, Callable[[bytes, Fields], None]]] = (
+    {
+        "2a35": _pressure,
+        "2a36": _cuff,
+        "2a18": _sugar,
+        "2a34": _context,
+        "2a52": _record_access,
+        "2a2b": _clock,
+    }
+    | tshark_sensors.AGREEMENTS
+    | tshark_cgm.AGREEMENTS
+)
 CHARACTERISTICS: Final = tuple(_FRAMES)

@@ -13,6 +13,7 @@ from golden.tshark_cgm import REMARKS
 
 from vitals.gatt.blood_pressure import BloodPressureMeasurement
 from vitals.gatt.glucose import GlucoseMeasurement
+from vitals.gatt.pulse_oximeter import SpotCheck
 
 pytestmark = pytest.mark.tshark
 
@@ -65,6 +66,37 @@ def test_the_names_of_glucose_status_flags_are_those_of_tshark(tshark: Dissect) 
         ours = GlucoseMeasurement.from_bytes(frame).status_flags
         assert ours is not None
         assert {names[name] for name in ours} == {name for name in names.values() if theirs[name] == "1"}
+
+
+def test_the_names_of_an_oximeters_status_bits_are_those_of_tshark(tshark: Dissect) -> None:
+    """Both words, bit by bit; tshark's names are longer, and it has bit 10 as interference, too."""
+    longer = {
+        "early_estimate": "early_estimated_data",
+        "validated": "validated_data",
+        "fully_qualified": "fully_qualified_data",
+        "from_storage": "data_from_measurement_storage",
+        "demonstration": "data_for_demonstration",
+        "testing": "data_for_testing",
+        "unavailable": "measurement_unavailable",
+        "questionable": "questionable_measurement_detected",
+        "invalid": "invalid_measurement_detected",
+        "extended_display_update": "extended_display_update_ongoing",
+        "nonpulsatile_signal": "non_pulsatile_signal_detected",
+        "sensor_off_user": "unconnected_to_user",
+        "unknown_sensor": "unknown_sensor_connected",
+        "sensor_malfunction": "sensor_malfunctioning",
+    }
+    frames = [b"\x06" + bytes(4) + struct.pack("<I", 1 << bit) + b"\0" for bit in range(32)]
+    for frame, told in zip(frames, tshark([("2a5e", frame) for frame in frames]), strict=True):
+        ours = SpotCheck.from_bytes(frame)
+        names = [*(ours.status_flags or ()), *(ours.sensor_status_flags or ())]
+        prefixes = ("measurement_status.", "device_and_sensor_status.")
+        theirs = below("plxs.spot_check_measurement", told)
+        raised = [name.partition(".")[2] for name, text in theirs.items() if name.startswith(prefixes) and text == "1"]
+        raised = [name for name in raised if name != "reserved"]
+        assert [longer.get(name, name) for name in names] == [
+            name if name in longer.values() else name.removesuffix("_detected") for name in raised
+        ]
 
 
 def test_tshark_finds_no_fault_in_any_published_frame(tshark: Dissect) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from fix_tshark import Fields
 
 from vitals.gatt.date_time import DateTime
-from vitals.gatt.sfloat import Sfloat
+from vitals.gatt.sfloat import DecimalFloat
 
 SPECIAL_MANTISSAS: Final = {0x7FE, 0x7FF, 0x800, 0x801, 0x802}
 
@@ -17,7 +17,7 @@ def below(prefix: str, told: Fields) -> Fields:
     return {name.removeprefix(f"{prefix}."): text for name, text in told.items() if name.startswith(prefix)}
 
 
-def assert_same(ours: Sfloat | None, text: str | None) -> None:
+def assert_same(ours: DecimalFloat | None, text: str | None) -> None:
     if ours is None:
         assert text is None
     elif ours.value is None:

@@ -7,9 +7,9 @@ from vitals.gatt.sfloat import Sfloat
 
 
 def trusts_the_length() -> None:
-    from vitals.gatt import blood_pressure, glucose
+    from vitals.gatt import blood_pressure, glucose, health_thermometer, pulse_oximeter, weight_scale
 
-    for module in (blood_pressure, glucose):
+    for module in (blood_pressure, glucose, health_thermometer, pulse_oximeter, weight_scale):
         module.check_minimum = lambda *_: None  # type: ignore[attr-defined]
 
 

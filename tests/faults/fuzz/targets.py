@@ -30,10 +30,12 @@ from vitals.envelope import (
     encode_receipt,
 )
 from vitals.errors import MalformedError
-from vitals.gatt import blood_pressure, device_information, glucose
+from vitals.gatt import blood_pressure, device_information, glucose, health_thermometer, pulse_oximeter, weight_scale
 from vitals.gatt.current_time import CurrentTime
 from vitals.gatt.date_time import DateTime
+from vitals.gatt.float32 import Float32
 from vitals.gatt.glucose_context import GlucoseContext
+from vitals.gatt.heart_rate import HeartRateMeasurement, body_sensor_location
 from vitals.gatt.record_access import RecordAccess
 from vitals.gatt.sfloat import Sfloat
 from vitals.quality import grade
@@ -138,6 +140,84 @@ def record_access(data: bytes) -> None:
         assert asked.response_code_value is None or 0 <= asked.response_code_value <= 0xFF
 
 
+def float32(data: bytes) -> None:
+    """As `sfloat`, with the 32 bits of a thermometer."""
+    found = _decoded(Float32.from_bytes, data)
+    if found is None:
+        assert len(data) != 4
+        return
+    assert bytes(found) == data
+    word = int.from_bytes(data, "little")
+    mantissa, exponent = (word & 0xFFFFFF ^ 0x800000) - 0x800000, (word >> 24 ^ 0x80) - 0x80
+    if word & 0xFFFFFF in (0x7FFFFE, 0x7FFFFF, 0x800000, 0x800001, 0x800002):
+        assert (found.value, found.number) == (None, None)
+        assert found.special
+    else:
+        assert found.value is not None
+        assert Fraction(found.value) == mantissa * Fraction(10) ** exponent
+
+
+def weight(data: bytes) -> None:
+    """0x2A9D and 0x2A9E, whose steps are counted here a second time."""
+    _decoded(weight_scale.WeightScaleFeature.from_bytes, data)
+    sent = _decoded(weight_scale.WeightMeasurement.from_bytes, data)
+    if sent is None:
+        return
+    assert not data[0] & 0x10
+    assert bytes(sent) == bytes((data[0] & 0x0F,)) + data[1:]
+    assert sent.user_slot != weight_scale.UNKNOWN_USER
+    measured, count = sent.to_measurement(), data[1] | data[2] << 8
+    if count == 0xFFFF:
+        assert (measured.weight_kg, measured.weight_sent, measured.bmi) == (None, None, None)
+    else:
+        kg = Fraction(count * 45359237, 10**10) if data[0] & 1 else Fraction(count, 200)
+        assert measured.weight_kg == float(kg)
+    assert measured.bmi is None or 0 < measured.bmi < 6553.5
+    assert measured.height_m is None or 0 < measured.height_m < 166.5
+    _assert_can_travel(measured)
+
+
+def temperature(data: bytes) -> None:
+    """0x2A1C and 0x2A1E, which share a layout, and 0x2A1D."""
+    sent = _decoded(health_thermometer.TemperatureMeasurement.from_bytes, data)
+    rising = _decoded(health_thermometer.IntermediateTemperature.from_bytes, data)
+    assert (sent is None) == (rising is None)
+    _read(health_thermometer.temperature_type, data)
+    if sent is None or rising is None:
+        return
+    assert bytes(sent) == bytes(rising) == bytes((data[0] & 0x07,)) + data[1:]
+    assert sent.celsius == rising.celsius
+    measured = sent.to_measurement()
+    assert measured.unit_sent == ("°F" if data[0] & 1 else "°C")
+    _assert_can_travel(measured)
+
+
+def oximeter(data: bytes) -> None:
+    """0x2A5E, 0x2A5F and 0x2A60."""
+    sent = _decoded(pulse_oximeter.SpotCheck.from_bytes, data)
+    stream = _decoded(pulse_oximeter.Continuous.from_bytes, data)
+    features = _decoded(pulse_oximeter.Features.from_bytes, data)
+    assert features is None or bytes(features) == data
+    for each in (sent, stream):
+        if each is not None:
+            assert bytes(each) == bytes((data[0] & 0x1F,)) + data[1:]
+            assert len(each.status_flags or ()) <= 11
+            assert len(each.sensor_status_flags or ()) <= 16
+    if sent is not None:
+        assert sent.is_clock_set != bool(data[0] & 0x10)
+        _assert_can_travel(sent.to_measurement())
+
+
+def heart_rate(data: bytes) -> None:
+    """0x2A37 and 0x2A38."""
+    sent = _decoded(HeartRateMeasurement.from_bytes, data)
+    _read(body_sensor_location, data)
+    if sent is not None:
+        rest = len(data) - 2 - (data[0] & 1) - 2 * (data[0] >> 3 & 1)
+        assert rest == 2 * len(sent.intervals)
+        assert all(0 <= interval < 64 for interval in sent.intervals_s)
+
+
 def clocks_and_names(data: bytes) -> None:
     """0x2A08, 0x2A2B, the two feature words, and what a meter says of itself."""
     _decoded(blood_pressure.Feature.parse, data)
@@ -198,7 +278,7 @@ def message(data: bytes) -> None:
 
 def decode_command(data: bytes) -> None:
     """`homevigil decode`: any words of any characteristic, and always an answer that is JSON."""
-    known = ("2a35", "0x2A36", "2a18", "2A34", "2a52", "2a37", "")
+    known = ("2a35", "0x2A36", "2a18", "2A34", "2a52", "2a37", "2a9d", "2a1c", "2a5e", "2a5f", "2a6e", "")
     characteristic = known[data[0] % len(known)] if data else ""
     for frame in (data[1:].hex(" "), data.decode("latin-1")):
         answer = canonical_or_error(characteristic, frame)
@@ -255,6 +335,13 @@ TARGETS: Final = {
     "sugar": Target(check=sugar, seeds=_frames("2a18"), max_bytes=24),
     "context": Target(check=context, seeds=_frames("2a34"), max_bytes=24),
     "record_access": Target(check=record_access, seeds=_frames("2a52"), max_bytes=24),
+    "float32": Target(
+        check=float32, seeds=(b"\x6e\x01\x00\xff", b"\xff\xff\x7f\x00", b"\x02\x00\x80\x00"), max_bytes=6
+    ),
+    "weight": Target(check=weight, seeds=_frames("2a9d", "2a9e"), max_bytes=20),
+    "temperature": Target(check=temperature, seeds=_frames("2a1c", "2a1e"), max_bytes=18),
+    "oximeter": Target(check=oximeter, seeds=_frames("2a5e", "2a5f", "2a60"), max_bytes=24),
+    "heart_rate": Target(check=heart_rate, seeds=_frames("2a37"), max_bytes=24),
     "clocks_and_names": Target(
         check=clocks_and_names,
         seeds=(bytes.fromhex("EA070B15081E00060000"), b"HV-BP1\0", "血压计".encode(), b"\x1f\0"),

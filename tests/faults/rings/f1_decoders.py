@@ -26,6 +26,11 @@ TARGETS: Final = (
     "envelope",
     "receipt",
     "decode_command",
+    "float32",
+    "weight",
+    "temperature",
+    "oximeter",
+    "heart_rate",
 )
 """In the order in which trials take them; the slowest first, so that it does not run alone at the end."""
 INPUTS: Final = {Size.SMALL: 20_000, Size.FULL: 250_000}

@@ -45,7 +45,7 @@ def _difference(characteristic: str, frame: bytes, told: dict[str, str]) -> str 
 RING: Final = Ring(
     name="F3",
     title="The decoders against tshark",
-    makes="random frames of six characteristics, every flag and any value",
+    makes="random frames of every characteristic that tshark knows, every flag and any value",
     small=2,
     full=20,
     run=run,

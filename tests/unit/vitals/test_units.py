@@ -64,6 +64,19 @@ def test_the_conversion_of_temperature(value: str, unit: str, celsius: str) -> N
     assert units.temperature_celsius(Decimal(value), unit) == Decimal(celsius)
 
 
+@pytest.mark.parametrize(
+    ("value", "unit", "m"), [("1.73", "m", "1.73"), ("1", "in", "0.0254"), ("68.2", "in", "1.73228")]
+)
+def test_the_conversion_of_height(value: str, unit: str, m: str) -> None:
+    assert units.height_m(Decimal(value), unit) == Decimal(m)
+
+
+@pytest.mark.parametrize("unit", ["", "cm", "kg", "ft"])
+def test_an_unknown_unit_of_height_raises(unit: str) -> None:
+    with pytest.raises(MalformedError, match="unit"):
+        units.height_m(Decimal(1), unit)
+
+
 @pytest.mark.parametrize("unit", ["", "KG", "g", "st", "°C"])
 def test_an_unknown_unit_of_weight_raises(unit: str) -> None:
     with pytest.raises(MalformedError, match="unit"):
