@@ -158,6 +158,14 @@ def test_tests_run_side_by_side_unless_another_way_is_asked_for(
     assert run.side_by_side([]) == []
 
 
+def test_what_is_imported_beside_the_checks_leaves_no_kernel_to_compile(run: ModuleType, tmp_path: Path) -> None:
+    with_kernels = {path.stem for path in (ROOT / "server").rglob("*.py") if "from numba import" in path.read_text()}
+    ask = f"import sys, {', '.join(run.WITH_KERNELS)}; print(*(name.split('.')[-1] for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert with_kernels
+    assert with_kernels - set(done.stdout.split()) == set()
+
+
 def test_the_files_that_are_begun_first_are_there() -> None:
     listed = ast.parse((ROOT / "tests" / "conftest.py").read_text())
     (names,) = [
