@@ -203,10 +203,10 @@ def run_tests(arguments: list[str]) -> int:
         install_tools(missing)
         missing = missing_tools()
     python = prepare("test")
+    compiling = start_compiling(python)
     notes = [f"{suite}\n      to enable it:  sudo apt-get install {package}" for suite, package in missing]
     notes += install_node_suite(missing)
     notes += install_reference()
-    compiling = start_compiling(python)
     if not static_checks(python):
         compiling.kill()
         compiling.wait()
@@ -231,7 +231,7 @@ def side_by_side(arguments: list[str]) -> list[str]:
 
 
 def start_compiling(python: Path) -> subprocess.Popen[bytes]:
-    """Compile the rules' kernels beside the static checks, which leave a core idle.
+    """Compile the rules' kernels beside the installations and static checks that follow, which leave a core idle.
 
     It takes twenty seconds, once for a tree; else every worker would spend them at the same time, when it starts.
     """
