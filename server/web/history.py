@@ -149,12 +149,14 @@ def draw_rows(
     words: Words,
     *,
     kinds: Sequence[str] = ("blood_pressure",),
-) -> tuple[Markup, ...]:
-    """The small charts of a worklist row: all that its gravest alert is about, else blood pressure, else glucose, else none."""
-    wanted = [_draw_small(values, span, conditions, words, kind) for kind in kinds]
-    pictures = tuple(picture for picture in wanted if picture is not None)
-    instead = (_draw_small(values, span, conditions, words, kind) for kind in ("blood_pressure", "glucose"))
-    return pictures or tuple(picture for picture in instead if picture is not None)[:1]
+) -> tuple[tuple[str, Markup], ...]:
+    """The small charts of a row, each with its name: all that its gravest alert is about, else pressure, else glucose."""
+
+    def drawn(each: Sequence[str]) -> tuple[tuple[str, Markup], ...]:
+        pictures = ((kind, _draw_small(values, span, conditions, words, kind)) for kind in each)
+        return tuple((words.among(KINDS, kind), picture) for kind, picture in pictures if picture is not None)
+
+    return drawn(kinds) or drawn(("blood_pressure", "glucose"))[:1]
 
 
 def _draw_small(

@@ -48,13 +48,13 @@ class AlertLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One patient. `priority` is that of the gravest alert; without an alert it is empty."""
+    """One patient. `priority` is that of the gravest alert; without an alert it is empty. `pictures` have names."""
 
     patient: PanelPatient
     age: int | None
     priority: str
     lines: tuple[AlertLine, ...]
-    pictures: tuple[Markup, ...]
+    pictures: tuple[tuple[str, Markup], ...]
     last_reading: str
     assessed: str
     is_late: bool

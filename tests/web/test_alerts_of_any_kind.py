@@ -70,6 +70,7 @@ def test_a_row_shows_what_its_alert_is_about(
     row = page.locator(f"#patient-{patient_id}")
     expect(row).to_contain_text(english)
     expect(row.get_by_role("img")).to_have_attribute("aria-label", says)
+    expect(row.locator(".sparkline").locator("xpath=preceding-sibling::p")).to_have_count(0)
     expect(row.locator(".symptoms")).to_have_count(0)
 
     row.get_by_role("link", name=english).click()
@@ -103,6 +104,9 @@ def test_a_row_draws_every_sign_that_its_alert_is_about(
     expect(row.locator(".sparkline .threshold-name")).to_have_text(["38.1", "93"])
     pictures = row.get_by_role("img")
     expect(pictures).to_have_count(2)
+    expect(row.locator(".sparkline").locator("xpath=preceding-sibling::p[1]")).to_have_text(
+        ["Temperature", "Blood oxygen"]
+    )
     expect(pictures.nth(0)).to_have_attribute("aria-label", re.compile("^Temperature, last 14 days: 1 readings"))
     expect(pictures.nth(1)).to_have_attribute("aria-label", re.compile("^Blood oxygen, last 14 days: 1 readings"))
 
@@ -179,6 +183,6 @@ def test_the_symptoms_of_the_heart_association_belong_to_critical_pressures_alon
 
 def test_weights_are_drawn_around_their_own_middle() -> None:
     words, span = Words(language="en"), Span.ending(clock.now(), days=14, zone="Asia/Shanghai")
-    (heavy,) = draw_rows([value("weight", weight_kg=182.4)], span, (), words, kinds=["weight"])
+    ((_, heavy),) = draw_rows([value("weight", weight_kg=182.4)], span, (), words, kinds=["weight"])
     assert 'cy="40.8"' in heavy  # between 177 and 187 kg
     assert "lowest 182.4" in heavy
