@@ -85,9 +85,8 @@ class Calendar:
 
     def close_of(self, day: int) -> datetime:
         """The first instant whose clinical day is after `day`: 03:00 local of the next date, or a move that jumps over it."""
-        wall = datetime.combine(date.fromordinal(day + 1), DAY_START)
         for index, (start, zone) in enumerate(self._spans):
-            close = wall.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+            close = _close_in(zone, day)
             end = self._spans[index + 1][0] if index + 1 < len(self._spans) else None
             if end is None or close < end:
                 return close if start is None else max(close, start)
@@ -98,6 +97,13 @@ class Calendar:
         zone = ZoneInfo(next(zone for start, zone in reversed(self._spans) if start is None or start <= close))
         local = close.astimezone(zone)
         return max(close, datetime.combine(local.date(), DELIVERY, zone).astimezone(UTC))
+
+
+@lru_cache(maxsize=1 << 16)
+def _close_in(zone: str, day: int) -> datetime:
+    """03:00 of the date after `day`, by the wall clock of one zone. A clinic's patients ask for the same days again and again."""
+    wall = datetime.combine(date.fromordinal(day + 1), DAY_START, ZoneInfo(zone))
+    return wall.astimezone(UTC)
 
 
 def _offsets_us(zone: str, at_us: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ Units and comparisons are part of the text, and a kind says in words what a miss
 """
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from operator import ge, gt, le, lt
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -49,11 +50,11 @@ class Compared(Part):
             raise ValueError(f"give exactly one of above, at_least, below, at_most (got {', '.join(given) or 'none'})")
         return self
 
-    @property
+    @cached_property
     def comparison(self) -> Comparison:
         return next(word for word in COMPARISONS if getattr(self, word) is not None)
 
-    @property
+    @cached_property
     def value(self) -> float:
         return float(getattr(self, self.comparison))
 

@@ -1,4 +1,4 @@
-"""A cohort as columns, and the sweep over it: many patients at once, for back-tests and for the benchmark.
+"""A cohort as columns, and the sweep over it: many patients at once. The benchmark uses it; the back-test does not.
 
 A cohort holds readings of one kind that rules may use (blood pressures, say: accepted, of certain time). Each signal is in
 millionths of its unit, so that every comparison is exact. What a sweep finds are stretches: from which reading to which a rule

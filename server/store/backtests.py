@@ -9,6 +9,7 @@ from server.rules.icd10 import CodeRange
 from server.rules.windows import PatientHistory
 from server.store.judging import history_of
 from server.store.postgres import Connection, Pool, in_transaction, load_sql
+from server.store.window_tables import windows_of
 
 _SQL: Final = load_sql("backtests")
 
@@ -48,7 +49,11 @@ def histories(
 
     def load(conn: Connection, some: Sequence[int]) -> list[PatientHistory]:
         conn.execute(_SQL["read_only"])
-        return [history_of(conn, patient_id, since=since, with_absences=with_absences) for patient_id in some]
+        windows = windows_of(conn, some, since=since)
+        return [
+            history_of(conn, patient_id, since=since, with_absences=with_absences, window=windows[patient_id])
+            for patient_id in some
+        ]
 
     for start in range(0, len(patient_ids), AT_ONCE):
         some = patient_ids[start : start + AT_ONCE]

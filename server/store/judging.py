@@ -142,18 +142,21 @@ def history_of(
     since: datetime,
     judged_from: datetime | None = None,
     with_absences: bool = False,
+    window: Window | None = None,
 ) -> PatientHistory:
     """What a judging may read of the patient, with the readings measured from `since` on.
 
-    `with_absences`: also what a rule about what was not measured needs (`engine.looks_at_absence`).
+    `with_absences`: also what a rule about what was not measured needs (`engine.looks_at_absence`). `window`: those
+    readings are here already.
     """
     patient = {"patient_id": patient_id}
     row = conn.execute(SQL["patient"], patient).fetchone()
     assert row is not None, patient_id
     enrolled_on, is_corrected = row
-    with conn.cursor(row_factory=_rows_of_a_window) as cursor:
-        readings = _AS_CORRECTED if is_corrected else SQL["readings"]
-        window = window_of(cursor.execute(readings, {**patient, "since": since}))
+    if window is None:
+        with conn.cursor(row_factory=_rows_of_a_window) as cursor:
+            readings = _AS_CORRECTED if is_corrected else SQL["readings"]
+            window = window_of(cursor.execute(readings, {**patient, "since": since}))
     last_counted_before: datetime | None = None
     unheard: tuple[UnheardSpan, ...] = ()
     if with_absences:
