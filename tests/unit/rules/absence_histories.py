@@ -50,13 +50,14 @@ def some_patient(random: Random, text: str, *, days: int = 60) -> OraclePatient:
     """Somebody who measures for some days, and then for some days does not; of some days nobody can say."""
     (written,) = yaml.safe_load(text)["rules"]
     made = histories.patient(random, days=days)
-    readings = tuple(_measured(random, each, written["when"]) for each in _with_gaps(random, made))
+    readings = tuple(_measured(random, each, written["when"]) for each in with_gaps(random, made))
     made = replace(made, readings=readings, enrolled_on=made.enrolled_on + timedelta(days=random.choice((0, 0, -3, 5))))
-    made = replace(made, unheard=_some_unheard(random, made, written["when"]["unknown_after_hours"]))
+    made = replace(made, unheard=some_unheard(random, made, written["when"]["unknown_after_hours"]))
     return replace(made, thresholds=_own(random, written["when"]))
 
 
-def _with_gaps(random: Random, made: OraclePatient) -> list[OracleReading]:
+def with_gaps(random: Random, made: OraclePatient) -> list[OracleReading]:
+    """What is left of the readings where on some days nobody measured."""
     kept: list[OracleReading] = []
     until: datetime | None = None
     for reading in sorted(made.readings, key=lambda each: each.measured_at):
@@ -75,7 +76,8 @@ def _measured(random: Random, reading: OracleReading, when: dict[str, Any]) -> O
     return reading
 
 
-def _some_unheard(random: Random, made: OraclePatient, hours: int) -> tuple[tuple[datetime, datetime | None], ...]:
+def some_unheard(random: Random, made: OraclePatient, hours: int) -> tuple[tuple[datetime, datetime | None], ...]:
+    """Spans about as long as `hours`, about the closes of days; none for some."""
     if not made.readings or random.random() < 0.25:
         return ()
     first, last = min(r.measured_at for r in made.readings), max(r.measured_at for r in made.readings)
@@ -120,8 +122,10 @@ def is_counted(reading: OracleReading) -> bool:
 
 
 def some_now(random: Random, made: OraclePatient) -> datetime:
-    """Some days after the newest reading, often the very close of a day."""
+    """Some days after the newest reading, often the very close of a day; now and then a meter's clock is ahead of it."""
     now = histories.some_now(random, made) + timedelta(days=random.choice((0, 0, 1, 4, 8, 20, 40)))
+    if made.readings and random.random() < 0.1:
+        now = random.choice(made.readings).measured_at
     if random.random() < 0.4:
         days = Days(made.zones, now + timedelta(days=2))
         now = days.close(days.day(now)) + random.choice((-1, 0, 0)) * MICROSECOND
