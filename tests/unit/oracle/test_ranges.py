@@ -106,6 +106,30 @@ def test_a_cv_takes_two() -> None:
     assert judged(of("cv", "at_least: 47.15", "%"), day(3, 100, 200)) == []
 
 
+def test_limits_and_distances_are_rounded_to_what_a_cv_is_compared_in() -> None:
+    """The CV of 100, 150 and 200 is 33.333… %; hundredths decide."""
+    assert len(judged(of("cv", "above: 33.334", "%"), day(3, 100, 150, 200))) == 1
+    assert judged(of("cv", "above: 33.336", "%"), day(3, 100, 150, 200)) == []
+    high, lower = day(3, 100, 200), day(4, 100, 150, 200)
+    (alert,) = judged(of("cv", "above: 33.34", "%"), [*high, *lower], resolve="below_by: 0.004")
+    assert alert.state == "resolved"
+    (alert,) = judged(of("cv", "above: 33.34", "%"), [*high, *lower], resolve="below_by: 0.01")
+    assert alert.state == "active"
+
+
+def test_exactly_as_much_as_is_written_is_enough() -> None:
+    """24 of the 96 quarter hours are a quarter."""
+    worn_on = row(at(3, "12:00"), [60] * 24, every=15 * MINUTE)
+    assert len(judged(share(percent=25), worn_on)) == 1
+    assert judged(share(percent=25), worn_on[1:]) == []
+
+
+def test_the_newest_hundred_readings_are_named() -> None:
+    readings = day(3, *[60] * 101)
+    (alert,) = judged(share(), readings)
+    assert alert.reading_ids == tuple(reading.name for reading in readings[1:])
+
+
 def test_a_gri_weighs_each_band_and_ends_at_a_hundred() -> None:
     values = (53, "LO", 54, 69, 70, 180, 181, 250, 251, "HI")
     weighted = (3 * 20) + (2.4 * 20) + (1.6 * 20) + (0.8 * 20)

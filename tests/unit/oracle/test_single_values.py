@@ -214,6 +214,37 @@ def test_symptoms_raise_it_when_they_are_told(at: timedelta, has: bool, expected
     assert raised(pressure(timedelta(0), 185), after=3 * MINUTE, symptoms=((T0 + at, has),)) == expected
 
 
+DAY = timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("said", "raised_after"),
+    [(DAY + 30 * SECOND, DAY + 30 * SECOND), (DAY + 31 * SECOND, DAY + 5 * MINUTE), (-SECOND, DAY + 5 * MINUTE)],
+)
+def test_symptoms_count_for_a_day_after_the_newest_reading_of_the_sitting(
+    said: timedelta, raised_after: timedelta
+) -> None:
+    """Received a day later, just in time; the second, 30 seconds after the first, is no repeat."""
+    first = pressure(timedelta(0), 185, received_at=T0 + DAY)
+    second = pressure(30 * SECOND, 185, received_at=T0 + DAY)
+    assert raised(first, second, after=2 * DAY, symptoms=((T0 + said, True),)) == ("high", raised_after)
+
+
+def test_what_is_raised_at_the_instant_of_its_end_is_raised() -> None:
+    text = text_of(HIGH, CONFIRM).replace("visible_hours: 24", "visible_hours: 24, at_most_hours: 1")
+    late = pressure(timedelta(0), 185, received_at=T0 + 55 * MINUTE)
+    (alert,) = judged(text, late, after=2 * HOUR)
+    assert alert.raised_at == alert.resolved_at == T0 + HOUR
+    (alert,) = judged(text.replace("within_minutes: 5", "within_minutes: 6"), late, after=2 * HOUR)
+    assert alert.raised_at is None
+
+
+def test_in_one_sitting_are_readings_ten_minutes_apart_of_doubtful_time_too() -> None:
+    first, unsure = pressure(timedelta(0), 185), pressure(10 * MINUTE, 185, time_quality="suspect")
+    assert len(judged(text_of(HIGH), first, unsure)) == 1
+    assert len(judged(text_of(HIGH), first, pressure(10 * MINUTE + SECOND, 185, time_quality="suspect"))) == 2
+
+
 def test_without_confirm_nothing_is_raised() -> None:
     (alert,) = judged(text_of(HIGH), pressure(timedelta(0), 185), pressure(MINUTE, 190), symptoms=((T0, True),))
     assert (alert.priority, alert.raised_at, alert.confirmed_at) == ("medium", None, None)

@@ -62,7 +62,7 @@ def _lasting(random: Random) -> tuple[dict[str, Any], float]:
 def _range_share(random: Random) -> tuple[dict[str, Any], float]:
     signal = random.choice(("sensor_glucose", "sensor_glucose", "glucose"))
     statistic = random.choice([each for each in LIMITS if signal != "glucose" or each not in ("gmi", "gri")])
-    limit, days = random.choice(LIMITS[statistic]), random.choice((1, 2, 3, 7, 14))
+    limit, days = random.choice(LIMITS[statistic]), random.choice((1, 2, 3, 7, 14, 25))
     units = {"share": "%", "cv": "%", "gmi": "%", "mean": random.choice(("mg/dL", "mmol/L"))}
     unit = units.get(statistic, "index")
     if unit == "mmol/L":

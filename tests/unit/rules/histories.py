@@ -80,6 +80,15 @@ def patient(random: Random, *, days: int = 18) -> OraclePatient:
     return OraclePatient(readings=tuple(made), zones=tuple(spans), enrolled_on=enrolled_on)
 
 
+def flown_west(random: Random, made: OraclePatient) -> OraclePatient:
+    """The same readings, of somebody who flew among them from one day into the day before: a date is lived twice."""
+    if not made.readings:
+        return made
+    moved = random.choice(made.readings).measured_at + random.choice((0, 1, 5, -3)) * timedelta(hours=1)
+    zones = ((datetime(2020, 1, 1, tzinfo=UTC), "Pacific/Auckland"), (moved, "America/Los_Angeles"))
+    return replace(made, zones=zones)
+
+
 def _phases(random: Random) -> tuple[str, ...]:
     """An episode, its end, and another run about when the first is armed again."""
     quiet = ("almost",) * random.choice((3, 4, 5))

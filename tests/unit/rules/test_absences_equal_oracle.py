@@ -25,6 +25,8 @@ def drawn(random: Random, kind: str) -> tuple[str, OraclePatient]:
 def check_absence(random: Random, kind: str) -> int:
     """Now and then with a view that begins on some day, and what is known of before; or with less than is known of before."""
     text, made = drawn(random, kind)
+    if random.random() < 0.15:
+        made = histories.flown_west(random, made)
     now = absence_histories.some_now(random, made)
     if random.random() < 0.3 and made.readings:
         since = random.choice(made.readings).measured_at + random.choice((0, -9, 11, 100)) * timedelta(hours=1)

@@ -20,6 +20,8 @@ def drawn(random: Random) -> tuple[str, OraclePatient]:
     """A rule, and a patient; now and then one for whom it was chosen or left out, or who is seen only from some day on."""
     rule = combined_histories.some_rule(random)
     made = combined_histories.some_patient(random, rule)
+    if random.random() < 0.2:
+        made = histories.flown_west(random, made)
     if random.random() < 0.1:
         own = OracleThreshold(version=3, parameters={}, is_watched=random.choice((None, True, False)))
         made = replace(made, thresholds={RULE: own})

@@ -23,7 +23,7 @@ SIGNALS = (
     ("temperature",),
 )
 QUALITIES = (["accepted", "suspect"], ["accepted"], ["suspect"], ["rejected"], ["accepted", "suspect", "rejected"])
-NEARBY = tuple(timedelta(seconds=seconds) for seconds in (0, 30, 44, 45, 60, 299, 300, 1800, 86_400, 86_401))
+NEARBY = tuple(timedelta(seconds=seconds) for seconds in (0, 30, 44, 45, 60, 299, 300, 600, 601, 1800, 86_400, 86_401))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def some_rule(random: Random) -> Drawn:
         resolve |= {"visible_hours": random.choice((0, 24)), "at_most_hours": random.choice((None, None, 1, 12))}
     if arrived == "in_time" and resolve["by"] == "reading_below" and random.random() < 0.7:
         when["confirm"] = {
-            "within_minutes": random.choice((1, 5, 30, 600)),
+            "within_minutes": random.choice((1, 5, 30, 60, 600)),
             "priority": random.choice(("high", "medium")),
         }
     rule = {
@@ -87,7 +87,7 @@ def some_patient(random: Random, drawn: Drawn, *, days: int = 12) -> OraclePatie
         for _ in range(random.choice((1, 1, 2, 3))):
             moved = replace(reading, name=histories.name_of(len(readings)), measured_at=again)
             readings.append(_received(random, _without(random, _beyond(random, moved), drawn.signals)))
-            again += random.choice(NEARBY[:7])
+            again += random.choice(NEARBY[:9])
     if random.random() < 0.2:
         own = {random.choice(drawn.signals): CENTRES[drawn.signals[0]][2] * random.choice((1, 1.02))}
         made = replace(made, thresholds={RULE: OracleThreshold(version=3, parameters=own)})
