@@ -2,7 +2,8 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from random import Random
 from typing import Any
 
@@ -12,7 +13,7 @@ from unit.rules import combined_histories, histories
 from unit.rules.combined_histories import RULE
 from unit.rules.test_engine_equals_oracle import both_of, check, told_by_state
 
-from server.oracle.shapes import OraclePatient, OracleThreshold
+from server.oracle.shapes import OraclePatient, OracleReading, OracleThreshold
 from server.rules.engine import judge
 
 
@@ -60,6 +61,57 @@ def test_the_episodes_of_a_combined_rule_equal_the_oracles(random: Random) -> No
 @given(random=st.integers(0, 2**63).map(Random))
 def test_time_alone_changes_nothing_before_the_timer(random: Random) -> None:
     check_timer(random)
+
+
+EITHER = """
+rules:
+  - id: combined
+    version: 1
+    title: {en: t, zh: t}
+    source: made up
+    when:
+      kind: combined
+      within: {days: 1}
+      any_of:
+        - kind: rolling
+          statistic: highest
+          over: {hours: 1}
+          min_readings: 1
+          any_of: [{signal: temperature, above: 38, unit: °C}]
+        - {kind: rolling, statistic: lowest, over: {hours: 1}, min_readings: 1, any_of: [{signal: spo2, below: 92, unit: "%"}]}
+    resolve: {by: parts}
+    priority: low
+    tell: [doctor]
+"""
+
+
+def test_its_last_day_is_never_before_its_first_though_somebody_flies_into_yesterday() -> None:
+    """Hot on the 11th in Auckland, and after that low on the 10th in Los Angeles."""
+    moved = datetime(2026, 3, 11, 7, 30, tzinfo=UTC)
+    first, second = moved - timedelta(hours=15), moved + timedelta(minutes=30)
+    hot, low = (
+        OracleReading(
+            name=histories.name_of(0),
+            kind="temperature",
+            measured_at=first,
+            received_at=first,
+            temperature_celsius=Fraction(39),
+        ),
+        OracleReading(
+            name=histories.name_of(1),
+            kind="oxygen_saturation",
+            measured_at=second,
+            received_at=second,
+            spo2_percent=Fraction(90),
+        ),
+    )
+    zones = ((datetime(2020, 1, 1, tzinfo=UTC), "Pacific/Auckland"), (moved, "America/Los_Angeles"))
+    made = OraclePatient(readings=(hot, low), zones=zones, enrolled_on=date(2026, 2, 1))
+    rules, oracles = both_of(EITHER)
+    now = second + timedelta(hours=1)
+    assert check(made, rules, oracles, now) == 1
+    (finding,) = judge(histories.history_of(made), rules, now=now).findings
+    assert finding.first_day == finding.last_day == date(2026, 3, 11)
 
 
 def test_the_made_up_conditions_do_hold_together() -> None:
