@@ -13,8 +13,9 @@ from unit.rules import combined_histories, histories
 from unit.rules.combined_histories import RULE
 from unit.rules.test_engine_equals_oracle import both_of, check, told_by_state
 
+from server.oracle import rules as oracle_rules
 from server.oracle.shapes import OraclePatient, OracleReading, OracleThreshold
-from server.rules.engine import judge
+from server.rules.engine import judge, reach_days
 
 
 def drawn(random: Random) -> tuple[str, OraclePatient]:
@@ -112,6 +113,15 @@ def test_its_last_day_is_never_before_its_first_though_somebody_flies_into_yeste
     assert check(made, rules, oracles, now) == 1
     (finding,) = judge(histories.history_of(made), rules, now=now).findings
     assert finding.first_day == finding.last_day == date(2026, 3, 11)
+
+
+def test_the_view_goes_as_far_back_as_the_widest_condition() -> None:
+    (rules, oracles), (wider, wider_oracles) = (
+        both_of(EITHER),
+        both_of(EITHER.replace("over: {hours: 1}", "over: {days: 40}", 1)),
+    )
+    assert reach_days(wider) - reach_days(rules) == 38
+    assert (oracle_rules.reach_days(oracles), oracle_rules.reach_days(wider_oracles)) == (2, 40)
 
 
 def test_the_made_up_conditions_do_hold_together() -> None:
