@@ -2,6 +2,9 @@
 and Session Run Time 0x2AAB. Layouts: Bluetooth SIG, CGMS 1.0.2 sections 3.2 to 3.5 and GATT Specification Supplement
 (2025-12-23).
 
+A session is a CGM session in this module, by the specification's word: the time that a sensor is worn, no conversation over
+the radio.
+
 When was a record measured? A sensor has no clock of its own, it counts minutes. "The user-facing time is the sum of the
 Session Start Time and the Time Offset" (CGMS 3.4.5), and the start is computed by the sensor when a collector writes its
 own time. So

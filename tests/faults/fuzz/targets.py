@@ -7,15 +7,15 @@ mistake agree with each other.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
-import msgspec
 from golden.frames import PUBLISHED
 from unit.gateway.samples import GATEWAY, reading
 
+from faults.fuzz import worn_and_shared
+from faults.fuzz.checks import Target, assert_can_travel, decoded, frames, read
 from homevigil.decode import canonical_or_error
 from server.arrivals import RAW_KEPT, RESCUED_UP_TO, Candidate, open_message
 from vitals.envelope import (
@@ -29,7 +29,6 @@ from vitals.envelope import (
     encode_reading,
     encode_receipt,
 )
-from vitals.errors import MalformedError
 from vitals.gatt import blood_pressure, device_information, glucose, health_thermometer, pulse_oximeter, weight_scale
 from vitals.gatt.current_time import CurrentTime
 from vitals.gatt.date_time import DateTime
@@ -39,49 +38,13 @@ from vitals.gatt.heart_rate import HeartRateMeasurement, body_sensor_location
 from vitals.gatt.record_access import RecordAccess
 from vitals.gatt.sfloat import Sfloat
 from vitals.quality import grade
-from vitals.reading import Measurement
 
 EPOCH: Final = "0123456789abcdef"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """`check` takes any bytes; `seeds` are honest ones to start from. A target that `is_json` has its trees changed, too."""
-
-    check: Callable[[bytes], None]
-    seeds: tuple[bytes, ...]
-    max_bytes: int
-    is_json: bool = False
-
-
-class _Frame(Protocol):
-    def __bytes__(self) -> bytes: ...
-
-
-T = TypeVar("T")
-F = TypeVar("F", bound=_Frame)
-
-
-def _read(decode: Callable[[bytes], T], data: bytes) -> T | None:
-    """What `decode` makes of it; None if it was refused as it should be, with a reason."""
-    try:
-        return decode(data)
-    except MalformedError as fault:
-        reason = fault.reason
-    assert reason
-    return None
-
-
-def _decoded(decode: Callable[[bytes], F], data: bytes) -> F | None:
-    """The frame, after it has been there and back; None if it was refused."""
-    frame = _read(decode, data)
-    assert frame is None or decode(bytes(frame)) == frame
-    return frame
-
-
 def sfloat(data: bytes) -> None:
     """Against the arithmetic of IEEE 11073-20601, written another way."""
-    found = _decoded(Sfloat.from_bytes, data)
+    found = decoded(Sfloat.from_bytes, data)
     if found is None:
         assert len(data) != 2
         return
@@ -99,8 +62,8 @@ def sfloat(data: bytes) -> None:
 
 def pressure(data: bytes) -> None:
     """0x2A35 and 0x2A36, which share a layout."""
-    sent = _decoded(blood_pressure.BloodPressureMeasurement.from_bytes, data)
-    cuff = _decoded(blood_pressure.IntermediateCuffPressure.from_bytes, data)
+    sent = decoded(blood_pressure.BloodPressureMeasurement.from_bytes, data)
+    cuff = decoded(blood_pressure.IntermediateCuffPressure.from_bytes, data)
     assert (sent is None) == (cuff is None)
     if sent is None or cuff is None:
         return
@@ -111,26 +74,26 @@ def pressure(data: bytes) -> None:
         assert each.user_slot != blood_pressure.UNKNOWN_USER
         assert each.status_flags is None or len(set(each.status_flags)) == len(each.status_flags)
         assert each.meter_time is None or len(each.meter_time) == 19
-    _assert_can_travel(sent.to_measurement())
+    assert_can_travel(sent.to_measurement())
 
 
 def sugar(data: bytes) -> None:
     """0x2A18."""
-    sent = _decoded(glucose.GlucoseMeasurement.from_bytes, data)
+    sent = decoded(glucose.GlucoseMeasurement.from_bytes, data)
     if sent is not None:
-        _assert_can_travel(sent.to_measurement())
+        assert_can_travel(sent.to_measurement())
         assert sent.status_flags is None or len(sent.status_flags) <= 12
         assert sent.meter_time is None or sent.meter_time[:2].isdigit()
 
 
 def context(data: bytes) -> None:
     """0x2A34."""
-    _decoded(GlucoseContext.from_bytes, data)
+    decoded(GlucoseContext.from_bytes, data)
 
 
 def record_access(data: bytes) -> None:
     """0x2A52."""
-    asked = _decoded(RecordAccess.from_bytes, data)
+    asked = decoded(RecordAccess.from_bytes, data)
     if asked is not None:
         assert bytes(asked) == data
         for number in (asked.minimum, asked.maximum, asked.number_of_records):
@@ -142,7 +105,7 @@ def record_access(data: bytes) -> None:
 
 def float32(data: bytes) -> None:
     """As `sfloat`, with the 32 bits of a thermometer."""
-    found = _decoded(Float32.from_bytes, data)
+    found = decoded(Float32.from_bytes, data)
     if found is None:
         assert len(data) != 4
         return
@@ -159,8 +122,8 @@ def float32(data: bytes) -> None:
 
 def weight(data: bytes) -> None:
     """0x2A9D and 0x2A9E, whose steps are counted here a second time."""
-    _decoded(weight_scale.WeightScaleFeature.from_bytes, data)
-    sent = _decoded(weight_scale.WeightMeasurement.from_bytes, data)
+    decoded(weight_scale.WeightScaleFeature.from_bytes, data)
+    sent = decoded(weight_scale.WeightMeasurement.from_bytes, data)
     if sent is None:
         return
     assert not data[0] & 0x10
@@ -174,29 +137,29 @@ def weight(data: bytes) -> None:
         assert measured.weight_kg == float(kg)
     assert measured.bmi is None or 0 < measured.bmi < 6553.5
     assert measured.height_m is None or 0 < measured.height_m < 166.5
-    _assert_can_travel(measured)
+    assert_can_travel(measured)
 
 
 def temperature(data: bytes) -> None:
     """0x2A1C and 0x2A1E, which share a layout, and 0x2A1D."""
-    sent = _decoded(health_thermometer.TemperatureMeasurement.from_bytes, data)
-    rising = _decoded(health_thermometer.IntermediateTemperature.from_bytes, data)
+    sent = decoded(health_thermometer.TemperatureMeasurement.from_bytes, data)
+    rising = decoded(health_thermometer.IntermediateTemperature.from_bytes, data)
     assert (sent is None) == (rising is None)
-    _read(health_thermometer.temperature_type, data)
+    read(health_thermometer.temperature_type, data)
     if sent is None or rising is None:
         return
     assert bytes(sent) == bytes(rising) == bytes((data[0] & 0x07,)) + data[1:]
     assert sent.celsius == rising.celsius
     measured = sent.to_measurement()
     assert measured.unit_sent == ("°F" if data[0] & 1 else "°C")
-    _assert_can_travel(measured)
+    assert_can_travel(measured)
 
 
 def oximeter(data: bytes) -> None:
     """0x2A5E, 0x2A5F and 0x2A60."""
-    sent = _decoded(pulse_oximeter.SpotCheck.from_bytes, data)
-    stream = _decoded(pulse_oximeter.Continuous.from_bytes, data)
-    features = _decoded(pulse_oximeter.Features.from_bytes, data)
+    sent = decoded(pulse_oximeter.SpotCheck.from_bytes, data)
+    stream = decoded(pulse_oximeter.Continuous.from_bytes, data)
+    features = decoded(pulse_oximeter.Features.from_bytes, data)
     assert features is None or bytes(features) == data
     for each in (sent, stream):
         if each is not None:
@@ -205,13 +168,13 @@ def oximeter(data: bytes) -> None:
             assert len(each.sensor_status_flags or ()) <= 16
     if sent is not None:
         assert sent.is_clock_set != bool(data[0] & 0x10)
-        _assert_can_travel(sent.to_measurement())
+        assert_can_travel(sent.to_measurement())
 
 
 def heart_rate(data: bytes) -> None:
     """0x2A37 and 0x2A38."""
-    sent = _decoded(HeartRateMeasurement.from_bytes, data)
-    _read(body_sensor_location, data)
+    sent = decoded(HeartRateMeasurement.from_bytes, data)
+    read(body_sensor_location, data)
     if sent is not None:
         rest = len(data) - 2 - (data[0] & 1) - 2 * (data[0] >> 3 & 1)
         assert rest == 2 * len(sent.intervals)
@@ -220,9 +183,9 @@ def heart_rate(data: bytes) -> None:
 
 def clocks_and_names(data: bytes) -> None:
     """0x2A08, 0x2A2B, the two feature words, and what a meter says of itself."""
-    _decoded(blood_pressure.Feature.parse, data)
-    _decoded(glucose.Feature.parse, data)
-    for clock in (_decoded(DateTime.from_bytes, data), _decoded(CurrentTime.from_bytes, data)):
+    decoded(blood_pressure.Feature.parse, data)
+    decoded(glucose.Feature.parse, data)
+    for clock in (decoded(DateTime.from_bytes, data), decoded(CurrentTime.from_bytes, data)):
         if clock is not None:
             assert bytes(clock) == data
             assert clock.naive is None or clock.naive.tzinfo is None
@@ -232,17 +195,17 @@ def clocks_and_names(data: bytes) -> None:
 
 def envelope(data: bytes) -> None:
     """An envelope and each of its rows."""
-    found = _read(decode_envelope, data)
+    found = read(decode_envelope, data)
     if found is not None:
         rows = [(row.seq, bytes(row.reading)) for row in found.readings]
         assert decode_envelope(encode_envelope(found.gateway_id, found.epoch, rows)) == found
         for row in found.readings:
-            _read(decode_stored_reading, bytes(row.reading))
+            read(decode_stored_reading, bytes(row.reading))
 
 
 def stored_reading(data: bytes) -> None:
     """A reading as it lies in the outbox."""
-    found = _read(decode_stored_reading, data)
+    found = read(decode_stored_reading, data)
     if found is not None:
         assert decode_stored_reading(encode_reading(found)) == found
         grade(found.measurement)
@@ -250,7 +213,7 @@ def stored_reading(data: bytes) -> None:
 
 def receipt(data: bytes) -> None:
     """A receipt as the gateway reads it."""
-    found = _read(decode_receipt, data)
+    found = read(decode_receipt, data)
     assert found is None or decode_receipt(encode_receipt(found)) == found
 
 
@@ -278,20 +241,12 @@ def message(data: bytes) -> None:
 
 def decode_command(data: bytes) -> None:
     """`homevigil decode`: any words of any characteristic, and always an answer that is JSON."""
-    known = ("2a35", "0x2A36", "2a18", "2A34", "2a52", "2a37", "2a9d", "2a1c", "2a5e", "2a5f", "2a6e", "")
+    known = (*sorted({each.characteristic for each in PUBLISHED}), "0x2A36", "2A34", "2a6e", "")
     characteristic = known[data[0] % len(known)] if data else ""
     for frame in (data[1:].hex(" "), data.decode("latin-1")):
         answer = canonical_or_error(characteristic, frame)
         assert answer
         json.dumps(answer, allow_nan=False)
-
-
-def _assert_can_travel(measurement: Measurement) -> None:
-    """What a meter sent can be graded, and goes over the wire as it is."""
-    graded, reasons = grade(measurement)
-    assert graded.value
-    assert all(reasons)
-    assert msgspec.json.decode(msgspec.json.encode(measurement), type=Measurement) == measurement
 
 
 def _counted(data: bytes) -> list[int | None] | None:
@@ -307,10 +262,6 @@ def _counted(data: bytes) -> list[int | None] | None:
 def _seq(row: Any) -> int | None:
     seq = row.get("seq") if isinstance(row, dict) else None
     return seq if type(seq) is int and 1 <= seq <= 2**53 else None
-
-
-def _frames(*characteristics: str) -> tuple[bytes, ...]:
-    return tuple(each.raw for each in PUBLISHED if each.characteristic in characteristics)
 
 
 def _envelopes() -> Iterator[bytes]:
@@ -331,17 +282,17 @@ _RECEIPTS: Final = (
 )
 TARGETS: Final = {
     "sfloat": Target(check=sfloat, seeds=(b"\xff\x07", b"\x78\x00", b"\x00\x08", b"\x02\x08"), max_bytes=4),
-    "pressure": Target(check=pressure, seeds=_frames("2a35", "2a36"), max_bytes=24),
-    "sugar": Target(check=sugar, seeds=_frames("2a18"), max_bytes=24),
-    "context": Target(check=context, seeds=_frames("2a34"), max_bytes=24),
-    "record_access": Target(check=record_access, seeds=_frames("2a52"), max_bytes=24),
+    "pressure": Target(check=pressure, seeds=frames("2a35", "2a36"), max_bytes=24),
+    "sugar": Target(check=sugar, seeds=frames("2a18"), max_bytes=24),
+    "context": Target(check=context, seeds=frames("2a34"), max_bytes=24),
+    "record_access": Target(check=record_access, seeds=frames("2a52"), max_bytes=24),
     "float32": Target(
         check=float32, seeds=(b"\x6e\x01\x00\xff", b"\xff\xff\x7f\x00", b"\x02\x00\x80\x00"), max_bytes=6
     ),
-    "weight": Target(check=weight, seeds=_frames("2a9d", "2a9e"), max_bytes=20),
-    "temperature": Target(check=temperature, seeds=_frames("2a1c", "2a1e"), max_bytes=18),
-    "oximeter": Target(check=oximeter, seeds=_frames("2a5e", "2a5f", "2a60"), max_bytes=24),
-    "heart_rate": Target(check=heart_rate, seeds=_frames("2a37"), max_bytes=24),
+    "weight": Target(check=weight, seeds=frames("2a9d", "2a9e"), max_bytes=20),
+    "temperature": Target(check=temperature, seeds=frames("2a1c", "2a1e"), max_bytes=18),
+    "oximeter": Target(check=oximeter, seeds=frames("2a5e", "2a5f", "2a60"), max_bytes=24),
+    "heart_rate": Target(check=heart_rate, seeds=frames("2a37"), max_bytes=24),
     "clocks_and_names": Target(
         check=clocks_and_names,
         seeds=(bytes.fromhex("EA070B15081E00060000"), b"HV-BP1\0", "血压计".encode(), b"\x1f\0"),
@@ -356,4 +307,4 @@ TARGETS: Final = {
     ),
     "message": Target(check=message, seeds=tuple(_envelopes()), max_bytes=1600, is_json=True),
     "decode_command": Target(check=decode_command, seeds=(b"\0" + b"16FF07", b"\x02\x03"), max_bytes=48),
-}
+} | worn_and_shared.TARGETS

@@ -31,6 +31,10 @@ TARGETS: Final = (
     "temperature",
     "oximeter",
     "heart_rate",
+    "worn_sensor",
+    "sensor_session",
+    "enhanced_cuff",
+    "users",
 )
 """In the order in which trials take them; the slowest first, so that it does not run alone at the end."""
 INPUTS: Final = {Size.SMALL: 20_000, Size.FULL: 250_000}
