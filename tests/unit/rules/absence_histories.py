@@ -29,7 +29,7 @@ def some_rule(random: Random, kind: str) -> str:
     if kind == "silence":
         when["days"] = random.choice((1, 2, 3, 3, 4, 7))
     else:
-        of_days = random.choice((1, 2, 4, 7, 7, 10))
+        of_days = random.choice((1, 2, 4, 7, 7, 10, 30))
         when |= {"of": random.choice(OF), "of_days": of_days, "measured_days": random.randint(1, of_days)}
         if random.random() < 0.3:
             when["readings_per_day"] = random.choice((1, 2, 3))
