@@ -22,7 +22,6 @@ from gateway.outbox import Outbox
 from gateway.outbox_rows import MeterMemory, Unbelieved
 from gateway.readings import to_reading
 from gateway.rota import Rota
-from gateway.sessions import blood_pressure
 from gateway.sessions.commands import (
     Command,
     Done,
@@ -41,10 +40,9 @@ from gateway.sessions.commands import (
     Wait,
     Write,
 )
-from gateway.sessions.conversation import Findings, Known, converse
+from gateway.sessions.conversation import Findings, Known, converse, take_late
 from gateway.version import installed_version
 from vitals.errors import UnavailableError
-from vitals.gatt import uuids
 from vitals.gatt.link import Advertisement, Link, LinkError, Notified, Radio
 from vitals.reading import Reading, kind_of
 
@@ -206,10 +204,8 @@ class Collector:
                 return
             if not isinstance(event, Notified):
                 return
-            if event.characteristic == uuids.BLOOD_PRESSURE_MEASUREMENT:
-                at = hands.timeline.now()
-                script = blood_pressure.take(event.value, received_at=at, clock=findings.clock, is_live=False)
-                await drive(script, partial(hands.do, link))
+            script = take_late(event, findings, received_at=hands.timeline.now())
+            await drive(script, partial(hands.do, link))
 
     async def _remember(self, before: MeterMemory, findings: Findings) -> None:
         highest = before.highest_sequence if findings.highest_sequence is None else findings.highest_sequence

@@ -5,17 +5,33 @@ link after its last record has done nothing wrong: its clock is set next time.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from gateway.sessions import blood_pressure, glucose
+from gateway.sessions import blood_pressure, glucose, health_thermometer, pulse_oximeter, unasked, weight_scale
 from gateway.sessions.commands import Script, read
 from gateway.sessions.meter_clock import ClockCare, MeterClock, read_clock, set_clock
+from gateway.sessions.unasked import Decode
 from vitals.gatt import device_information, uuids
-from vitals.gatt.link import LinkError
+from vitals.gatt.link import LinkError, Notified
 
-READABLE: Final = frozenset({uuids.BLOOD_PRESSURE_MEASUREMENT, uuids.GLUCOSE_MEASUREMENT})
+READABLE: Final = frozenset(
+    {
+        uuids.BLOOD_PRESSURE_MEASUREMENT,
+        uuids.GLUCOSE_MEASUREMENT,
+        uuids.WEIGHT_MEASUREMENT,
+        uuids.TEMPERATURE_MEASUREMENT,
+        uuids.PLX_SPOT_CHECK,
+    }
+)
 """What this gateway can read; a meter with none of them is left alone."""
+_UNASKED: Final[dict[str, Decode]] = {
+    uuids.BLOOD_PRESSURE_MEASUREMENT: blood_pressure.decode,
+    uuids.WEIGHT_MEASUREMENT: weight_scale.decode,
+    uuids.TEMPERATURE_MEASUREMENT: health_thermometer.decode,
+    uuids.PLX_SPOT_CHECK: pulse_oximeter.decode,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +59,41 @@ class Findings:
 def converse(known: Known, findings: Findings) -> Script[None]:
     """The session; raises `LinkError` where the meter does not go through with it."""
     if not known.characteristics & READABLE:
-        raise LinkError("the meter offers neither blood pressure (0x2A35) nor glucose (0x2A18)")
+        raise LinkError(f"the meter offers neither of {', '.join(sorted(READABLE))}, which are all that is read here")
     findings.about = known.about or (yield from _about(known.characteristics))
     findings.battery_percent = yield from _battery(known.characteristics)
     findings.clock = yield from read_clock(known.characteristics)
-    is_linked = True
     if uuids.GLUCOSE_MEASUREMENT in known.characteristics:
         highest = yield from glucose.collect(known.characteristics, findings.clock, highest=known.highest_sequence)
         findings.highest_sequence = highest
-    if uuids.BLOOD_PRESSURE_MEASUREMENT in known.characteristics:
-        is_linked = yield from blood_pressure.collect(findings.clock)
-    if is_linked:
+    if (yield from _listen(known.characteristics, findings.clock)):
         care = yield from set_clock(findings.clock, known.zone, is_ours_right=known.is_clock_believable)
         findings.clock_care = care
     else:
         findings.clock_care = _left_as_it_is(findings.clock, known.zone)
+
+
+def take_late(event: Notified, findings: Findings, *, received_at: datetime) -> Script[None]:
+    """Keep what the meter sent unasked while we were leaving: the stack has confirmed it, and it will not be sent again."""
+    decode = _UNASKED.get(event.characteristic)
+    if decode is not None:
+        yield from unasked.take(
+            event.characteristic, event.value, decode, received_at=received_at, clock=findings.clock, is_live=False
+        )
+
+
+def _listen(characteristics: frozenset[str], clock: MeterClock | None) -> Script[bool]:
+    """What the meter has beside glucose, one kind after the other; whether the link is still there."""
+    is_linked = True
+    if uuids.BLOOD_PRESSURE_MEASUREMENT in characteristics:
+        is_linked = yield from blood_pressure.collect(clock)
+    if is_linked and uuids.WEIGHT_MEASUREMENT in characteristics:
+        is_linked = yield from weight_scale.collect(clock)
+    if is_linked and uuids.TEMPERATURE_MEASUREMENT in characteristics:
+        is_linked = yield from health_thermometer.collect(characteristics, clock)
+    if is_linked and uuids.PLX_SPOT_CHECK in characteristics:
+        is_linked = yield from pulse_oximeter.collect(characteristics, clock)
+    return is_linked
 
 
 def _left_as_it_is(clock: MeterClock | None, zone: ZoneInfo) -> ClockCare:

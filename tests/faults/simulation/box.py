@@ -24,7 +24,6 @@ from gateway.flights import WINDOW, Flights, pack
 from gateway.outbox import MAX_UNCONFIRMED, Outbox
 from gateway.outbox_rows import MeterMemory, Unbelieved
 from gateway.readings import settled
-from gateway.sessions import blood_pressure
 from gateway.sessions.commands import (
     Command,
     Done,
@@ -42,7 +41,7 @@ from gateway.sessions.commands import (
     Wait,
     Write,
 )
-from gateway.sessions.conversation import Findings, Known, converse
+from gateway.sessions.conversation import Findings, Known, converse, take_late
 from gateway.uplink import STATUS_WITHOUT_TIME_S
 from vitals.envelope import decode_receipt
 from vitals.errors import UnavailableError
@@ -325,14 +324,10 @@ class Box:
         """As `Collector._take_leftovers`: what was confirmed to a cuff while we were leaving."""
         link.drop()
         while isinstance(event := link.event(0), Notified):
-            if event.characteristic == uuids.BLOOD_PRESSURE_MEASUREMENT:
-                script = blood_pressure.take(
-                    event.value, received_at=self._timeline.now(), clock=findings.clock, is_live=False
-                )
-                try:
-                    self._drive(script, link, meter)
-                except UnavailableError:
-                    return
+            try:
+                self._drive(take_late(event, findings, received_at=self._timeline.now()), link, meter)
+            except UnavailableError:
+                return
 
     def _remember(self, before: MeterMemory, findings: Findings) -> None:
         """As `Collector._remember`."""

@@ -1,0 +1,99 @@
+"""The part of a session with a meter that sends by itself as soon as it is listened to: subscribe, and take what it has.
+
+Such a meter confirms nothing and often drops the link when it is done. That is its normal end, not an error.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from gateway.sessions.commands import MeterRecord, Script, keep, set_aside, subscribe, wait
+from gateway.sessions.meter_clock import MeterClock
+from gateway.timing import Evidence
+from vitals.errors import MalformedError
+from vitals.gatt.date_time import DateTime
+from vitals.gatt.link import Disconnected, Notified
+from vitals.reading import Measurement
+
+FIRST_WITHIN_S: Final = 15.0
+"""Meters begin to send within a few seconds; a slow one looks into its memory first."""
+QUIET_S: Final = 3.0
+"""So long after the last record the meter has no more; between stored records the slowest known leave about a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What one frame says.
+
+    `is_clock_set` is False where the meter itself says that nobody has set its clock, `is_stored` is True where it says that the
+    measurement is an old one.
+    """
+
+    measurement: Measurement
+    date_time: DateTime | None
+    user_slot: int | None = None
+    is_clock_set: bool = True
+    is_stored: bool = False
+
+
+Decode = Callable[[bytes], Sent]
+"""Raises `MalformedError`."""
+
+
+def collect(characteristic: str, decode: Decode, clock: MeterClock | None) -> Script[bool]:
+    """Keep every record until the meter is quiet; whether the link is still there."""
+    yield from subscribe(characteristic)
+    return (yield from listen(characteristic, decode, clock, first_within_s=FIRST_WITHIN_S))
+
+
+def listen(characteristic: str, decode: Decode, clock: MeterClock | None, *, first_within_s: float) -> Script[bool]:
+    """The same on a link that is subscribed already. The first record to come by itself is of just now."""
+    is_first, timeout_s = True, first_within_s
+    while True:
+        heard = yield from wait(timeout_s)
+        match heard.event:
+            case None:
+                return True
+            case Disconnected():
+                return False
+            case Notified(characteristic=each, value=raw) if each == characteristic:
+                yield from take(characteristic, raw, decode, received_at=heard.at, clock=clock, is_live=is_first)
+                is_first, timeout_s = False, QUIET_S
+            case Notified():
+                pass  # not a record: a read that the stack also reports as a change of value, an answer that comes late
+
+
+def take(
+    characteristic: str,
+    raw: bytes,
+    decode: Decode,
+    *,
+    received_at: datetime,
+    clock: MeterClock | None,
+    is_live: bool,
+) -> Script[None]:
+    """Keep one frame; one that cannot be decoded is set aside with its reason."""
+    try:
+        sent = decode(raw)
+    except MalformedError as e:
+        yield from set_aside(characteristic, raw, e.reason, e.message)
+        return
+    evidence = Evidence(
+        received_at=received_at,
+        is_stamped=sent.date_time is not None,
+        meter_wall=sent.date_time.naive if sent.date_time is not None and sent.is_clock_set else None,
+        clock_meter=None if clock is None else clock.meter,
+        clock_at=None if clock is None else clock.at,
+        is_externally_set=clock is not None and clock.is_externally_set,
+        is_live=is_live and not sent.is_stored,
+    )
+    record = MeterRecord(
+        characteristic=characteristic,
+        raw=raw,
+        measurement=sent.measurement,
+        evidence=evidence,
+        user_slot=sent.user_slot,
+        meter_time=None if sent.date_time is None else sent.date_time.iso,
+    )
+    yield from keep(record)

@@ -1,0 +1,234 @@
+"""Sessions with scales, thermometers and spot oximeters, played by what such a meter sends: no radio, and no firmware of ours."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from unit.gateway.samples import NOW, SHANGHAI
+
+from gateway.sessions.commands import (
+    Done,
+    Heard,
+    Keep,
+    Kept,
+    MeterRecord,
+    Read,
+    SetAside,
+    Subscribe,
+    Value,
+    Wait,
+    Write,
+)
+from gateway.sessions.conversation import Findings, Known, converse, take_late
+from gateway.timing import place
+from vitals.gatt.link import Disconnected, LinkError, Notified
+from vitals.reading import OxygenSaturation, Temperature, TimeQuality, Weight
+
+BEURER = "0E783EEA07050C12353601EE002607"
+"""Captured from a BF720 (golden/sensor_frames.py), as are the next two from other meters."""
+FEVER = "06680100FFE207030A15340002"
+SPOT_UNSET = "1761006000E10701010122132000200000"
+SPOT = "0161004200EA070B15071E00"
+STORED = "0361004200EA070B150700000002"
+
+
+@dataclass
+class Told:
+    """Answers a session: `says` is what the meter sends, in order, each once the session waits; a write may add to it."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    says: list[tuple[str, str] | Disconnected] = field(default_factory=list)
+    answers: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    kept: list[MeterRecord] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    now: datetime = NOW
+
+    def session(self, *characteristics: str) -> Findings:
+        findings = Findings()
+        known = Known(characteristics=frozenset((*characteristics, *self.values)), zone=SHANGHAI, about={"model": "x"})
+        self.play(converse(known, findings))
+        return findings
+
+    def play(self, script: Any) -> None:
+        step: Callable[[], Any] = lambda: next(script)  # noqa: E731
+        while True:
+            try:
+                command = step()
+            except StopIteration:
+                return
+            self.now += timedelta(milliseconds=20)
+            reply = self._answer(command)
+            if isinstance(reply, LinkError):
+                step = lambda reply=reply: script.throw(reply)  # noqa: E731
+            else:
+                step = lambda reply=reply: script.send(reply)  # noqa: E731
+
+    def _answer(self, command: Any) -> Any:
+        match command:
+            case Keep(record=record):
+                self.kept.append(record)
+                return Kept(is_new=True)
+            case SetAside():
+                self.set_aside.append(command)
+            case Wait(timeout_s=timeout_s):
+                return self._hear(timeout_s)
+            case Read(characteristic=characteristic):
+                self.asked.append(f"read {characteristic}")
+                value = self.values[characteristic]
+                return LinkError("refused", 3) if value == "refused" else Value(value=bytes.fromhex(value), at=self.now)
+            case Subscribe(characteristic=characteristic):
+                self.asked.append(f"subscribe {characteristic}")
+            case Write(characteristic=characteristic, value=value):
+                self.asked.append(f"write {characteristic} {value.hex()}")
+                self.says += self.answers.get(value.hex(), [])
+        return Done(at=self.now)
+
+    def _hear(self, timeout_s: float) -> Heard:
+        if not self.says:
+            self.now += timedelta(seconds=timeout_s)
+            return Heard(event=None, at=self.now)
+        said = self.says.pop(0)
+        if isinstance(said, Disconnected):
+            return Heard(event=said, at=self.now)
+        return Heard(event=Notified(characteristic=said[0], value=bytes.fromhex(said[1])), at=self.now)
+
+
+def test_a_weighing_is_kept_with_whom_and_when() -> None:
+    meter = Told(says=[("2a9d", BEURER)])
+    meter.session("2a9d")
+    (record,) = meter.kept
+    assert meter.asked == ["subscribe 2a9d"]
+    assert isinstance(record.measurement, Weight)
+    assert (record.measurement.weight_kg, record.measurement.height_m) == (79.96, 1.83)
+    assert (record.user_slot, record.meter_time, record.characteristic) == (1, "2026-05-12T18:53:54", "2a9d")
+    assert record.raw == bytes.fromhex(BEURER)
+
+
+def test_a_scale_that_could_not_weigh_is_kept_without_a_number() -> None:
+    meter = Told(says=[("2a9d", "01FFFF")])
+    meter.session("2a9d")
+    assert isinstance(meter.kept[0].measurement, Weight)
+    assert meter.kept[0].measurement.weight_kg is None
+
+
+def test_a_weight_in_a_disputed_unit_is_set_aside_and_the_next_is_kept() -> None:
+    meter = Told(says=[("2a9d", "3286 42B20701010A1A29"), ("2a9d", "00A438")])
+    meter.session("2a9d")
+    assert [(each.reason, each.characteristic) for each in meter.set_aside] == [("flags", "2a9d")]
+    assert [record.raw.hex() for record in meter.kept] == ["00a438"]
+
+
+def test_a_scale_without_a_clock_gives_the_time_of_receipt() -> None:
+    meter = Told(says=[("2a9d", "00A438"), ("2a9d", "00A538")])
+    meter.session("2a9d")
+    qualities = [place(record.evidence, SHANGHAI).time_quality for record in meter.kept]
+    assert qualities == [TimeQuality.RECEIVED, TimeQuality.SUSPECT]
+
+
+def test_a_scale_that_hangs_up_after_its_record_has_done_nothing_wrong() -> None:
+    meter = Told(says=[("2a9d", BEURER), Disconnected()])
+    meter.session("2a9d", "2a1c")
+    assert len(meter.kept) == 1
+    assert "subscribe 2a1c" not in meter.asked
+
+
+def test_a_temperature_has_the_site_of_its_frame_before_that_of_the_thermometer() -> None:
+    meter = Told(values={"2a1d": "09"}, says=[("2a1c", FEVER), ("2a1c", "006E0100FF")])
+    meter.session("2a1c")
+    told, silent = (record.measurement for record in meter.kept)
+    assert isinstance(told, Temperature)
+    assert isinstance(silent, Temperature)
+    assert (told.temperature_celsius, told.site) == (36.0, "body")
+    assert (silent.temperature_celsius, silent.site) == (36.6, "tympanum")
+
+
+@pytest.mark.parametrize("said", ["refused", "0901", ""])
+def test_a_thermometer_that_does_not_say_where_loses_no_temperature(said: str) -> None:
+    meter = Told(values={"2a1d": said}, says=[("2a1c", "006E0100FF")])
+    meter.session("2a1c")
+    assert isinstance(meter.kept[0].measurement, Temperature)
+    assert meter.kept[0].measurement.site is None
+
+
+def test_a_rising_temperature_is_not_listened_to() -> None:
+    meter = Told(says=[("2a1e", FEVER)])
+    meter.session("2a1c", "2a1e")
+    assert meter.kept == []
+    assert meter.asked == ["subscribe 2a1c"]
+
+
+def test_a_spot_check_of_a_meter_that_keeps_none_is_taken_as_it_comes() -> None:
+    meter = Told(values={"2a60": "0000"}, says=[("2a5e", SPOT)])
+    meter.session("2a5e", "2a5f", "2a52")
+    (record,) = meter.kept
+    assert isinstance(record.measurement, OxygenSaturation)
+    assert (record.measurement.spo2_percent, record.measurement.pulse_bpm) == (97.0, 66.0)
+    assert meter.asked == ["read 2a60", "subscribe 2a5e"]
+
+
+def test_stored_spot_checks_are_asked_for_and_none_is_deleted() -> None:
+    meter = Told(values={"2a60": "0400"}, answers={"0101": [("2a5e", STORED), ("2a5e", SPOT), ("2a52", "06000101")]})
+    meter.session("2a5e", "2a52")
+    assert [record.raw.hex() for record in meter.kept] == [STORED.lower(), SPOT.lower()]
+    assert meter.asked == ["read 2a60", "subscribe 2a5e", "subscribe 2a52", "write 2a52 0101"]
+    assert not any(record.evidence.is_live for record in meter.kept)
+
+
+@pytest.mark.parametrize("answer", ["06000106", "06000102"])
+def test_no_stored_spot_check_is_no_failure_and_the_live_one_is_taken(answer: str) -> None:
+    meter = Told(values={"2a60": "0400"}, answers={"0101": [("2a52", answer), ("2a5e", SPOT)]})
+    meter.session("2a5e", "2a52")
+    assert [record.evidence.is_live for record in meter.kept] == [True]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[], [("2a52", "06000108")], [("2a52", "0600"), ("2a52", "050001")], [("2a52", "06000301")]],
+    ids=["silence", "not completed", "malformed", "of another command"],
+)
+def test_a_report_that_does_not_complete_fails_the_session_and_costs_no_record(answer: list[tuple[str, str]]) -> None:
+    meter = Told(values={"2a60": "0400"}, answers={"0101": [("2a5e", SPOT), *answer]})
+    with pytest.raises(LinkError, match="report"):
+        meter.session("2a5e", "2a52")
+    assert len(meter.kept) == 1
+
+
+def test_a_meter_that_goes_away_in_its_report_fails_the_session() -> None:
+    meter = Told(values={"2a60": "0400"}, says=[Disconnected()])
+    with pytest.raises(LinkError, match="went away"):
+        meter.session("2a5e", "2a52")
+
+
+@pytest.mark.parametrize("features", ["refused", "", "0100"])
+def test_an_oximeter_that_does_not_say_what_it_can_do_is_listened_to(features: str) -> None:
+    meter = Told(values={"2a60": features}, says=[("2a5e", SPOT)])
+    meter.session("2a5e", "2a52")
+    assert len(meter.kept) == 1
+
+
+def test_a_spot_check_of_a_clock_that_nobody_set_has_the_time_of_receipt_and_says_so() -> None:
+    meter = Told(says=[("2a5e", SPOT_UNSET)])
+    meter.session("2a5e")
+    (record,) = meter.kept
+    placed = place(record.evidence, SHANGHAI)
+    assert (placed.time_quality, placed.measured_at) == (TimeQuality.SUSPECT, record.evidence.received_at)
+    assert record.meter_time == "2017-01-01T01:34:19"
+
+
+@pytest.mark.parametrize(("characteristic", "frame"), [("2a9d", BEURER), ("2a1c", FEVER), ("2a5e", SPOT)])
+def test_what_comes_while_the_gateway_leaves_is_kept(characteristic: str, frame: str) -> None:
+    meter = Told()
+    event = Notified(characteristic=characteristic, value=bytes.fromhex(frame))
+    meter.play(take_late(event, Findings(), received_at=NOW))
+    assert [(record.characteristic, record.raw.hex()) for record in meter.kept] == [(characteristic, frame.lower())]
+
+
+def test_a_stream_that_comes_while_the_gateway_leaves_is_no_record() -> None:
+    meter = Told()
+    meter.play(
+        take_late(Notified(characteristic="2a5f", value=bytes.fromhex("0062004E00")), Findings(), received_at=NOW)
+    )
+    assert meter.kept == []
