@@ -201,3 +201,11 @@ def test_what_the_wire_cannot_carry_is_our_mistake(wrong: dict[str, int]) -> Non
 def test_features_that_contradict_themselves_are_our_mistake(wrong: dict[str, int]) -> None:
     with pytest.raises(AssertionError):
         Features(**wrong)
+
+
+@pytest.mark.parametrize(("flags", "fast", "slow"), [(0, None, None), (1, 99, None), (2, None, 99)])
+def test_a_second_pair_is_the_one_that_its_flag_names(flags: int, fast: int | None, slow: int | None) -> None:
+    frame = bytes((flags,)) + bytes.fromhex("62004E00") + (bytes.fromhex("63005000") if flags else b"")
+    sent = Continuous.from_bytes(frame)
+    assert (sent.normal.spo2.number, sent.normal.pulse.number) == (98.0, 78.0)
+    assert [None if pair is None else pair.spo2.number for pair in (sent.fast, sent.slow)] == [fast, slow]
