@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -171,8 +172,8 @@ def _histories(pool: Pool, patients: Sequence[int]) -> list[PatientHistory]:
         for patient_id in patients:
             judged_from = view_from(episodes_of(conn, patient_id), since) - timedelta(days=engine.look_back_days(rules))
             loaded_from = judged_from - timedelta(days=engine.reach_days(rules))
-            needs = engine.looks_at_absence(rules)
-            found.append(history_of(conn, patient_id, since=loaded_from, judged_from=judged_from, with_absences=needs))
+            asks = partial(engine.looks_at_absence, rules)
+            found.append(history_of(conn, patient_id, since=loaded_from, judged_from=judged_from, asks_absence=asks))
     return found
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -115,7 +116,7 @@ def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
         patient_id,
         since=loaded_from,
         judged_from=judged_from,
-        with_absences=engine.looks_at_absence(rules),
+        asks_absence=partial(engine.looks_at_absence, rules),
     )
     judgement = engine.judge(history, rules, now=taken.now)
     transitions = reconcile(

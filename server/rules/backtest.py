@@ -313,4 +313,5 @@ def _findings_by(features: Features, rule: Rule, own: PersonalThreshold) -> list
 
 def _moved(number: Number, steps: int) -> float:
     moved = round(number.value + (steps if number.is_upper else -steps) * number.step, 6)
-    return moved if number.bounds is None else min(max(moved, number.bounds[0]), number.bounds[1])
+    least, most = number.bounds
+    return min(max(moved, least), most)

@@ -39,26 +39,33 @@ def thresholds_in_force(
     Raises `MalformedError` (`threshold_unknown`, `threshold_value`) for parameters that do not fit the rule: judging by
     something else than what was written would be silent.
     """
+    units = {str(condition.signal): str(condition.unit) for condition in rule.when.any_of}
+    _refuse_misfits(rule.id, parameters, units, _bounds_of(rule))
+    return tuple(float(parameters.get(condition.signal, condition.value)) for condition in rule.when.any_of)
+
+
+_BOUNDS: Final = (0.0, 1000.0)
+"""Of a number of whatever unit, at the least and at the most."""
+
+
+def _bounds_of(rule: "DaysInARowRule | SingleValueRule | RollingRule | CountOfLastRule") -> tuple[float, float]:
     is_of_pressure = all(group_of(condition.signal) == "pressure" for condition in rule.when.any_of)
     is_plain = isinstance(rule, DaysInARowRule | SingleValueRule)  # a trend's number may be a deviation or a count
-    bounds = (20.0, 300.0) if is_plain and is_of_pressure else (0.0, 1000.0)
-    units = {str(condition.signal): str(condition.unit) for condition in rule.when.any_of}
-    _refuse_misfits(rule.id, parameters, units, bounds)
-    return tuple(float(parameters.get(condition.signal, condition.value)) for condition in rule.when.any_of)
+    return (20.0, 300.0) if is_plain and is_of_pressure else _BOUNDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
     """One number that a patient may have of their own. `is_upper`: more of it alerts less; `step`: what makes a difference.
 
-    `bounds`: what there may be at the least and at the most, where a number beyond it would mean nothing.
+    `bounds`: what there may be at the least and at the most.
     """
 
     name: str
     value: float
     is_upper: bool
     step: float
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[float, float] = _BOUNDS
 
 
 _STEPS: Final[Mapping[str, float]] = {
@@ -104,6 +111,7 @@ def numbers_of(rule: NumberedRule, parameters: Mapping[str, Any]) -> tuple[Numbe
             value=value,
             is_upper=condition.comparison in ("above", "at_least"),
             step=value * _SPREAD_STEP if is_spread else _STEPS[condition.unit],
+            bounds=_bounds_of(rule),
         )
         for condition, value in zip(conditions, thresholds_in_force(rule, parameters), strict=True)
     )
@@ -147,13 +155,13 @@ def check_parameters(rule: Rule, parameters: Mapping[str, float]) -> None:
 def change_in_force(rule: ChangeRule, parameters: Mapping[str, Any]) -> float:
     """How far the value must rise or fall, for a patient with `parameters` of their own; raises as `thresholds_in_force`."""
     name = "falls_by" if rule.when.rises_by is None else "rises_by"
-    _refuse_misfits(rule.id, parameters, {name: rule.when.unit}, (0.0, 1000.0))
+    _refuse_misfits(rule.id, parameters, {name: rule.when.unit}, _BOUNDS)
     return float(parameters.get(name, getattr(rule.when, name)))
 
 
 def value_in_force(rule: RangeShareRule | LastingRule, parameters: Mapping[str, Any]) -> float:
     """The number compared with, for a patient with a `value` of their own; raises as `thresholds_in_force`."""
-    _refuse_misfits(rule.id, parameters, {"value": rule.when.unit}, (0.0, 1000.0))
+    _refuse_misfits(rule.id, parameters, {"value": rule.when.unit}, _BOUNDS)
     return float(parameters.get("value", rule.when.value))
 
 

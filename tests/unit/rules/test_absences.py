@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 from unit.rules.glucose_cases import BERLIN, DAY, HOUR, MINUTE, RULE, rule, sensor
 
+from server.rules import backtest
 from server.rules.engine import judge, look_back_days, looks_at_absence, reach_days
 from server.rules.episodes import Change, Finding, Judgement, reconcile
 from server.rules.own_numbers import Number, check_parameters, numbers_of
@@ -453,6 +454,11 @@ def test_the_numbers_that_may_be_a_patients_own() -> None:
     assert days == Number(name="days", value=14, is_upper=True, step=1, bounds=(1.0, 90.0))
     (planned,) = numbers_of(PLAN, {})
     assert planned == Number(name="measured_days", value=4, is_upper=False, step=1, bounds=(1.0, 7.0))
+
+
+def test_a_number_that_a_back_test_tries_stays_one_that_a_patient_may_have() -> None:
+    assert [backtest._moved(numbers_of(PLAN, {})[0], steps) for steps in (1, 3, 4)] == [3, 1, 1]
+    assert [backtest._moved(numbers_of(SILENT, {"days": 89})[0], steps) for steps in (1, 2)] == [90, 90]
 
 
 @pytest.mark.parametrize(
