@@ -1,17 +1,20 @@
 """`/rules/backtest`: what one rule, as it stands and with other numbers, would have done to the caller's own panel. Reads only.
 
-A panel is judged while the page loads, some milliseconds a patient; the command line does the same for a clinic.
+A panel is judged while the page loads, some milliseconds a patient. The page says how far it is, and whoever leaves it has
+cancelled. The command line does the same for a clinic.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
+import structlog
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from server.people.door import Caller, SignedIn
+from server.people.door import SignedIn
 from server.rules.backtest import (
     Burden,
     Disagreement,
@@ -30,14 +33,17 @@ from server.rules.rule import Rule, RuleSet, UnnumberedRule
 from server.rules.signals import SOURCES
 from server.store import backtests as store
 from server.store import worklist
-from server.store.postgres import transaction
-from server.web.rendering import render, words_of
+from server.store.postgres import Pool, transaction
+from server.web.rendering import HERE, NOT_AVAILABLE, part, render, with_parts, words_of
 from server.web.words import Words, mark
-from vitals.errors import MalformedError
+from vitals.errors import MalformedError, UnavailableError
 
+log = structlog.get_logger()
 router: Final = APIRouter(include_in_schema=False)
 
 DAYS: Final = (30, 90, 180, 365)
+STEPS: Final = 50
+"""How often, at most, a page says how far it is."""
 SHOWN: Final = 50
 """Patients and wishes that are listed."""
 
@@ -48,6 +54,8 @@ _NAMES: Final = {
     "days": mark("days without a reading"),
     "measured_days": mark("measured days"),
 }
+_TRIED: Final = "</section>"
+"""Closes what `backtest_trying.html` has opened."""
 _PREFIX: Final = "n_"
 """Of the fields in which other numbers are given."""
 
@@ -70,6 +78,7 @@ def show(
     request: Request,
     rule: Annotated[str, Query(max_length=64)] = "",
     days: Annotated[int, Query()] = 90,
+    is_cancelled: Annotated[bool, Query(alias="cancelled")] = False,
 ) -> Response:
     words = words_of(request, caller)
     rules = load_catalog()
@@ -80,10 +89,16 @@ def show(
         names = store.panel(conn, user_id=caller.user_id)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     labels = {number.name: label(number.name, words) for number in _numbers(chosen)}
-    outcome = None
-    if chosen is not None and not is_refused and names:
-        outcome = _outcome(caller, chosen, given, list(names), span_days)
-    return render(
+    is_tried = chosen is not None and not is_refused and not is_cancelled and bool(names)
+    context: dict[str, Any] = {
+        "chosen": chosen,
+        "labels": labels,
+        "spoken": lambda parameters: ", ".join(f"{labels[name]} {value:g}" for name, value in parameters.items()),
+        "days": span_days,
+        "names": names,
+        "shown": SHOWN,
+    }
+    page = render(
         request,
         "backtest.html",
         words,
@@ -91,18 +106,38 @@ def show(
         status=422 if is_refused else 200,
         unread=unread,
         rules=[(each.id, each.title[words.language]) for each in rules.rules],
-        chosen=chosen,
         numbers=_numbers(chosen),
-        labels=labels,
-        spoken=lambda parameters: ", ".join(f"{labels[name]} {value:g}" for name, value in parameters.items()),
         given=given,
-        days=span_days,
         choices=DAYS,
         is_refused=is_refused,
-        names=names,
-        outcome=outcome,
-        shown=SHOWN,
+        is_tried=is_tried,
+        is_cancelled=is_cancelled,
+        here=HERE,
+        **context,
     )
+    if chosen is None or not is_tried:
+        return page
+    cancel = "?" + urlencode([*request.query_params.multi_items(), ("cancelled", "true")])
+    span = Span(since=caller.now - timedelta(days=span_days), until=caller.now)
+    steps = tried(caller.clinic.pool, chosen, given, list(names), span)
+    return with_parts(page, _parts(words, steps, cancel, context))
+
+
+def _parts(words: Words, steps: Iterator["int | Outcome"], cancel: str, context: Mapping[str, Any]) -> Iterator[str]:
+    """How far it is, as often as that changes, and at the end what came of it."""
+    of = len(context["names"])
+    yield part("backtest_trying.html", words, cancel=cancel) + part("backtest_step.html", words, done=0, of=of)
+    try:
+        for each in steps:
+            if isinstance(each, Outcome):
+                yield _TRIED
+                yield part("backtest_outcome.html", words, outcome=each, **context)
+            else:
+                yield part("backtest_step.html", words, done=each, of=of)
+    except UnavailableError as e:  # the page has begun: what is wrong can only be said in it
+        log.warning("not_available", path_kind="page", reason=str(e))
+        yield _TRIED
+        yield part("told.html", words, told=words.say(NOT_AVAILABLE))
 
 
 def _given(query: Mapping[str, str], rule: Rule | None) -> tuple[dict[str, float], bool]:
@@ -138,24 +173,34 @@ def label(name: str, words: Words) -> str:
     return words.say(_NAMES[name])
 
 
-def _outcome(caller: Caller, rule: Rule, given: Mapping[str, float], patient_ids: Sequence[int], days: int) -> Outcome:
+def tried(
+    pool: Pool, rule: Rule, given: Mapping[str, float], patient_ids: Sequence[int], span: Span
+) -> Iterator["int | Outcome"]:
+    """How many patients have been judged, some fifty times on the way, and then the outcome. Closing it ends the judging."""
     rules = RuleSet((rule,))
-    span = Span(since=caller.now - timedelta(days=days), until=caller.now)
     before: list[Replayed] = []
     after: list[Replayed] = []
-    past = store.histories(
-        caller.clinic.pool, patient_ids, since=loaded_from(rules, span), with_absences=looks_at_absence(rules)
-    )
-    for history in past:
-        before.append(replay(history, rules, span, as_written=False, with_wishes=not given))
-        if given:
-            numbers = {rule.id: given}
-            after.append(replay(history, rules, span, as_written=False, with_wishes=True, numbers=numbers))
+    past = store.histories(pool, patient_ids, since=loaded_from(rules, span), with_absences=looks_at_absence(rules))
+    try:
+        for history in past:
+            before.append(replay(history, rules, span, as_written=False, with_wishes=not given))
+            if given:
+                numbers = {rule.id: given}
+                after.append(replay(history, rules, span, as_written=False, with_wishes=True, numbers=numbers))
+            if len(before) % (len(patient_ids) // STEPS + 1) == 0:
+                yield len(before)
+        yield _outcome(rules, span, before, after)
+    except GeneratorExit:
+        log.info("backtest_cancelled", judged=len(before), patients=len(patient_ids))
+        raise
+
+
+def _outcome(rules: RuleSet, span: Span, before: Sequence[Replayed], after: Sequence[Replayed]) -> Outcome:
     return Outcome(
         patients=len(before),
         readings=sum(each.readings for each in before),
         before=burdens(before, rules, span)[1],
-        after=burdens(after, rules, span)[1] if given else None,
-        differing=disagreements(before, after) if given else (),
+        after=burdens(after, rules, span)[1] if after else None,
+        differing=disagreements(before, after) if after else (),
         wishes=[wish for each in after or before for wish in each.wishes],
     )

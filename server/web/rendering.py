@@ -1,15 +1,16 @@
 """Templates to answers: which language, what every page carries, and what a page says when something went wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from http import HTTPStatus
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
@@ -33,7 +34,10 @@ from vitals.errors import UnavailableError
 TEMPLATES: Final = Path(__file__).parent / "templates"
 LANGUAGE_COOKIE: Final = "homevigil_language"
 A_YEAR_S: Final = 365 * 24 * 3600
+HERE: Final = "<!-- here -->"
+"""Where a template leaves room for what takes its time; see `with_parts`."""
 
+NOT_AVAILABLE: Final = mark("The service does not answer at the moment. Try again shortly; readings are not lost.")
 _APOLOGIES: Final = {
     400: mark("The request could not be understood."),
     403: mark("The request was refused, because it did not come from a page of this session. Reload and try again."),
@@ -44,7 +48,7 @@ _APOLOGIES: Final = {
     422: mark("The request could not be understood."),
     429: mark("Too many failed attempts to sign in. Wait a quarter of an hour."),
     500: mark("That was our mistake. It has been logged; try again."),
-    503: mark("The service does not answer at the moment. Try again shortly; readings are not lost."),
+    503: NOT_AVAILABLE,
 }
 
 
@@ -76,26 +80,41 @@ def render(
     **context: Any,
 ) -> HTMLResponse:
     """One template as an answer, in the language of `words`."""
-    html = (
-        _environment(words.language)
-        .get_template(template)
-        .render(
-            w=words,
-            caller=caller,
-            csrf_token=caller.session.csrf_token if caller else "",
-            switches=_switches(request),
-            path=request.url.path,
-            PRIORITIES=PRIORITIES,
-            STATES=STATES,
-            RESOLUTIONS=RESOLUTIONS,
-            SEXES=SEXES,
-            SYMPTOMS=SYMPTOMS,
-            **context,
-        )
+    html = part(
+        template,
+        words,
+        caller=caller,
+        csrf_token=caller.session.csrf_token if caller else "",
+        switches=_switches(request),
+        path=request.url.path,
+        PRIORITIES=PRIORITIES,
+        STATES=STATES,
+        RESOLUTIONS=RESOLUTIONS,
+        SEXES=SEXES,
+        SYMPTOMS=SYMPTOMS,
+        **context,
     )
     answer = HTMLResponse(html, status_code=status, headers=dict(headers or {}))
     if request.query_params.get("lang") == words.language:
         answer.set_cookie(LANGUAGE_COOKIE, words.language, max_age=A_YEAR_S, httponly=True, samesite="lax")
+    return answer
+
+
+def part(template: str, words: Words, **context: Any) -> str:
+    """One template as text, for what is less than a page."""
+    return _environment(words.language).get_template(template).render(w=words, **context)
+
+
+def with_parts(page: HTMLResponse, parts: Iterator[str]) -> StreamingResponse:
+    """The page with `parts` in the place of its `HERE`, each sent as soon as it is made. None is made for who has gone away.
+
+    The first, which takes no time, goes with the begin of the page.
+    """
+    before, after = bytes(page.body).decode().split(HERE)
+    answer = StreamingResponse(
+        chain((before + next(parts),), parts, (after,)), page.status_code, media_type="text/html"
+    )
+    answer.raw_headers += [header for header in page.raw_headers if header[0] == b"set-cookie"]
     return answer
 
 

@@ -323,3 +323,31 @@ def test_no_page_asks_another_host_for_anything(
 def _pixels(page: Page, selector: str) -> float:
     size = page.locator(selector).first.evaluate("element => getComputedStyle(element).fontSize")
     return float(str(size).removesuffix("px"))
+
+
+@pytest.mark.parametrize(
+    ("language", "cancel", "begun", "told"),
+    [
+        ("en", "Cancel", "0 of 60 patients", "Cancelled. Nothing has been counted."),
+        ("zh", "取消", "共 60 位患者，已完成 0 位", "已取消，未作统计。"),
+    ],
+)
+def test_a_back_test_says_how_far_it_is_and_can_be_cancelled(
+    clinic: Clinic, doctor_id: int, sign_in: SignIn, language: str, cancel: str, begun: str, told: str
+) -> None:
+    for number in range(60):
+        clinic.add_patient(f"P{number}", doctor_id)
+    page = sign_in(language=language)
+    tried = f"{clinic.url}/rules/backtest?rule=bp-above-140-90-3-days&days=30"
+    with transaction(clinic.pool) as conn:
+        conn.execute("lock table reading in access exclusive mode")  # nobody can be judged for as long
+        page.goto(tried, wait_until="commit")
+        expect(page.get_by_role("progressbar")).to_have_attribute("max", "60")
+        expect(page.locator(".step:visible")).to_have_text(begun)
+        page.get_by_role("link", name=cancel).click(no_wait_after=True)
+        expect(page.get_by_role("status")).to_have_text(told)
+        expect(page.get_by_role("progressbar")).to_have_count(0)
+        expect(page.locator("select[name=rule]")).to_have_value("bp-above-140-90-3-days")
+    page.goto(tried)
+    expect(page.locator("#cost")).to_be_visible()
+    expect(page.get_by_role("progressbar")).to_have_count(0)  # the bar is out of sight
