@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from server.rules.compiling import inner
 from server.rules.windows import ACCEPTED, INVALID, REJECTED, SUSPECT
 
 Int64s = NDArray[np.int64]
@@ -24,6 +25,9 @@ MICRO: Final = 1_000_000
 
 _ABSURD_MMHG: Final = 1e12
 """No meter can send it and µmmHg in 64 bits still hold it."""
+
+_UNHEARD_OF: Final = 1 << 62
+"""Above every value in millionths; the difference of two such fits 64 bits."""
 
 SHARES: Final = 720_720
 """The least common multiple of 1 to 16."""
@@ -62,7 +66,7 @@ PATIENT, STATE, FIRST, OPENED, RUN_FIRST, RUN_LAST, LAST, RESOLVED_ON = range(8)
 # Helpers stand before the kernels that call them: an explicit signature compiles a kernel where it is defined.
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _is_odd(systolic: int, diastolic: int) -> bool:
     pulse_pressure = systolic - diastolic
     return bool(
@@ -74,43 +78,51 @@ def _is_odd(systolic: int, diastolic: int) -> bool:
     )
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _jumps(oldest: int, i: int, systolic: Int64s, absolute: Int8s, certain: Int8s) -> bool:
     """Is row `i` far from the median of rows `oldest` to `i - 1` that are neither invalid nor rejected?
 
-    The median is far below only if more than half of them are (of an even number half of them), and so above: where they are
-    not, nothing has to be sorted.
+    Where more than half of them are far on one side, it is; where half of them are, the two in the middle are the nearest of
+    these and the nearest of the others; else it is not. So nothing has to be sorted.
     """
+    low_limit, high_limit = systolic[i] - JUMP, systolic[i] + JUMP
     n, low, high = 0, 0, 0
+    under_low = under_high = -_UNHEARD_OF  # the highest value below the limit, or not above it
+    over_low = over_high = _UNHEARD_OF  # the lowest value not below the limit, or above it
     for j in range(oldest, i):
         if certain[j] == 1 and absolute[j] >= SUSPECT:
+            value = systolic[j]
             n += 1
-            low += systolic[j] < systolic[i] - JUMP
-            high += systolic[j] > systolic[i] + JUMP
-    if n < JUMP_READINGS or max(low, high) < (n + 1) // 2:
+            if value < low_limit:
+                low += 1
+                under_low = max(under_low, value)
+            else:
+                over_low = min(over_low, value)
+            if value > high_limit:
+                high += 1
+                over_high = min(over_high, value)
+            else:
+                under_high = max(under_high, value)
+    if n < JUMP_READINGS:
         return False
-    earlier = np.empty(n, np.int64)
-    n = 0
-    for j in range(oldest, i):
-        if certain[j] == 1 and absolute[j] >= SUSPECT:
-            earlier[n] = systolic[j]
-            n += 1
-    earlier.sort()
-    twice_median = earlier[(n - 1) // 2] + earlier[n // 2]
-    return bool(abs(2 * systolic[i] - twice_median) > 2 * JUMP)
+    if 2 * low == n:
+        return bool(abs(2 * systolic[i] - under_low - over_low) > 2 * JUMP)
+    if 2 * high == n:
+        return bool(abs(2 * systolic[i] - under_high - over_high) > 2 * JUMP)
+    return bool(2 * max(low, high) > n)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _bounds(start: int, stop: int, systolic: Int64s, absolute: Int8s, certain: Int8s) -> tuple[int, int]:
     """The lowest and the highest of a patient's values that a median could be made of."""
-    lowest, highest = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    lowest, highest = _UNHEARD_OF, -_UNHEARD_OF
     for j in range(start, stop):
         if certain[j] == 1 and absolute[j] >= SUSPECT:
             lowest, highest = min(lowest, systolic[j]), max(highest, systolic[j])
     return lowest, highest
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _promote(
     start: int,
     stop: int,
@@ -136,7 +148,11 @@ def _promote(
                 quality[j] = ACCEPTED
 
 
-@njit("int8[::1](int64[::1], int64[::1], int64[::1], int64[::1], int8[::1], int8[::1])", cache=True, nogil=True)
+@njit(
+    "int8[::1](int64[::1], int64[::1], int64[::1], int64[::1], int8[::1], int8[::1])",
+    cache=True,
+    nogil=True,
+)
 def mark(first: Int64s, at_us: Int64s, systolic: Int64s, diastolic: Int64s, absolute: Int8s, certain: Int8s) -> Int8s:
     """The quality of each blood-pressure reading: its absolute mark, made relative by the readings around it.
 
@@ -144,7 +160,7 @@ def mark(first: Int64s, at_us: Int64s, systolic: Int64s, diastolic: Int64s, abso
     never promoted, and says nothing about the others.
     """
     quality = absolute.copy()
-    doubted = np.zeros(len(at_us), np.bool_)
+    doubted = np.empty(len(at_us), np.bool_)
     for p in range(len(first) - 1):
         oldest = first[p]
         lowest, highest = _bounds(first[p], first[p + 1], systolic, absolute, certain)
@@ -152,8 +168,10 @@ def mark(first: Int64s, at_us: Int64s, systolic: Int64s, diastolic: Int64s, abso
         for i in range(first[p], first[p + 1]):
             while at_us[oldest] < at_us[i] - JUMP_DAYS_US:
                 oldest += 1
+            doubted[i] = False
             if certain[i] == 0:
-                quality[i] = min(absolute[i], SUSPECT)
+                if absolute[i] == ACCEPTED:
+                    quality[i] = SUSPECT
                 continue
             if absolute[i] == SUSPECT:
                 doubted[i] = True
@@ -175,12 +193,13 @@ def sit(first: Int64s, at_us: Int64s, certain: Int8s) -> Int64s:
 
     Every inflation holds a sitting together, a rejected or failed one too.
     """
-    sitting = np.full(len(at_us), -1, np.int64)
+    sitting = np.empty(len(at_us), np.int64)
     current = -1
     for p in range(len(first) - 1):
         before = -1
         for i in range(first[p], first[p + 1]):
             if certain[i] == 0:
+                sitting[i] = -1
                 continue
             if before < 0 or at_us[i] - at_us[before] > SITTING_GAP_US:
                 current += 1
@@ -189,7 +208,11 @@ def sit(first: Int64s, at_us: Int64s, certain: Int8s) -> Int64s:
     return sitting
 
 
-@njit("int64[:, ::1](int64[::1], int64[::1], int64[::1], int8[::1], int64[::1], int64[::1])", cache=True, nogil=True)
+@njit(
+    "int64[:, ::1](int64[::1], int64[::1], int64[::1], int8[::1], int64[::1], int64[::1])",
+    cache=True,
+    nogil=True,
+)
 def sittings(
     first: Int64s, systolic: Int64s, diastolic: Int64s, quality: Int8s, sitting: Int64s, day: Int64s
 ) -> Int64s:
@@ -198,7 +221,7 @@ def sittings(
     The two values are the mean in shares of a µmmHg. Of three or more accepted readings the first is dropped. The day is
     that of the sitting's first reading, whatever its quality.
     """
-    table = np.zeros((len(sitting), 6), np.int64)
+    table = np.empty((len(sitting), 6), np.int64)
     rows = 0
     for p in range(len(first) - 1):
         i = first[p]
@@ -230,7 +253,23 @@ def sittings(
             table[rows, 4] = sum_diastolic * SHARES // used
             table[rows, 5] = here
             rows += 1
-    return table[:rows].copy()
+    return table[:rows]
+
+
+@inner
+def _by_day(sitting_table: Int64s) -> Int64s:
+    """The rows in the order of patient and day. They nearly are: only a move westward brings a date back."""
+    order = np.empty(len(sitting_table), np.int64)
+    for k in range(len(order)):
+        place = k
+        while place > 0 and (
+            sitting_table[order[place - 1], 0] == sitting_table[k, 0]
+            and sitting_table[order[place - 1], 1] > sitting_table[k, 1]
+        ):
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = k
+    return order
 
 
 @njit("int64[:, ::1](int64[:, ::1])", cache=True, nogil=True)
@@ -239,29 +278,26 @@ def measured_days(sitting_table: Int64s) -> Int64s:
 
     Ordered by patient and day. The two values are *sums* of the sittings' means; divide by sittings for the day's value.
     """
-    key = sitting_table[:, 0] * (1 << 32) + sitting_table[:, 1]
-    order = np.argsort(key, kind="mergesort")  # a move westward can bring a date back; else it is in order already
-    table = np.zeros((len(order), 7), np.int64)
-    rows = -1
-    last_key = -1
+    order = _by_day(sitting_table)
+    table = np.empty((len(order), 7), np.int64)
+    rows, patient, day = -1, np.int64(-1), np.int64(-1)
     for k in order:
-        if key[k] != last_key:
+        if sitting_table[k, 0] != patient or sitting_table[k, 1] != day:
             rows += 1
-            last_key = key[k]
-            table[rows, 0] = sitting_table[k, 0]
-            table[rows, 1] = sitting_table[k, 1]
-            table[rows, 6] = FULL
+            patient, day = sitting_table[k, 0], sitting_table[k, 1]
+            table[rows, 0], table[rows, 1], table[rows, 6] = patient, day, FULL
+            for column in range(2, 6):
+                table[rows, column] = 0
         table[rows, 2] += sitting_table[k, 2]
         table[rows, 3] += 1
         table[rows, 4] += sitting_table[k, 3]
         table[rows, 5] += sitting_table[k, 4]
         if sitting_table[k, 2] < 2:
             table[rows, 6] = ADEQUATE
-    days = table[: rows + 1].copy()
-    for row in range(len(days)):
-        if days[row, 3] < 2 or days[row, 6] != FULL:
-            days[row, 6] = ADEQUATE if days[row, 2] >= 2 else WEAK
-    return days
+    for row in range(rows + 1):
+        if table[row, 3] < 2 or table[row, 6] != FULL:
+            table[row, 6] = ADEQUATE if table[row, 2] >= 2 else WEAK
+    return table[: rows + 1]
 
 
 @njit(cache=True, nogil=True)
@@ -287,16 +323,22 @@ def _compare(day: Int64s, signal: Int8s, comparison: Int8s, threshold: Int64s, b
     return elevated, is_good and not elevated
 
 
-@njit(cache=True, nogil=True)
-def _open(row: Int64s, patient: int, state: int, run_first: int, d: int) -> None:
-    row[PATIENT] = patient
+@inner
+def _hold(row: Int64s, state: int, run_first: int, d: int) -> None:
+    """The episode is open by the run from `run_first` to `d`, for the first time or again."""
     row[STATE] = state
-    row[FIRST] = run_first
-    row[OPENED] = d
     row[RUN_FIRST] = run_first
     row[RUN_LAST] = d
     row[LAST] = d
     row[RESOLVED_ON] = -1
+
+
+@inner
+def _open(row: Int64s, patient: int, state: int, run_first: int, d: int) -> None:
+    row[PATIENT] = patient
+    row[FIRST] = run_first
+    row[OPENED] = d
+    _hold(row, state, run_first, d)
 
 
 @njit(
@@ -326,9 +368,8 @@ def runs(
     Columns: PATIENT, STATE, then rows of `days`: FIRST (first day), OPENED (day that first completed a run), RUN_FIRST and
     RUN_LAST (the run that opened it, or opened it again), LAST (newest elevated day), RESOLVED_ON (or -1).
     """
-    found = np.zeros((len(days), 8), np.int64)
-    n = 0
-    recent = np.zeros(in_a_row, np.int64)
+    found, n = np.empty((len(days), 8), np.int64), 0
+    recent = np.empty(in_a_row, np.int64)  # a ring of the newest elevated rows: read only where it is full
     patient, in_run, current, good = -1, 0, -1, 0
     for d in range(len(days)):
         if days[d, 0] != patient:
@@ -362,12 +403,8 @@ def runs(
                 _open(found[n], patient, ACTIVE, run_first, d)
                 n += 1
             else:
-                found[current, STATE] = ACTIVE
-                found[current, RUN_FIRST] = run_first
-                found[current, RUN_LAST] = d
-                found[current, LAST] = d
-                found[current, RESOLVED_ON] = -1
-    return found[:n].copy()
+                _hold(found[current], ACTIVE, run_first, d)
+    return found[:n]
 
 
 def is_met(day: Int64s, signal: Int8s, comparison: Int8s, threshold: Int64s) -> bool:

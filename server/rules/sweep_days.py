@@ -5,11 +5,12 @@ a back-test of years makes a million of them.
 """
 
 import numpy as np
-from numba import njit
 
+from server.rules.compiling import inner
 from server.rules.kernels import SHARES, SITTING_GAP_US
 from server.rules.sweep_columns import (
     DAY,
+    DAY_COLUMNS,
     DAY_US,
     EPOCH_ORDINAL,
     FOREVER,
@@ -27,16 +28,16 @@ from server.rules.sweep_columns import (
     Bench,
     Patient,
 )
-from server.rules.trend_kernels import Int32s, Int64s, note
+from server.rules.trend_kernels import NOTHING, Int32s, Int64s, note
 
 
-@njit(nogil=True)
+@inner
 def signal_of(patient: Patient, signal: int) -> Int32s:
     """The patient's values of a signal."""
     return patient.values[signal, patient.begin : patient.end]
 
 
-@njit(nogil=True)
+@inner
 def _sit(at: Int64s, starts: Int64s) -> int:
     """The first row of each sitting to `starts`, and n behind them; how many sittings."""
     starts[0], m = 0, 1
@@ -47,7 +48,7 @@ def _sit(at: Int64s, starts: Int64s) -> int:
     return m
 
 
-@njit(nogil=True)
+@inner
 def _mean_of_sitting(x: Int32s, sitting: int, starts: Int64s) -> int:
     """In shares, as `kernels.sittings` has it: of three or more readings the first is dropped."""
     begin, end, total = int(starts[sitting]), int(starts[sitting + 1]), 0
@@ -57,7 +58,7 @@ def _mean_of_sitting(x: Int32s, sitting: int, starts: Int64s) -> int:
     return total * SHARES // (end - used)
 
 
-@njit(nogil=True)
+@inner
 def _shift_at(patient: Patient, at: int) -> tuple[int, int]:
     """What is added to instants from `at` on to have their clinical day, and the instant from which it is something else."""
     spans_from, span = patient.spans_from, 0
@@ -66,7 +67,7 @@ def _shift_at(patient: Patient, at: int) -> tuple[int, int]:
     return patient.shifts[span], spans_from[span + 1] if span + 1 < len(spans_from) else FOREVER
 
 
-@njit(nogil=True)
+@inner
 def _tabulate(rule: Int64s, patient: Patient, bench: Bench) -> int:
     """The patient's measured days to `bench.days`; how many. -1 where a date comes back, as it does to who flies west.
 
@@ -101,7 +102,7 @@ def _tabulate(rule: Int64s, patient: Patient, bench: Bench) -> int:
     return rows + 1
 
 
-@njit(nogil=True)
+@inner
 def _place_of(day: int, days: Int64s, rows: int) -> tuple[int, bool]:
     """Which of the first `rows` rows is that of `day`, or has to make room for it, and whether it is there."""
     place = rows
@@ -110,19 +111,20 @@ def _place_of(day: int, days: Int64s, rows: int) -> tuple[int, bool]:
     return place, place < rows and days[place, DAY] == day
 
 
-@njit(nogil=True)
+@inner
 def _tabulate_with_returns(rule: Int64s, patient: Patient, bench: Bench) -> int:
     """As `_tabulate`, of a patient to whom a date comes back."""
     at, x, y = patient.at, signal_of(patient, rule[SIGNAL]), signal_of(patient, rule[OTHER])
-    starts, days, rows = bench.rows, bench.days, 0
+    starts, days, rows = bench.rows, bench.days, NOTHING
     for sitting in range(_sit(at, starts)):
         begin, end = starts[sitting], starts[sitting + 1]
         day = (at[begin] + _shift_at(patient, at[begin])[0]) // DAY_US + EPOCH_ORDINAL
         place, is_there = _place_of(day, days, rows)
         if not is_there:
-            for row in range(rows, place, -1):
-                days[row] = days[row - 1]
-            days[place] = 0
+            for column in range(DAY_COLUMNS):  # one by one: what numba makes of whole rows takes long to compile
+                for row in range(rows, place, -1):
+                    days[row, column] = days[row - 1, column]
+                days[place, column] = 0
             rows += 1
         days[place, DAY] = day
         days[place, READINGS] += end - begin
@@ -132,7 +134,7 @@ def _tabulate_with_returns(rule: Int64s, patient: Patient, bench: Bench) -> int:
     return rows
 
 
-@njit(nogil=True)
+@inner
 def days_in_a_row(rule: Int64s, days: Int64s, found: Int64s) -> int:
     """Where the last OF_LAST measured days are all elevated and span at most WIDTH days. Answerable from the OF_LAST-th on."""
     limit, other_limit, needed = SHARES * rule[LIMIT], SHARES * rule[OTHER_LIMIT], 1 + rule[NEEDS_BOTH]
@@ -148,7 +150,7 @@ def days_in_a_row(rule: Int64s, days: Int64s, found: Int64s) -> int:
     return m
 
 
-@njit(nogil=True)
+@inner
 def measured_days(rule: Int64s, patient: Patient, bench: Bench) -> int:
     """The patient's measured days, by the two signals of `rule`, to `bench.days`; how many."""
     n = _tabulate(rule, patient, bench)

@@ -14,7 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from server.rules import kernels, sweep_days, trend_kernels
+from server.rules import compiling, kernels, sweep_columns, sweep_days, sweep_gaps, trend_kernels
+from server.rules.compiling import inlined, inner
 from server.rules.sweep_columns import (
     AMONG,
     DAY,
@@ -53,25 +54,27 @@ from server.rules.sweep_columns import (
     Patient,
 )
 from server.rules.sweep_days import days_in_a_row, measured_days, signal_of
+from server.rules.sweep_gaps import repeated, silent
 from server.rules.trend_kernels import (
     BEGAN,
     ENDED,
     LAST,
     MICRO_PER_THOUSANDTH,
+    NOTHING,
     SLACK,
+    Flags,
+    Int32s,
     Int64s,
     hit_within,
     hits_among_last,
     many_within,
-    repeated,
     rises_by,
-    silent,
     spreads_above,
     sums_above,
 )
 
 
-@njit(nogil=True)
+@inner
 def _bench(n: int, signals: int) -> Bench:
     return Bench(
         np.empty(n, np.int64),
@@ -85,7 +88,7 @@ def _bench(n: int, signals: int) -> Bench:
     )
 
 
-@njit(nogil=True)
+@inner
 def _bounds(patient: Patient, signal: int, bench: Bench) -> tuple[int, int]:
     """The lowest and the highest of the patient's values, looked for once."""
     known = bench.bounds[signal]
@@ -98,8 +101,8 @@ def _bounds(patient: Patient, signal: int, bench: Bench) -> tuple[int, int]:
     return known[1], known[2]
 
 
-@njit(nogil=True)
-def _share_terms(rule: Int64s) -> tuple[int, int]:
+@inner
+def _inside_and_outside(rule: Int64s) -> tuple[int, int]:
     """What a value inside the range adds, and one outside."""
     outside = -rule[SIGN] * rule[PERCENT]
     return outside + rule[SIGN] * 100, outside
@@ -108,7 +111,7 @@ def _share_terms(rule: Int64s) -> tuple[int, int]:
 # --- what cannot be true of a patient, as no value of theirs lies far enough: such a rule is not asked ------------------
 
 
-@njit(nogil=True)
+@inner
 def _may_hold(rule: Int64s, patient: Patient, bench: Bench) -> bool:
     kind, limit, other_limit = rule[KIND], rule[LIMIT], rule[OTHER_LIMIT]
     if kind in (SCORE, MANY, SILENCE):
@@ -119,7 +122,7 @@ def _may_hold(rule: Int64s, patient: Patient, bench: Bench) -> bool:
     if kind == SHARE:
         outside = (lowest < limit) | (highest > other_limit)
         inside = (highest >= limit) & (lowest <= other_limit)
-        terms = _share_terms(rule)
+        terms = _inside_and_outside(rule)
         return bool((inside and terms[0] > rule[FLOOR]) or (outside and terms[1] > rule[FLOOR]))
     if kind == RISE:
         return bool(highest - lowest >= limit)
@@ -131,7 +134,7 @@ def _may_hold(rule: Int64s, patient: Patient, bench: Bench) -> bool:
     return bool((highest if rule[SIGN] > 0 else -lowest) - limit > rule[FLOOR])
 
 
-@njit(nogil=True)
+@inner
 def _may_spread(rule: Int64s, lowest: int, highest: int) -> bool:
     """The SD of k values is at most half their range, times the root of k / (k - 1)."""
     fewest = rule[FEWEST]
@@ -143,26 +146,22 @@ def _may_spread(rule: Int64s, lowest: int, highest: int) -> bool:
 # --- what a rule's kernel is asked: each answers how many stretches it wrote to `bench.found` ---------------------------
 
 
-@njit(nogil=True)
-def _mean(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    x, terms = signal_of(patient, rule[SIGNAL]), bench.terms[: len(patient.at)]
+@inner
+def _mean_terms(rule: Int64s, x: Int32s, terms: Int64s) -> None:
     sign, limit = rule[SIGN], rule[LIMIT]
     for i in range(len(x)):
         terms[i] = sign * np.int64(x[i]) - limit
-    return _sums(rule, patient, bench)
 
 
-@njit(nogil=True)
-def _share(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    x, terms = signal_of(patient, rule[SIGNAL]), bench.terms[: len(patient.at)]
+@inner
+def _share_terms(rule: Int64s, x: Int32s, terms: Int64s) -> None:
     low, high = np.int32(rule[LIMIT]), np.int32(rule[OTHER_LIMIT])
-    inside, outside = _share_terms(rule)
+    inside, outside = _inside_and_outside(rule)
     for i in range(len(x)):
         terms[i] = inside if (x[i] >= low) & (x[i] <= high) else outside
-    return _sums(rule, patient, bench)
 
 
-@njit(nogil=True)
+@inner
 def _reciprocal(step: int) -> tuple[int, int]:
     """(f, s) such that x * f >> s is x // step for every x from 0 to before 2**31: dividing by a variable is slow."""
     shift = 31
@@ -171,24 +170,28 @@ def _reciprocal(step: int) -> tuple[int, int]:
     return ((1 << shift) + step - 1) // step, shift
 
 
-@njit(nogil=True)
-def _score(rule: Int64s, patient: Patient, scores: Int64s, bench: Bench) -> int:
-    x, terms = signal_of(patient, rule[SIGNAL]), bench.terms[: len(patient.at)]
+@inner
+def _score_terms(rule: Int64s, x: Int32s, scores: Int64s, terms: Int64s) -> None:
     last, limit = len(scores) - 1, rule[LIMIT]
     factor, shift = _reciprocal(rule[OTHER_LIMIT])
     for i in range(len(x)):
         place = (int(max(x[i], np.int32(0))) * factor) >> shift
         terms[i] = scores[last if place > last else place] - limit
-    return _sums(rule, patient, bench)
 
 
-@njit(nogil=True)
-def _sums(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    at, terms = patient.at, bench.terms[: len(patient.at)]
+@inner
+def _sums(rule: Int64s, patient: Patient, scores: Int64s, bench: Bench) -> int:
+    at, x, terms = patient.at, signal_of(patient, rule[SIGNAL]), bench.terms[: len(patient.at)]
+    if rule[KIND] == MEAN:
+        _mean_terms(rule, x, terms)
+    elif rule[KIND] == SHARE:
+        _share_terms(rule, x, terms)
+    else:
+        _score_terms(rule, x, scores, terms)
     return sums_above(at, at, terms, 0, rule[WIDTH], rule[FEWEST], rule[FLOOR], bench.rows, bench.found)
 
 
-@njit(nogil=True)
+@inner
 def _thousandths(micro: int) -> int:
     """`micro // 1000` of 32 bits, negative too.
 
@@ -198,7 +201,7 @@ def _thousandths(micro: int) -> int:
     return ((micro + thousands * 1000) * 274_877_907 >> 38) - thousands
 
 
-@njit(nogil=True)
+@inner
 def _spread(rule: Int64s, patient: Patient, bench: Bench) -> int:
     at, x, milli = patient.at, signal_of(patient, rule[SIGNAL]), bench.more_terms[: len(patient.at)]
     for i in range(len(x)):
@@ -208,10 +211,9 @@ def _spread(rule: Int64s, patient: Patient, bench: Bench) -> int:
     return spreads_above(at, milli, 0, width, fewest, limit, is_relative, bench.terms, bench.rows, bench.found)
 
 
-@njit(nogil=True)
-def _hits(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    """Mark the readings beyond the rule's limit in `bench.hits`; how many they are."""
-    x, hits = signal_of(patient, rule[SIGNAL]), bench.hits
+@inner
+def _hits(rule: Int64s, x: Int32s, hits: Flags) -> int:
+    """Mark the readings beyond the rule's limit in `hits`; how many they are."""
     limit, n = rule[LIMIT], 0
     if rule[SIGN] > 0:
         for i in range(len(x)):
@@ -224,17 +226,17 @@ def _hits(rule: Int64s, patient: Patient, bench: Bench) -> int:
     return n
 
 
-@njit(nogil=True)
+@inner
 def _extreme(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    if not _hits(rule, patient, bench):
+    if not _hits(rule, signal_of(patient, rule[SIGNAL]), bench.hits):
         return 0
     at = patient.at
     return hit_within(at, bench.hits[: len(at)], 0, rule[WIDTH], rule[FEWEST], bench.found)
 
 
-@njit(nogil=True)
+@inner
 def _among(rule: Int64s, patient: Patient, bench: Bench) -> int:
-    if _hits(rule, patient, bench) < rule[FEWEST]:
+    if _hits(rule, signal_of(patient, rule[SIGNAL]), bench.hits) < rule[FEWEST]:
         return 0
     at, hits, of_last = patient.at, bench.hits[: len(patient.at)], rule[OF_LAST]
     return hits_among_last(
@@ -242,7 +244,7 @@ def _among(rule: Int64s, patient: Patient, bench: Bench) -> int:
     )
 
 
-@njit(nogil=True)
+@inner
 def _repeat(rule: Int64s, patient: Patient, bench: Bench) -> int:
     at, x, y, hits = patient.at, signal_of(patient, rule[SIGNAL]), signal_of(patient, rule[OTHER]), bench.hits
     limit, other_limit, n = rule[LIMIT], rule[OTHER_LIMIT], 0
@@ -252,28 +254,25 @@ def _repeat(rule: Int64s, patient: Patient, bench: Bench) -> int:
     return repeated(at, hits[: len(at)], 0, rule[WIDTH], bench.found) if n > 1 else 0
 
 
-@njit(nogil=True)
+@inner
 def _rise(rule: Int64s, patient: Patient, bench: Bench) -> int:
     at, x = patient.at, signal_of(patient, rule[SIGNAL])
     if rule[SIGN] < 0:
         x = bench.values[: len(at)]
-        x[:] = -signal_of(patient, rule[SIGNAL])
+        for i in range(len(x)):
+            x[i] = -patient.values[rule[SIGNAL], patient.begin + i]
     return rises_by(at, x, 0, rule[WIDTH], rule[FEWEST], rule[LIMIT], bench.found)
 
 
 # --- the sweep ------------------------------------------------------------------------------------------------------------
 
 
-@njit(nogil=True)
+@inlined
 def _stretches(rule: Int64s, patient: Patient, scores: Int64s, until: int, measured: int, bench: Bench) -> int:
     """Ask one rule of one patient, who has `measured` rows in `bench.days` if the rule is one of days."""
     kind = rule[KIND]
-    if kind == MEAN:
-        return _mean(rule, patient, bench)
-    if kind == SHARE:
-        return _share(rule, patient, bench)
-    if kind == SCORE:
-        return _score(rule, patient, scores, bench)
+    if kind in (MEAN, SHARE, SCORE):
+        return _sums(rule, patient, scores, bench)
     if kind == SPREAD:
         return _spread(rule, patient, bench)
     if kind == EXTREME:
@@ -291,23 +290,25 @@ def _stretches(rule: Int64s, patient: Patient, scores: Int64s, until: int, measu
     return days_in_a_row(rule, bench.days[:measured], bench.found)
 
 
-@njit(nogil=True)
-def _write(rule: Int64s, times: Int64s, found: Int64s, out: Int64s) -> None:
+@inner
+def _write(r: int, number: int, rule: Int64s, times: Int64s, found: Int64s, out: Int64s) -> None:
     """Rows of a series become its times; a silence begins WIDTH after the reading before it."""
     later = rule[WIDTH] if rule[KIND] == SILENCE else 0
     for j in range(len(out)):
+        out[j, RULE], out[j, PATIENT] = r, number
         out[j, SINCE] = times[found[j, BEGAN]] + later
         out[j, UNTIL] = times[found[j, LAST]] + later
         out[j, OVER] = FOREVER if found[j, ENDED] < 0 else times[found[j, ENDED]]
 
 
-@njit(nogil=True)
+@inlined
 def _judge_one(
     number: int, plan: Int64s, patient: Patient, scores: Int64s, until: int, bench: Bench, out: Int64s
 ) -> int:
     """Ask all rules of one patient; how many rows of `out` are filled, or -1 where they do not suffice."""
     rows, measured, table_of = 0, 0, np.int64(-1)
-    bench.bounds[:, 0] = 0
+    for signal in range(len(bench.bounds)):
+        bench.bounds[signal, 0] = 0
     for r in range(len(plan)):
         rule = plan[r]
         if not _may_hold(rule, patient, bench):
@@ -317,21 +318,23 @@ def _judge_one(
             if table_of != rule[SIGNAL] * len(patient.values) + rule[OTHER]:
                 table_of = rule[SIGNAL] * len(patient.values) + rule[OTHER]
                 measured = measured_days(rule, patient, bench)
-            times = bench.days[:measured, DAY].copy()
+            times = bench.more_terms[:measured]
+            for row in range(measured):
+                times[row] = bench.days[row, DAY]
         n = _stretches(rule, patient, scores, until, measured, bench)
         if n == 0:
             continue
         if rows + n > len(out):
             return -1
-        out[rows : rows + n, RULE] = r
-        out[rows : rows + n, PATIENT] = number
-        _write(rule, times, bench.found, out[rows : rows + n])
+        _write(r, number, rule, times, bench.found, out[rows : rows + n])
         rows += n
     return rows
 
 
-def _sources() -> str:
-    return sha256("".join(map(inspect.getsource, (kernels, trend_kernels, sweep_days))).encode()).hexdigest()
+def _digest() -> int:
+    """Of the sources of all that `judge` holds a copy of, in 56 bits."""
+    modules = (compiling, kernels, trend_kernels, sweep_columns, sweep_days, sweep_gaps)
+    return int.from_bytes(sha256("".join(map(inspect.getsource, modules)).encode()).digest()[:7], "big")
 
 
 Judge = Callable[
@@ -339,8 +342,8 @@ Judge = Callable[
 ]
 
 
-def _compiled(sources: str) -> Judge:
-    """`judge`, whose machine code on disk holds a copy of the kernels': other `sources` of theirs, another copy.
+def _compiled(digest: int) -> Judge:
+    """`judge`, whose machine code on disk holds a copy of the kernels': another `digest` of theirs, another copy.
 
     numba looks at the age of this file only. What a function closes over is a part of its name in the cache.
     """
@@ -370,8 +373,8 @@ def _compiled(sources: str) -> Judge:
         `first` int64[patients + 1]: where each begins in `at` (µs) and in `values`, int32[signals, n]. `calendar`
         int64[patients]: the row of `spans_from` and `shifts` (see `Patient`). `until`: the end of what is in view, in µs.
         """
-        assert sources
-        longest = 0
+        assert digest
+        longest = NOTHING
         for p in range(begin, end):
             longest = max(longest, first[p + 1] - first[p])
         bench = _bench(longest, len(values))
@@ -390,4 +393,4 @@ def _compiled(sources: str) -> Judge:
     return judge
 
 
-judge: Final = _compiled(_sources())
+judge: Final = _compiled(_digest())

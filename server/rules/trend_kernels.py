@@ -13,11 +13,13 @@ Readings before row `start` are in view of later ones and answer nothing themsel
 first rows of `found` (int64[n, 3]; n rows are always enough) and returns how many they are. No zone, no rule text.
 """
 
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from server.rules.compiling import inner
 
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
@@ -34,11 +36,15 @@ MICRO_PER_THOUSANDTH: Final = 1_000
 SLACK: Final = 1e-9
 """Of a bound that is computed in floating point: it may let a row through, never keep one out."""
 
+_HIGHEST: Final = int(np.iinfo(np.int32).max)
+NOTHING, _NONE = cast(int, np.int64(0)), cast(int, np.int64(-1))
+"""What loops begin with: numba compiles a function once more for a literal number."""
+
 _BLOCK: Final = 32
 """Rows whose lowest value is looked up together."""
 
 
-@njit(cache=True, nogil=True)
+@inner
 def note(found: Int64s, m: int, i: int, was: bool, now: bool) -> int:
     """Write down that the condition holds (or not) at row `i`; how many stretches there are then."""
     if now:
@@ -51,7 +57,7 @@ def note(found: Int64s, m: int, i: int, was: bool, now: bool) -> int:
     return m
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _promising(terms: Int64s, fewest: int, floor: int, rows: Int64s) -> int:
     """The rows at which some run of `fewest` terms or more that ends there sums above `floor`; how many. `terms` become sums.
 
@@ -74,7 +80,7 @@ def _promising(terms: Int64s, fewest: int, floor: int, rows: Int64s) -> int:
     return n
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _leftmost(since: Int64s, begin: int, left: int, i: int, before: int) -> int:
     """The first row after `begin`, or i + 1; `left` was it at the row `before` i, -1 where there was none.
 
@@ -114,10 +120,10 @@ def sums_above(
     A mean above T is a sum of (value - T) above 0; so is a share. A term is in view when all of it is: `since` is `at`
     unless a term spans two readings. Answerable with at least `fewest` (1 or more) terms in view. `terms` become sums.
     """
-    n, m = len(at), 0
+    n, m = len(at), NOTHING
     promising = _promising(terms, fewest, floor, rows)
     rows[promising] = n
-    left, before, nth, i = 0, -1, 0, rows[0]
+    left, before, nth, i = NOTHING, _NONE, 0, rows[0]
     holds = False
     while i < n:
         left = _leftmost(since, at[i] - width, left, i, before)
@@ -135,7 +141,7 @@ def sums_above(
     return m
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _product_exceeds(a: int, b: int, c: int, d: int) -> bool:
     """Is a * b > c * d, of numbers from 0 to 2**62? In 32-bit halves, as the products take 128 bits."""
     low = np.int64(0xFFFFFFFF)
@@ -154,7 +160,7 @@ def _product_exceeds(a: int, b: int, c: int, d: int) -> bool:
     return bool((low_ab & np.uint64(0xFFFFFFFF)) > (low_cd & np.uint64(0xFFFFFFFF)))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _is_spread(count: int, total: int, squares: int, centre: int, limit: int, is_relative: bool) -> bool:
     """Is the sample SD of `count` values above `limit` thousandths, or above `limit` hundredths of a percent of their mean?
 
@@ -171,7 +177,7 @@ def _is_spread(count: int, total: int, squares: int, centre: int, limit: int, is
     )
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _spread_terms(milli: Int64s, centre: int, fewest: int, limit: int, is_relative: bool, terms: Int64s) -> None:
     """What each value can add to a spread above `limit`, rounded up: where it exceeds, the sum over the window is above 0.
 
@@ -186,7 +192,7 @@ def _spread_terms(milli: Int64s, centre: int, fewest: int, limit: int, is_relati
         terms[i] = away * away - np.int64(allowed - SLACK * abs(allowed)) + 1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _sum_up(milli: Int64s, centre: int, squares: Int64s) -> None:
     """Each value becomes the sum of it and those before it, less the centre; `squares` likewise."""
     total, total_squares = 0, 0
@@ -219,17 +225,20 @@ def spreads_above(
     `milli`: values in thousandths of their unit. `limit`: thousandths; with `is_relative` (the coefficient of variation)
     hundredths of a percent of the mean. Answerable with at least `fewest` (2 or more) values in view. `milli` become sums.
     """
-    n, m = len(at), 0
+    n, m = len(at), NOTHING
     if n == 0:
         return 0
-    centre = int(np.sum(milli)) // n
+    centre = NOTHING
+    for i in range(n):
+        centre += milli[i]
+    centre //= n
     _spread_terms(milli, centre, fewest, limit, is_relative, terms)
-    promising = _promising(terms[:n], fewest, 0, rows)
+    promising = _promising(terms[:n], fewest, NOTHING, rows)
     if promising == 0:
         return 0
     rows[promising] = n
     _sum_up(milli, centre, terms)
-    left, before, nth, i = 0, -1, 0, rows[0]
+    left, before, nth, i = NOTHING, _NONE, 0, rows[0]
     holds = False
     while i < n:
         left = _leftmost(at, at[i] - width, left, i, before)
@@ -255,7 +264,7 @@ def hit_within(at: Int64s, hits: Flags, start: int, width: int, fewest: int, fou
 
     Answerable with at least `fewest` readings in view.
     """
-    m, last = 0, -1
+    m, last = NOTHING, -1
     holds = False
     for i in range(len(at)):
         if hits[i]:
@@ -270,7 +279,7 @@ def hit_within(at: Int64s, hits: Flags, start: int, width: int, fewest: int, fou
 @njit("int64(int64[::1], int64, int64, int64, int64[:, ::1])", cache=True, nogil=True)
 def many_within(at: Int64s, start: int, width: int, needed: int, found: Int64s) -> int:
     """Where (t - width, t] holds at least `needed` (1 or more) readings. Always answerable."""
-    n, m = len(at), 0
+    n, m = len(at), NOTHING
     holds = False
     for i in range(max(start, needed - 1), n):
         if (at[i] - at[i + 1 - needed] < width) == holds:
@@ -284,7 +293,7 @@ def many_within(at: Int64s, start: int, width: int, needed: int, found: Int64s) 
     return m
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _are_on_days(day: Int64s, rows: Int64s, count: int, begin: int, on_days: int) -> bool:
     """Do the last `count` hits, back to row `begin`, lie on at least so many days? `rows`: the rows of the hits."""
     found, last = 0, np.int64(0)
@@ -320,7 +329,7 @@ def hits_among_last(
     Enough hits are a yes, however few readings there are; it is a no only with `fewest` of them in view. `day` (never going
     back) is looked at only where `on_days` is more than 1. `rows`: scratch of n + 1.
     """
-    n, m, hit = len(hits), 0, 0
+    n, m, hit = len(hits), NOTHING, 0
     for i in range(n):
         rows[hit] = i
         hit += hits[i]
@@ -344,15 +353,19 @@ def hits_among_last(
     return m
 
 
-@njit("int64(int64[::1], int32[::1], int64, int64, int64, int64, int64[:, ::1])", cache=True, nogil=True)
+@njit(
+    "int64(int64[::1], int32[::1], int64, int64, int64, int64, int64[:, ::1])",
+    cache=True,
+    nogil=True,
+)
 def rises_by(at: Int64s, micro: Int32s, start: int, width: int, fewest: int, by: int, found: Int64s) -> int:
     """Where a value lies at least `by` above the lowest in (t - width, t]. Answerable with at least `fewest` readings in view.
 
     A fall is a rise of the negated values.
     """
-    n, m = len(at), 0
+    n, m = len(at), NOTHING
     holds = False
-    before = np.int64(np.iinfo(np.int32).max)  # the lowest of the block before
+    before = np.int64(_HIGHEST)  # the lowest of the block before
     for first in range(0, n, _BLOCK):
         stop = min(first + _BLOCK, n)
         lowest = highest = micro[first]
@@ -363,7 +376,7 @@ def rises_by(at: Int64s, micro: Int32s, start: int, width: int, fewest: int, by:
         reaches_further = first >= _BLOCK and at[first - _BLOCK] > at[first] - width
         if highest < enough and not (holds or reaches_further):
             continue
-        for i in range(max(first, start, fewest - 1), stop):
+        for i in range(max(first, max(start, fewest - 1)), stop):
             begin = at[i] - width
             if not (micro[i] >= enough or holds or reaches_further) or at[i + 1 - fewest] <= begin:
                 continue
@@ -374,34 +387,4 @@ def rises_by(at: Int64s, micro: Int32s, start: int, width: int, fewest: int, by:
             if is_met or holds:
                 m = note(found, m, i, holds, is_met)
                 holds = is_met
-    return m
-
-
-@njit("int64(int64[::1], uint8[::1], int64, int64, int64[:, ::1])", cache=True, nogil=True)
-def repeated(at: Int64s, hits: Flags, start: int, within: int, found: Int64s) -> int:
-    """Where a hit is the repeat of another: the reading before it was one too, at most `within` earlier."""
-    m = 0
-    holds = False
-    for i in range(max(start, 1), len(at)):
-        is_met = hits[i] == 1 and hits[i - 1] == 1 and at[i] - at[i - 1] <= within
-        if is_met or holds:
-            m = note(found, m, i, holds, is_met)
-            holds = is_met
-    return m
-
-
-@njit("int64(int64[::1], int64, int64, int64[:, ::1])", cache=True, nogil=True)
-def silent(at: Int64s, width: int, now: int, found: Int64s) -> int:
-    """Where nothing follows a reading for `width`: it holds from that instant on, though no row says so.
-
-    BEGAN and LAST: the reading after which nothing came. ENDED: the next one, or -1 if there is none until `now`.
-    """
-    m, n = 0, len(at)
-    for i in range(n - 1):
-        if at[i + 1] - at[i] > width:
-            found[m, BEGAN], found[m, LAST], found[m, ENDED] = i, i, i + 1
-            m += 1
-    if n and now - at[n - 1] > width:
-        found[m, BEGAN], found[m, LAST], found[m, ENDED] = n - 1, n - 1, -1
-        m += 1
     return m

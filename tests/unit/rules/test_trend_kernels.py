@@ -8,7 +8,9 @@ from statistics import variance
 import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numba import njit
 
+from server.rules import sweep_gaps
 from server.rules import trend_kernels as kernels
 
 MINUTE_US = 60_000_000
@@ -60,6 +62,22 @@ def stretches(answers: Sequence[Answer], start: int = 0) -> list[Stretch]:
 def told(n: int, kernel: Callable[[np.ndarray], int]) -> list[Stretch]:
     found = np.full((n, 3), -7, np.int64)
     return [tuple(map(int, row)) for row in found[: kernel(found)]]
+
+
+@njit
+def repeated(at: np.ndarray, hits: np.ndarray, start: int, within: int, found: np.ndarray) -> int:
+    """As a kernel calls it: Python cannot."""
+    return sweep_gaps.repeated(at, hits, start, within, found)
+
+
+@njit
+def product_exceeds(a: int, b: int, c: int, d: int) -> bool:
+    return kernels._product_exceeds(a, b, c, d)
+
+
+@njit
+def silent(at: np.ndarray, width: int, now: int, found: np.ndarray) -> int:
+    return sweep_gaps.silent(at, width, now, found)
 
 
 def int64s(values: Sequence[int]) -> np.ndarray:
@@ -146,12 +164,12 @@ def _spreads(
 
 @given(*[st.integers(0, 2**62)] * 4)
 def test_products_of_128_bits_are_compared_exactly(a: int, b: int, c: int, d: int) -> None:
-    assert kernels._product_exceeds(a, b, c, d) == (a * b > c * d)
+    assert product_exceeds(a, b, c, d) == (a * b > c * d)
 
 
 @given(st.integers(0, 2**62), st.integers(0, 2**62))
 def test_equal_products_do_not_exceed_each_other(a: int, b: int) -> None:
-    assert not kernels._product_exceeds(a, b, b, a)
+    assert not product_exceeds(a, b, b, a)
 
 
 @given(times(), st.data(), widths, fewest, starts)
@@ -223,9 +241,7 @@ def test_a_repeat_is_the_very_next_reading_and_soon_enough(
     hits = data.draw(st.lists(st.sampled_from([0, 1]), min_size=len(at_us), max_size=len(at_us)))
     answers = [i > 0 and hits[i] == hits[i - 1] == 1 and at_us[i] - at_us[i - 1] <= within_us for i in range(len(hits))]
     at, flags = int64s(at_us), np.array(hits, np.uint8)
-    assert told(len(hits), lambda found: kernels.repeated(at, flags, start, within_us, found)) == stretches(
-        answers, start
-    )
+    assert told(len(hits), lambda found: repeated(at, flags, start, within_us, found)) == stretches(answers, start)
 
 
 @given(times(), widths, st.integers(0, 700))
@@ -238,4 +254,4 @@ def test_silence_lasts_until_the_next_reading(at_us: list[int], width_us: int, l
         if after - at > width_us
     ]
     at = int64s(at_us)
-    assert told(len(at_us), lambda found: kernels.silent(at, width_us, now_us, found)) == expected
+    assert told(len(at_us), lambda found: silent(at, width_us, now_us, found)) == expected
