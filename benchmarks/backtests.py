@@ -140,7 +140,7 @@ def _live(pool: Pool, patient_ids: Sequence[int], since: datetime) -> Iterable[P
     """One after another, a row a reading: as the live judge reads."""
     for patient_id in patient_ids:
         with transaction(pool) as conn:
-            yield history_of(conn, patient_id, since=since, asks_absence=lambda _: True)
+            yield history_of(conn, patient_id, since=since, asks_absence=True)
 
 
 def _numbered(stored: PatientHistory, drawn: PatientHistory) -> PatientHistory:

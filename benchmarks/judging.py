@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 import structlog
@@ -30,12 +29,11 @@ from rich.table import Table
 
 from homevigil.embedded.postgres import EmbeddedPostgres, temporary_folder
 from server.clock import now
-from server.judge import Judge
+from server.judge import Judge, history_in_view
 from server.rules import engine
-from server.rules.episodes import view_from
 from server.rules.load import load_catalog
 from server.rules.windows import PatientHistory
-from server.store.judging import episodes_of, history_of
+from server.store.judging import episodes_of
 from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool, transaction
 
@@ -170,10 +168,8 @@ def _histories(pool: Pool, patients: Sequence[int]) -> list[PatientHistory]:
     found = []
     with transaction(pool) as conn:
         for patient_id in patients:
-            judged_from = view_from(episodes_of(conn, patient_id), since) - timedelta(days=engine.look_back_days(rules))
-            loaded_from = judged_from - timedelta(days=engine.reach_days(rules))
-            asks = partial(engine.looks_at_absence, rules)
-            found.append(history_of(conn, patient_id, since=loaded_from, judged_from=judged_from, asks_absence=asks))
+            stored = episodes_of(conn, patient_id)
+            found.append(history_in_view(conn, patient_id, rules, stored=stored, since=since))
     return found
 
 

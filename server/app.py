@@ -244,7 +244,7 @@ def _intake(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
 
 def _judge(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
     from server.judge import Judge
-    from server.rules.kernels import warm_up
+    from server.rules.ready import warm_up
     from server.store.postgres import Bell
 
     warm_up()

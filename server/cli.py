@@ -59,7 +59,7 @@ def run(
 @app.command(name="warm-up")
 def warm_up() -> None:
     """Compile the rules' kernels into the cache, once, at installation, instead of at the first reading."""
-    from server.rules.kernels import warm_up as compile_kernels
+    from server.rules.ready import warm_up as compile_kernels
 
     compile_kernels()
 

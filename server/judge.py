@@ -8,8 +8,7 @@ what changes by `reconcile`, who is told is queued by `push.queueing`; here is o
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -29,6 +28,7 @@ from server.rules.episodes import (
 )
 from server.rules.load import load_watchdog
 from server.rules.rule import RuleSet
+from server.rules.windows import PatientHistory
 from server.store import judging as store
 from server.store.judging import Taken
 from server.store.postgres import Bell, Connection, Pool, in_transaction
@@ -109,15 +109,7 @@ def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
     if taken.is_watchdog:
         rules = load_watchdog()
     stored = store.episodes_of(conn, patient_id)
-    judged_from = view_from(stored, taken.since) - timedelta(days=engine.look_back_days(rules))
-    loaded_from = judged_from - timedelta(days=engine.reach_days(rules))
-    history = store.history_of(
-        conn,
-        patient_id,
-        since=loaded_from,
-        judged_from=judged_from,
-        asks_absence=partial(engine.looks_at_absence, rules),
-    )
+    history = history_in_view(conn, patient_id, rules, stored=stored, since=taken.since)
     judgement = engine.judge(history, rules, now=taken.now)
     transitions = reconcile(
         stored,
@@ -136,6 +128,26 @@ def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
     )
     log.info("judged", patient_id=patient_id, due=len(taken.due_ids), changes=len(transitions), quiet=taken.quiet)
     return True
+
+
+def history_in_view(
+    conn: Connection, patient_id: int, rules: RuleSet, *, stored: Sequence[Episode], since: datetime
+) -> PatientHistory:
+    """What judging by `rules` what may have changed from `since` on needs of a patient with these episodes, and no more.
+
+    How far back that is depends on the rules that speak of this patient, not on those that somebody else has chosen.
+    """
+    thresholds = store.thresholds_of(conn, patient_id)
+    speaking = engine.speaking_of(thresholds, rules)
+    judged_from = view_from(stored, since) - timedelta(days=engine.look_back_days(speaking))
+    return store.history_of(
+        conn,
+        patient_id,
+        since=judged_from - timedelta(days=engine.reach_days(speaking)),
+        judged_from=judged_from,
+        thresholds=thresholds,
+        asks_absence=engine.looks_at_absence(speaking),
+    )
 
 
 def _write(case: _Case, transitions: Sequence[Transition]) -> None:

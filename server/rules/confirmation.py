@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from server.rules import kernels
 from server.rules.conditions import Confirm
+from server.rules.pressure_marks import SPACING_US
 from server.rules.windows import Symptom
 
-APART: Final = timedelta(microseconds=kernels.SPACING_US)
+APART: Final = timedelta(microseconds=SPACING_US)
 """A repeat closer than 45 s to the first reading says what that one said (clinical 1.1, 1.5)."""
 
 SYMPTOMS_REACH: Final = timedelta(hours=24)

@@ -89,15 +89,15 @@ def reach_days(rules: RuleSet) -> int:
     return RELATIVE_MARKS_DAYS + max([*planned, *(reach.span_days for reach in reaches)], default=0)
 
 
-def looks_at_absence(rules: RuleSet, thresholds: Mapping[str, PersonalThreshold] | None = None) -> bool:
-    """Does one of the rules ask what was not measured, so that a history needs `last_counted_before` and `unheard`?
+def looks_at_absence(rules: RuleSet) -> bool:
+    """Does one of the rules ask what was not measured, so that a history needs `last_counted_before` and `unheard`?"""
+    return any(isinstance(rule, SilenceRule | ScheduleRule) for rule in rules.rules)
 
-    Of a patient with these thresholds, for whom some may not speak; `None`: of anybody.
-    """
-    asking = [rule for rule in rules.rules if isinstance(rule, SilenceRule | ScheduleRule)]
-    if thresholds is None:
-        return bool(asking)
-    return any(is_watched(rule, thresholds.get(rule.id, _OWN).is_watched) for rule in asking)
+
+def speaking_of(thresholds: Mapping[str, PersonalThreshold], rules: RuleSet) -> RuleSet:
+    """Those of the rules that speak of a patient with these thresholds; the others find nothing, and need nothing."""
+    speaking = (rule for rule in rules.rules if is_watched(rule, thresholds.get(rule.id, _OWN).is_watched))
+    return RuleSet(tuple(speaking))
 
 
 def _findings(rule: Rule, features: Features) -> list[Finding]:

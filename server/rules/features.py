@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from server.rules import kernels
 from server.rules.clinical_days import Calendar
 from server.rules.kernels import Int8s, Int64s
+from server.rules.pressure_marks import mark
 from server.rules.weight_marks import strange
 from server.rules.windows import (
     ACCEPTED,
@@ -180,7 +181,7 @@ def _pressures_of(history: PatientHistory, day: Int64s) -> Pressures:
         received_us=window.received_at_us[row],
         systolic=systolic,
         diastolic=diastolic,
-        quality=kernels.mark(first, at_us, systolic, diastolic, window.quality[row], certain),
+        quality=mark(first, at_us, systolic, diastolic, window.quality[row], certain),
         sitting=kernels.sit(first, at_us, certain),
         day=day[row],
     )

@@ -49,10 +49,9 @@ def histories(
 
     def load(conn: Connection, some: Sequence[int]) -> list[PatientHistory]:
         conn.execute(_SQL["read_only"])
-        asks = (lambda _: True) if with_absences else None  # a back-test looks at every rule, chosen or not
         windows = windows_of(conn, some, since=since)
         return [
-            history_of(conn, patient_id, since=since, asks_absence=asks, window=windows[patient_id])
+            history_of(conn, patient_id, since=since, asks_absence=with_absences, window=windows[patient_id])
             for patient_id in some
         ]
 

@@ -3,7 +3,7 @@
 "Now" is the database's clock at the start of the transaction: judges on several machines share it.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -141,13 +141,13 @@ def history_of(
     *,
     since: datetime,
     judged_from: datetime | None = None,
-    asks_absence: Callable[[Mapping[str, PersonalThreshold]], bool] | None = None,
+    thresholds: Mapping[str, PersonalThreshold] | None = None,
+    asks_absence: bool = False,
     window: Window | None = None,
 ) -> PatientHistory:
     """What a judging may read of the patient, with the readings measured from `since` on.
 
-    `asks_absence`: whether, of a patient with these thresholds, a rule asks what was not measured (`engine.looks_at_absence`);
-    then what that needs is there, too. `None`: no rule does. `window`: those readings are here already.
+    `asks_absence`: what rules about what was not measured need is there, too. `thresholds`, `window`: these are here already.
     """
     patient = {"patient_id": patient_id}
     row = conn.execute(SQL["patient"], patient).fetchone()
@@ -157,13 +157,9 @@ def history_of(
         with conn.cursor(row_factory=_rows_of_a_window) as cursor:
             readings = _AS_CORRECTED if is_corrected else SQL["readings"]
             window = window_of(cursor.execute(readings, {**patient, "since": since}))
-    thresholds = {
-        rule_id: PersonalThreshold(version=version, parameters=parameters, is_watched=is_watched)
-        for rule_id, version, parameters, is_watched in conn.execute(SQL["thresholds"], patient)
-    }
     last_counted_before: datetime | None = None
     unheard: tuple[UnheardSpan, ...] = ()
-    if asks_absence is not None and asks_absence(thresholds):
+    if asks_absence:
         unheard_from = since
         if not _has_counted(window, judged_from):
             last_counted_before = absences.last_counted(conn, patient_id, before=since, is_corrected=is_corrected)
@@ -174,7 +170,7 @@ def history_of(
         enrolled_on=enrolled_on,
         zones=tuple(ZoneSpan(valid_from=at, zone=zone) for at, zone in conn.execute(SQL["zones"], patient)),
         window=window,
-        thresholds=thresholds,
+        thresholds=thresholds_of(conn, patient_id) if thresholds is None else thresholds,
         judged_from=judged_from,
         symptoms=tuple(
             Symptom(at=at, has_symptoms=has_symptoms)
@@ -183,6 +179,14 @@ def history_of(
         last_counted_before=last_counted_before,
         unheard=unheard,
     )
+
+
+def thresholds_of(conn: Connection, patient_id: int) -> dict[str, PersonalThreshold]:
+    """The patient's own numbers and choices, by rule."""
+    return {
+        rule_id: PersonalThreshold(version=version, parameters=parameters, is_watched=is_watched)
+        for rule_id, version, parameters, is_watched in conn.execute(SQL["thresholds"], {"patient_id": patient_id})
+    }
 
 
 def _has_counted(window: Window, judged_from: datetime | None) -> bool:

@@ -135,9 +135,7 @@ class Life:
 
     def unheard(self, since: datetime) -> tuple[UnheardSpan, ...]:
         with self.pool.connection() as conn:
-            return history_of(
-                conn, self.home.patient_id, since=since, judged_from=since, asks_absence=lambda _: True
-            ).unheard
+            return history_of(conn, self.home.patient_id, since=since, judged_from=since, asks_absence=True).unheard
 
     def ask(self, query: str, *args: object) -> list[tuple[Any, ...]]:
         with self.pool.connection() as conn:
@@ -307,11 +305,11 @@ def test_a_reading_that_is_void_counts_for_nothing_and_one_moved_here_counts(lif
     life.ring()
     assert life.episodes() == [(SEVEN, "active", close(8), None)]
     with life.pool.connection() as conn:
-        history = history_of(conn, life.home.patient_id, since=at(8), judged_from=at(8), asks_absence=lambda _: True)
+        history = history_of(conn, life.home.patient_id, since=at(8), judged_from=at(8), asks_absence=True)
     assert history.last_counted_before == at(1)
     life.ask("delete from reading_elsewhere")
     with life.pool.connection() as conn:
-        history = history_of(conn, life.home.patient_id, since=at(8), judged_from=at(8), asks_absence=lambda _: True)
+        history = history_of(conn, life.home.patient_id, since=at(8), judged_from=at(8), asks_absence=True)
     assert history.last_counted_before == at(5)
 
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from server.rules import kernels
-from server.rules.engine import judge, look_back_days
+from server.rules.engine import judge, look_back_days, speaking_of
 from server.rules.episodes import Finding
 from server.rules.load import load_catalog
+from server.rules.pressure_marks import mark
+from server.rules.ready import warm_up
 from server.rules.rule import RuleSet
 from server.rules.windows import PatientHistory, PersonalThreshold, Row, ZoneSpan, from_us, row_of, to_us, window_of
 from vitals.reading import BloodPressure
@@ -143,8 +145,17 @@ def test_readings_before_the_judged_days_serve_the_marks_alone() -> None:
 
 
 def test_the_look_back_is_the_longest_span_and_a_day_on_either_side() -> None:
-    assert look_back_days(CATALOG) == 23
+    assert look_back_days(CATALOG) == 23, "in maintenance three days may span three weeks"
     assert look_back_days(CATALOG.only(("check-the-meter",))) == 3
+
+
+def test_of_a_patient_no_more_is_seen_than_the_rules_need_that_speak_of_them() -> None:
+    maintenance = "bp-above-140-90-3-days-maintenance"
+    chosen = PersonalThreshold(version=1, parameters={}, is_watched=True)
+    assert look_back_days(speaking_of({}, CATALOG)) == 7
+    assert look_back_days(speaking_of({maintenance: chosen}, CATALOG)) == 23
+    left_out = PersonalThreshold(version=1, parameters={}, is_watched=False)
+    assert "bp-critical" not in speaking_of({"bp-critical": left_out}, CATALOG)
 
 
 def test_a_naive_now_is_our_mistake() -> None:
@@ -180,7 +191,7 @@ def test_patients_judged_in_one_call_are_judged_as_if_alone() -> None:
     def runs(first: list[int], times: int) -> kernels.Int64s:
         columns = [np.tile(column, times) for column in (us, systolic, diastolic, absolute, certain, day)]
         offsets = np.array(first, np.int64)
-        quality = kernels.mark(offsets, *columns[:5])
+        quality = mark(offsets, *columns[:5])
         sitting = kernels.sit(offsets, columns[0], columns[4])
         table = kernels.sittings(offsets, columns[1], columns[2], quality, sitting, columns[5])
         patients = len(first) - 1
@@ -207,8 +218,8 @@ def test_patients_judged_in_one_call_are_judged_as_if_alone() -> None:
 
 
 def test_warming_up_twice_is_harmless() -> None:
-    kernels.warm_up()
-    kernels.warm_up()
+    warm_up()
+    warm_up()
 
 
 def test_a_rule_that_is_chosen_for_nobody_looks_again_at_nothing() -> None:

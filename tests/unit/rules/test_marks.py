@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.rules import kernels
+from server.rules.pressure_marks import mark
 from server.rules.windows import ACCEPTED, INVALID, REJECTED, SUSPECT
 
 DAY_US = 86_400_000_000
@@ -40,7 +41,7 @@ def test_a_reading_is_doubted_when_it_is_more_than_40_from_the_median_of_five_or
     systolic_umm = np.array([each[1] for each in drawn], np.int64) * kernels.MICRO
     # Neither the pulse pressure nor the diastolic value is odd in itself.
     diastolic_umm = systolic_umm - np.array([30 + 35 * (i % 2) for i in range(len(drawn))], np.int64) * kernels.MICRO
-    got = kernels.mark(
+    got = mark(
         first,
         np.array(at_us, np.int64),
         systolic_umm,
