@@ -23,6 +23,7 @@ from server.rules.clinical_days import DAY_START, Calendar
 from server.rules.conditions import DaysInARow
 from server.rules.episodes import QUIET_DAYS
 from server.rules.kernels import Int64s
+from server.rules.pressure_marks import mark
 from server.rules.rule import DaysInARowRule
 from server.rules.windows import ACCEPTED, ZoneSpan, to_us
 
@@ -168,7 +169,7 @@ def engine_days(population: Population, made: Bools, *, is_gated: bool = False) 
     first = np.concatenate([[0], np.cumsum(made.sum(axis=(1, 2, 3)))]).astype(np.int64)
     certain, quality = np.ones(len(at_us), np.int8), np.full(len(at_us), ACCEPTED, np.int8)
     if is_gated:
-        quality = kernels.mark(first, at_us, systolic, diastolic, quality, certain)
+        quality = mark(first, at_us, systolic, diastolic, quality, certain)
     sitting = kernels.sit(first, at_us, certain)
     day = _calendar(days).days_of(at_us)
     return kernels.measured_days(kernels.sittings(first, systolic, diastolic, quality, sitting, day))
