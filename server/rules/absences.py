@@ -47,14 +47,18 @@ def findings(rule: AbsenceRule, features: Features, *, personal: Mapping[str, An
 
 def ends(rule: AbsenceRule, features: Features, *, personal: Mapping[str, Any]) -> datetime:
     """The close of the day at which time alone may next change what `rule` says, if nothing comes and nothing is unknown."""
-    next_day = features.open_from
-    if isinstance(rule, SilenceRule):
-        gap = _gaps(features)[-1]
-        quiet = gap.days_before(features.open_from) - len(gap.unknown(rule, features))
-        missing = days_in_force(rule, personal) - quiet
-        if missing > 0:
-            next_day = max(gap.after, features.open_from - 1) + missing
-    return features.calendar.close_of(next_day)
+    if isinstance(rule, ScheduleRule):
+        return features.calendar.close_of(features.open_from)
+    needed = days_in_force(rule, personal)
+    # A reading of a clock that is ahead ends a gap on a day to come: until then it may grow, as the last may.
+    growing = [gap for gap in _gaps(features) if gap.until is None or gap.until > features.open_from]
+    return features.calendar.close_of(min(_next_day(rule, features, gap, needed) for gap in growing))
+
+
+def _next_day(rule: SilenceRule, features: Features, gap: "_Gap", needed: int) -> int:
+    """The day at whose close the gap is a silence; of one that is, the day that is open."""
+    missing = needed - (gap.days_before(features.open_from) - len(gap.unknown(rule, features)))
+    return features.open_from if missing <= 0 else max(gap.after, features.open_from - 1) + missing
 
 
 # -- silence -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from unit.rules import absence_histories, histories
 from unit.rules.absence_histories import KINDS
@@ -86,6 +86,7 @@ def test_through_a_view_the_same_is_said(kind: str, random: Random) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=100, deadline=None)
 @given(random=st.integers(0, 2**63).map(Random))
+@example(random=Random(2854)).via("a reading of a clock that is ahead, and a silence before it")
 def test_time_alone_changes_nothing_before_the_timer(kind: str, random: Random) -> None:
     check_timer(random, kind)
 
