@@ -5,37 +5,55 @@ from typing import Final
 from homevigil.canonical.answer import VALUE_SPECIAL, Canonical, Decoder, doubt, number
 from vitals.gatt import uuids
 from vitals.gatt.blood_pressure import BloodPressureMeasurement, IntermediateCuffPressure
+from vitals.gatt.enhanced_blood_pressure import EnhancedBloodPressureMeasurement, EnhancedIntermediateCuffPressure
+
+Frame = (
+    BloodPressureMeasurement
+    | IntermediateCuffPressure
+    | EnhancedBloodPressureMeasurement
+    | EnhancedIntermediateCuffPressure
+)
 
 
 def measurement(frame: bytes) -> Canonical:
-    sent = BloodPressureMeasurement.from_bytes(frame)
-    measured = sent.to_measurement()
-    return {
-        "kind": "blood_pressure",
-        "systolic_mmhg": measured.systolic_mmhg,
-        "diastolic_mmhg": measured.diastolic_mmhg,
-        "mean_mmhg": measured.mean_mmhg,
-        "pulse_bpm": measured.pulse_bpm,
-        "user_slot": sent.user_slot,
-        "status": sent.status,
-        "status_flags": sent.status_flags,
-        "meter_time": sent.meter_time,
-        "unit_sent": sent.unit,
-    } | doubt(measured)
+    return measured(BloodPressureMeasurement.from_bytes(frame))
 
 
 def intermediate_cuff_pressure(frame: bytes) -> Canonical:
-    sent = IntermediateCuffPressure.from_bytes(frame)
+    return still_inflating(IntermediateCuffPressure.from_bytes(frame))
+
+
+def measured(sent: BloodPressureMeasurement | EnhancedBloodPressureMeasurement) -> Canonical:
+    """What both kinds of cuff say of a measurement."""
+    canonical = sent.to_measurement()
+    return {
+        "kind": "blood_pressure",
+        "systolic_mmhg": canonical.systolic_mmhg,
+        "diastolic_mmhg": canonical.diastolic_mmhg,
+        "mean_mmhg": canonical.mean_mmhg,
+        "pulse_bpm": canonical.pulse_bpm,
+        **_beside(sent),
+    } | doubt(canonical)
+
+
+def still_inflating(sent: IntermediateCuffPressure | EnhancedIntermediateCuffPressure) -> Canonical:
+    """What both kinds of cuff say while they measure."""
     return {
         "kind": "intermediate_cuff_pressure",
         "cuff_pressure_mmhg": sent.pressure_mmhg,
         "pulse_bpm": number(sent.pulse),
+        **_beside(sent),
+    } | ({} if sent.pressure.special is None else VALUE_SPECIAL)
+
+
+def _beside(sent: Frame) -> Canonical:
+    return {
         "user_slot": sent.user_slot,
         "status": sent.status,
         "status_flags": sent.status_flags,
         "meter_time": sent.meter_time,
         "unit_sent": sent.unit,
-    } | ({} if sent.pressure.special is None else VALUE_SPECIAL)
+    }
 
 
 DECODERS: Final[dict[str, Decoder]] = {

@@ -3,7 +3,7 @@
 from typing import Final
 
 from homevigil.canonical import blood_pressure
-from homevigil.canonical.answer import VALUE_SPECIAL, Canonical, Decoder, doubt, number
+from homevigil.canonical.answer import Canonical, Decoder
 from vitals.errors import MalformedError
 from vitals.gatt import e2e_crc, uuids
 from vitals.gatt.blood_pressure_record import BloodPressureRecord, RecordSegment
@@ -12,35 +12,16 @@ from vitals.gatt.enhanced_blood_pressure import EnhancedBloodPressureMeasurement
 
 def measurement(frame: bytes) -> Canonical:
     sent = EnhancedBloodPressureMeasurement.from_bytes(frame)
-    measured = sent.to_measurement()
-    return {
-        "kind": "blood_pressure",
-        "systolic_mmhg": measured.systolic_mmhg,
-        "diastolic_mmhg": measured.diastolic_mmhg,
-        "mean_mmhg": measured.mean_mmhg,
-        "pulse_bpm": measured.pulse_bpm,
-        "user_slot": sent.user_slot,
-        "status": sent.status,
-        "status_flags": sent.status_flags,
-        "meter_time": sent.meter_time,
-        "user_facing_time": None if sent.user_facing_time is None else sent.user_facing_time.isoformat(),
-        "unit_sent": sent.unit,
-    } | doubt(measured)
+    return blood_pressure.measured(sent) | _user_facing_time(sent)
 
 
 def intermediate_cuff_pressure(frame: bytes) -> Canonical:
     sent = EnhancedIntermediateCuffPressure.from_bytes(frame)
-    return {
-        "kind": "intermediate_cuff_pressure",
-        "cuff_pressure_mmhg": sent.pressure_mmhg,
-        "pulse_bpm": number(sent.pulse),
-        "user_slot": sent.user_slot,
-        "status": sent.status,
-        "status_flags": sent.status_flags,
-        "meter_time": sent.meter_time,
-        "user_facing_time": None if sent.user_facing_time is None else sent.user_facing_time.isoformat(),
-        "unit_sent": sent.unit,
-    } | ({} if sent.pressure.special is None else VALUE_SPECIAL)
+    return blood_pressure.still_inflating(sent) | _user_facing_time(sent)
+
+
+def _user_facing_time(sent: EnhancedBloodPressureMeasurement | EnhancedIntermediateCuffPressure) -> Canonical:
+    return {"user_facing_time": None if sent.user_facing_time is None else sent.user_facing_time.isoformat()}
 
 
 def record(frame: bytes) -> Canonical:

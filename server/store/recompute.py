@@ -268,10 +268,7 @@ def load_cases(
     cases = []
     for patient_id in sorted(enrolled):
         theirs = tuple(episodes.get(patient_id, ()))
-        own = {
-            rule_id: OracleThreshold(version=version, parameters=parameters, is_watched=is_watched)
-            for rule_id, version, parameters, is_watched, _ in thresholds.get(patient_id, ())
-        }
+        own = _own(thresholds.get(patient_id, ()))
         patient = OraclePatient(
             readings=tuple(readings.get(patient_id, ())),
             zones=tuple((valid_from, zone) for valid_from, zone in zones[patient_id]),
@@ -294,6 +291,14 @@ def load_cases(
         )
         cases.append(case)
     return cases
+
+
+def _own(rows: Iterable[tuple[Any, ...]]) -> dict[str, OracleThreshold]:
+    """A patient's own numbers and choices, by rule."""
+    return {
+        rule_id: OracleThreshold(version=version, parameters=parameters, is_watched=is_watched)
+        for rule_id, version, parameters, is_watched, _ in rows
+    }
 
 
 def _judged_from(episodes: Iterable[StoredEpisode], since: datetime, look_back: timedelta) -> datetime:

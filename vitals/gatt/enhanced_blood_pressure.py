@@ -18,7 +18,7 @@ from enum import IntFlag
 from typing import Final, Literal, Self, TypedDict
 
 from vitals import reading
-from vitals.gatt.blood_pressure import UNKNOWN_USER, Unit, sent_mmhg, status_words
+from vitals.gatt.blood_pressure import UNKNOWN_USER, BloodPressureMeasurement, Unit, sent_mmhg, status_words
 from vitals.gatt.frame import Cursor, check_length, check_minimum, u16, u32
 from vitals.gatt.sfloat import NAN, Sfloat
 
@@ -138,17 +138,15 @@ class EnhancedBloodPressureMeasurement(_Enhanced):
 
     def to_measurement(self) -> reading.BloodPressure:
         """The same in mmHg, with what was sent beside it; what the meter says it lacks is None."""
-        return reading.BloodPressure(
-            systolic_mmhg=sent_mmhg(self.systolic, self.unit),
-            diastolic_mmhg=sent_mmhg(self.diastolic, self.unit),
-            mean_mmhg=sent_mmhg(self.mean, self.unit),
-            pulse_bpm=None if self.pulse is None else self.pulse.number,
-            unit_sent=self.unit,
-            systolic_sent=self.systolic.number,
-            diastolic_sent=self.diastolic.number,
-            mean_sent=self.mean.number,
+        plain = BloodPressureMeasurement(
+            systolic=self.systolic,
+            diastolic=self.diastolic,
+            mean=self.mean,
+            unit=self.unit,
+            pulse=self.pulse,
             status=self.status,
         )
+        return plain.to_measurement()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
