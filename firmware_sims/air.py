@@ -14,7 +14,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from firmware_sims.firmware import Action, AttError, HangUp, Indicate, Property
-from firmware_sims.happenings import MEASUREMENTS, Happening, Listener, firmware_of, ignore
+from firmware_sims.happenings import Happening, Listener, firmware_of, ignore
+from firmware_sims.kinds import MEASUREMENTS
 from firmware_sims.settings import Meter
 from vitals.gatt.link import Advertisement, Disconnected, LinkError, Notified
 

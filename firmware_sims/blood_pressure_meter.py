@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from firmware_sims.firmware import Action, Characteristic, Firmware, HangUp, Indicate, Property
+from firmware_sims.measure import Measure
 from firmware_sims.settings import Meter
 from vitals.gatt import uuids
 from vitals.gatt.blood_pressure import BloodPressureMeasurement, Feature
@@ -25,6 +26,8 @@ class BloodPressureMeter(Firmware):
     """One cuff with its records."""
 
     model = "HV-BP1"
+    needs = ("systolic_mmhg", "diastolic_mmhg")
+    takes = ("pulse_bpm", "user_slot", "status")
     advertised_service = uuids.BLOOD_PRESSURE_SERVICE
     own_characteristics = (
         Characteristic(
@@ -113,6 +116,18 @@ class BloodPressureMeter(Firmware):
             self._sent_of_first = 0
             self._records.popleft()
             self._may_hang_up = True
+
+    def _measure(self, told: Measure, wall: datetime) -> None:
+        assert told.systolic_mmhg is not None, "needed"
+        assert told.diastolic_mmhg is not None, "needed"
+        self.measure(
+            wall=wall,
+            systolic_mmhg=told.systolic_mmhg,
+            diastolic_mmhg=told.diastolic_mmhg,
+            pulse_bpm=told.pulse_bpm,
+            user_slot=told.user_slot,
+            status=told.status or 0,
+        )
 
     def _indicate(self, record: bytes) -> Indicate:
         self._is_awaiting = True

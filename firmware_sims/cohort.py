@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from firmware_sims import physiology
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
-from firmware_sims.commands import Measure
 from firmware_sims.glucometer import Glucometer, Record
+from firmware_sims.measure import Measure
 from firmware_sims.names import Sex, draw_name
 from firmware_sims.physiology import SetPoint
 from firmware_sims.settings import Meter

@@ -6,34 +6,15 @@ The same lines drive them as a process of their own (`python -m firmware_sims ru
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
 
-from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.firmware import Firmware
-from firmware_sims.glucometer import Glucometer
 from firmware_sims.happenings import Happening
-from firmware_sims.settings import NaiveTime
+from firmware_sims.measure import Measure
 from vitals.errors import MalformedError
-
-Milligrams = Annotated[float, Meta(ge=0, le=2000)]
-Pressure = Annotated[int, Meta(ge=0, le=2000)]
-
-
-class Measure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="measure"):
-    """One inflation, or one drop of blood; `at` is what the wall clock shows, now if it is left out."""
-
-    meter: str
-    systolic_mmhg: Pressure | None = None
-    diastolic_mmhg: Pressure | None = None
-    pulse_bpm: Pressure | None = None
-    user_slot: Annotated[int, Meta(ge=0, le=255)] | None = None
-    glucose_mg_dl: Milligrams | None = None
-    meal: Literal["preprandial", "postprandial", "fasting", "casual", "bedtime"] | None = None
-    status: Annotated[int, Meta(ge=0, le=0xFFFF)] | None = None
-    at: NaiveTime | None = None
 
 
 class Raw(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="raw"):
@@ -79,26 +60,8 @@ def carry_out(command: Measure | Raw, meters: Mapping[str, Driven]) -> None:
     if isinstance(command, Raw):
         meter.firmware.keep(bytes.fromhex(command.frame))
     else:
-        _measure(command, meter)
+        meter.firmware.obey(command, wall=command.at or meter.wall)
     meter.wake()
-
-
-def _measure(command: Measure, meter: Driven) -> None:
-    wall = command.at or meter.wall
-    match meter.firmware:
-        case BloodPressureMeter() as cuff if command.systolic_mmhg is not None and command.diastolic_mmhg is not None:
-            cuff.measure(
-                wall=wall,
-                systolic_mmhg=command.systolic_mmhg,
-                diastolic_mmhg=command.diastolic_mmhg,
-                pulse_bpm=command.pulse_bpm,
-                user_slot=command.user_slot,
-                status=command.status or 0,
-            )
-        case Glucometer() as glucometer if command.glucose_mg_dl is not None:
-            glucometer.measure(wall=wall, glucose_mg_dl=command.glucose_mg_dl, meal=command.meal, status=command.status)
-        case _:
-            raise MalformedError("command", f"{command.meter} cannot measure that", command.meter)
 
 
 def line_of(happening: Happening, *, now_ns: int) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from firmware_sims.measure import Measure
 from firmware_sims.meter_clock import UNKNOWN, MeterClock
 from firmware_sims.settings import Meter
 from vitals.errors import MalformedError
@@ -100,11 +101,16 @@ _CLOCK: Final = Characteristic(
 
 
 class Firmware(ABC):
-    """One meter. `model` and `own_characteristics` are what a kind of meter adds."""
+    """One meter. `model` and `own_characteristics` are what a kind of meter adds.
+
+    `needs` and `takes` are the fields of a `Measure` without which it cannot measure, and those that it may be told beside them.
+    """
 
     model: str
     advertised_service: str
     own_characteristics: tuple[Characteristic, ...]
+    needs: tuple[str, ...]
+    takes: tuple[str, ...] = ()
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
@@ -132,6 +138,20 @@ class Firmware(ABC):
     @abstractmethod
     def keep(self, frame: bytes) -> None:
         """Store a measurement frame as it is, however wrong."""
+
+    def obey(self, told: Measure, *, wall: datetime) -> None:
+        """Measure what it is told while the wall clock shows `wall`; raises `MalformedError` for what it cannot measure."""
+        lacking = [field for field in self.needs if field not in told.given]
+        foreign = sorted(told.given - {*self.needs, *self.takes})
+        if lacking:
+            raise MalformedError("command", f"{told.meter} must be told {', '.join(lacking)}", told.meter)
+        if foreign:
+            raise MalformedError("command", f"{told.meter} cannot measure {', '.join(foreign)}", told.meter)
+        self._measure(told, wall)
+
+    @abstractmethod
+    def _measure(self, told: Measure, wall: datetime) -> None:
+        """Do so; every field of `needs` is there, and none that is not in `needs` or `takes`."""
 
     def on_connected(self) -> None:
         """Subscriptions are made anew on every connection, as every collector does."""

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from firmware_sims.firmware import Action, AttCode, AttError, Characteristic, Firmware, Indicate, Notify, Property
+from firmware_sims.measure import Measure
 from firmware_sims.meter_clock import FIRST, LAST, UNKNOWN
 from firmware_sims.settings import Meter
 from vitals.errors import MalformedError
@@ -46,6 +47,8 @@ class Glucometer(Firmware):
     """One glucometer with its records."""
 
     model = "HV-GL1"
+    needs = ("glucose_mg_dl",)
+    takes = ("meal", "status")
     advertised_service = uuids.GLUCOSE_SERVICE
     own_characteristics = (
         Characteristic(
@@ -151,6 +154,10 @@ class Glucometer(Firmware):
         if self._reported is not None:
             self._has_news = self._reported is not self._records[-1]
             self._reported = None
+
+    def _measure(self, told: Measure, wall: datetime) -> None:
+        assert told.glucose_mg_dl is not None, "needed"
+        self.measure(wall=wall, glucose_mg_dl=told.glucose_mg_dl, meal=told.meal, status=told.status)
 
     # --- records
 

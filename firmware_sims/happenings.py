@@ -1,16 +1,13 @@
 """What is told of a meter's conversation, to whoever counts frames: the journey test, the demo, a person debugging."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.firmware import Firmware
-from firmware_sims.glucometer import Glucometer
+from firmware_sims.kinds import KINDS
 from firmware_sims.settings import Meter
-from vitals.gatt import uuids
-
-MEASUREMENTS = frozenset({uuids.BLOOD_PRESSURE_MEASUREMENT, uuids.GLUCOSE_MEASUREMENT, uuids.GLUCOSE_CONTEXT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,4 +30,6 @@ def ignore(_: Happening) -> None:
 
 def firmware_of(meter: Meter) -> Firmware:
     """New firmware for the kind of meter."""
-    return BloodPressureMeter(meter) if meter.kind == "blood_pressure" else Glucometer(meter)
+    kind = KINDS[meter.kind]
+    firmware: type[Firmware] = getattr(importlib.import_module(kind.module), kind.firmware)
+    return firmware(meter)

@@ -21,7 +21,8 @@ from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.transport.common import AsyncPipeSink
 
 from firmware_sims.firmware import AttError, Characteristic, HangUp, Indicate, Notify, Property
-from firmware_sims.happenings import MEASUREMENTS, Happening, Listener, firmware_of, ignore
+from firmware_sims.happenings import Happening, Listener, firmware_of, ignore
+from firmware_sims.kinds import MEASUREMENTS
 from firmware_sims.settings import Meter
 from firmware_sims.virtual_link import VirtualController, VirtualLink
 

@@ -3,21 +3,15 @@
 Values only, strict at the door: an unknown key in the file is an error, not a fault that never happens.
 """
 
-from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from firmware_sims.faults import NONE, Faults
+from firmware_sims.kinds import KINDS, Kind
+from firmware_sims.measure import NaiveTime
 from vitals.errors import MalformedError
-
-Kind = Literal["blood_pressure", "glucose"]
-
-_ADDRESS_BYTE: Final = {"blood_pressure": 0x10, "glucose": 0x08}
-
-NaiveTime = Annotated[datetime, Meta(tz=False)]
-"""A wall clock without a zone."""
 
 
 class WrongClock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +57,7 @@ class Meters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def meter_id(kind: Kind, index: int) -> str:
     """The Bluetooth identity address of the simulated meter: static random, so its two top bits are set."""
-    return f"F0:00:00:{_ADDRESS_BYTE[kind]:02X}:{index >> 8:02X}:{index & 0xFF:02X}"
+    return f"F0:00:00:{KINDS[kind].address_byte:02X}:{index >> 8:02X}:{index & 0xFF:02X}"
 
 
 def parse_meters(text: bytes) -> tuple[Meter, ...]:

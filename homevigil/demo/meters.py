@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from firmware_sims.commands import Measure
+from firmware_sims.measure import Measure
 from homevigil.embedded import child
 from vitals.errors import UnavailableError
 

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import psycopg
 
-from firmware_sims.commands import Measure
+from firmware_sims.measure import Measure
 from homevigil.demo import population
 from homevigil.demo.line import Line
 from homevigil.demo.meters import Indicated

@@ -19,7 +19,7 @@ import psycopg
 import structlog
 
 from firmware_sims import cohort
-from firmware_sims.commands import Measure
+from firmware_sims.measure import Measure
 from homevigil.demo import population
 from homevigil.demo.household import Household
 from homevigil.demo.line import Line

@@ -15,7 +15,8 @@ from faults.simulation.people import Person, Plan
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.firmware import AttError, Firmware, HangUp, Indicate, Notify, Property
 from firmware_sims.glucometer import Glucometer
-from firmware_sims.happenings import MEASUREMENTS, firmware_of
+from firmware_sims.happenings import firmware_of
+from firmware_sims.kinds import MEASUREMENTS
 from firmware_sims.settings import Meter
 from vitals.gatt import uuids
 from vitals.gatt.link import Disconnected, LinkError, Notified

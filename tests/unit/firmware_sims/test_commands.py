@@ -9,7 +9,6 @@ import pytest
 from firmware_sims.air import Air
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.commands import (
-    Measure,
     Raw,
     Stop,
     carry_out,
@@ -20,6 +19,7 @@ from firmware_sims.commands import (
 )
 from firmware_sims.glucometer import Glucometer
 from firmware_sims.happenings import Happening
+from firmware_sims.measure import Measure
 from firmware_sims.settings import Meter
 from vitals.errors import MalformedError
 from vitals.gatt.blood_pressure import BloodPressureMeasurement
@@ -117,6 +117,7 @@ def test_a_line_that_is_no_command_is_malformed(line: bytes) -> None:
         Measure(meter="bp-01", glucose_mg_dl=120),
         Measure(meter="bp-01", systolic_mmhg=120),
         Measure(meter="glu-01", systolic_mmhg=120, diastolic_mmhg=80),
+        Measure(meter="glu-01", glucose_mg_dl=120, pulse_bpm=70),
     ],
 )
 async def test_a_meter_that_cannot_measure_that_says_so(air: Air, command: Measure) -> None:

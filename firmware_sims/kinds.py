@@ -1,0 +1,41 @@
+"""Every kind of meter that can be simulated: its firmware, its addresses, and what it sends as measurements.
+
+The one place to add a kind: a word to `Kind`, a row to `KINDS`. Firmware is imported when a meter of its kind is first made, so
+that this table can be read from everywhere, settings included.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from vitals.gatt import uuids
+
+Kind = Literal["blood_pressure", "glucose"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindOfMeter:
+    """`firmware` of `module` is the class. `address_byte` tells the kinds apart in a Bluetooth address, by the service's last two
+    digits where they are free. `measurements` are the characteristics whose frames are counted from end to end."""
+
+    module: str
+    firmware: str
+    address_byte: int
+    measurements: frozenset[str]
+
+
+KINDS: Final[dict[Kind, KindOfMeter]] = {
+    "blood_pressure": KindOfMeter(
+        module="firmware_sims.blood_pressure_meter",
+        firmware="BloodPressureMeter",
+        address_byte=0x10,
+        measurements=frozenset({uuids.BLOOD_PRESSURE_MEASUREMENT}),
+    ),
+    "glucose": KindOfMeter(
+        module="firmware_sims.glucometer",
+        firmware="Glucometer",
+        address_byte=0x08,
+        measurements=frozenset({uuids.GLUCOSE_MEASUREMENT, uuids.GLUCOSE_CONTEXT}),
+    ),
+}
+
+MEASUREMENTS: Final = frozenset().union(*(kind.measurements for kind in KINDS.values()))
