@@ -99,6 +99,12 @@ def local_instant(wall: datetime, zone: ZoneInfo, received_at: datetime) -> date
     return first
 
 
+def _comes_twice(wall: datetime, zone: ZoneInfo) -> bool:
+    """Whether the clocks of `zone` are set back over `wall`: of a stored record nothing says which of the two times it was."""
+    first, second = (wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    return first is not None and second is not None and first > second
+
+
 def _without_time(evidence: Evidence) -> Placed:
     quality = TimeQuality.SUSPECT if evidence.is_live else TimeQuality.ORPHAN
     return Placed(measured_at=evidence.received_at, time_quality=quality)
@@ -127,7 +133,7 @@ def _by_the_record_alone(evidence: Evidence, wall: datetime, zone: ZoneInfo) -> 
     claimed = local_instant(wall, zone, evidence.received_at)
     if claimed > evidence.received_at + FUTURE_TOLERANCE:
         return _without_time(evidence)
-    if evidence.received_at - claimed <= TRUST_WITHIN:
+    if evidence.received_at - claimed <= TRUST_WITHIN and (evidence.is_live or not _comes_twice(wall, zone)):
         return Placed(measured_at=claimed, time_quality=TimeQuality.TRUSTED)
     if evidence.is_live:
         return Placed(measured_at=evidence.received_at, time_quality=TimeQuality.RECEIVED)

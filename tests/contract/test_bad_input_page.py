@@ -44,6 +44,13 @@ def test_every_test_that_the_table_names_exists() -> None:
     assert [name for line in TABLE for name in named(line) if name not in there] == []
 
 
+def test_every_test_that_the_table_of_times_names_exists() -> None:
+    there = {name for path in modules() for name in names_of(path)}
+    names = named((ROOT / "docs/explanation/time.md").read_text(encoding="utf-8"))
+    assert len(names) > 10
+    assert [name for name in names if name not in there] == []
+
+
 def test_every_test_of_bad_input_is_named_in_its_row() -> None:
     wanted = {name for path in OWN for name in names_of(ROOT / path)}
     assert wanted - {name for line in TABLE for name in named(line)} == set()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.gateway.samples import NOW, SHANGHAI, evidence
 
-from gateway.timing import Evidence, as_orphan, local_instant, place
+from gateway.timing import Evidence, Placed, as_orphan, local_instant, place
 from vitals.reading import TimeQuality
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -138,6 +138,25 @@ def test_in_the_hour_that_comes_twice_the_first_counts() -> None:
 
 def test_in_the_hour_that_comes_twice_the_time_of_receipt_can_prove_the_second() -> None:
     assert local_instant(TWICE, NEW_YORK, received_at=SECOND + MINUTE) == SECOND
+
+
+@pytest.mark.parametrize("received_at", [FIRST + MINUTE, SECOND + MINUTE, SECOND + timedelta(days=1)])
+def test_of_a_stored_record_of_the_hour_that_comes_twice_nothing_proves_which_it_was(received_at: datetime) -> None:
+    stored = Evidence(received_at=received_at, is_stamped=True, meter_wall=TWICE)
+    assert place(stored, NEW_YORK).time_quality is TimeQuality.SUSPECT
+
+
+def test_of_a_live_record_of_the_hour_that_comes_twice_the_time_of_receipt_proves_which_it_was() -> None:
+    for instant in (FIRST, SECOND):
+        live = Evidence(received_at=instant + MINUTE, is_stamped=True, meter_wall=TWICE, is_live=True)
+        assert place(live, NEW_YORK) == Placed(measured_at=instant, time_quality=TimeQuality.TRUSTED)
+
+
+def test_the_hour_that_is_skipped_is_no_hour_that_comes_twice() -> None:
+    skipped = datetime(2026, 3, 8, 2, 30)  # noqa: DTZ001
+    received_at = datetime(2026, 3, 8, 7, 31, tzinfo=UTC)
+    stored = Evidence(received_at=received_at, is_stamped=True, meter_wall=skipped)
+    assert place(stored, NEW_YORK).time_quality is TimeQuality.TRUSTED
 
 
 def test_the_offset_is_our_wall_clock_minus_the_meters() -> None:
