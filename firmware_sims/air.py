@@ -35,6 +35,7 @@ class MeterInAir:
         self._now = now
         self._listener = listener
         self._on_news = on_news
+        self._next_tick: asyncio.TimerHandle | None = None
 
     @property
     def wall(self) -> datetime:
@@ -59,6 +60,14 @@ class MeterInAir:
         if self.link is not None:
             self.link.carry_out()
         self._on_news()
+        if self.firmware.is_ticking and self._next_tick is None:
+            self._next_tick = asyncio.get_running_loop().call_later(self.meter.tick_ms / 1000, self._tick)
+
+    def _tick(self) -> None:
+        self._next_tick = None
+        if self.firmware.is_ticking:
+            self.firmware.on_tick(wall=self.wall)
+            self.wake()
 
     def tell(self, action: Action, *, is_confirmed: bool = False) -> None:
         if isinstance(action, HangUp) or action.characteristic not in MEASUREMENTS:

@@ -127,6 +127,15 @@ class Firmware(ABC):
     def is_advertising(self) -> bool:
         """Whether there is something that a collector has not taken yet."""
 
+    @property
+    def is_ticking(self) -> bool:
+        """Whether time means something to it now: its driver then says `on_tick` every `Meter.tick_ms`, on a link or not."""
+        return False
+
+    def on_tick(self, *, wall: datetime) -> None:
+        """Another `Meter.tick_ms` has begun, when the wall clock shows `wall`."""
+        assert self.is_ticking, "time is told to those only to whom it means something"
+
     @abstractmethod
     def next_action(self) -> Action | None:
         """What to do on the link now; None if there is nothing, or a confirmation is awaited."""

@@ -48,6 +48,7 @@ class MeterOnAir:
         self._starting_to_advertise = asyncio.Lock()
         self._is_on = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ticks: asyncio.Task[None] | None = None
         self._device = _device(meter, link, self.firmware.advertised_service)
         self._device.pairing_config_factory = lambda _: _pairing(meter)
         self._values: dict[str, gatt.Characteristic[bytes]] = {}
@@ -81,11 +82,20 @@ class MeterOnAir:
         """Say that the firmware has something new: it advertises, or goes on talking if it is connected."""
         self._wake.set()
         self._spawn(self._advertise_if_wanted(), "advertise")
+        if self.firmware.is_ticking and (self._ticks is None or self._ticks.done()):
+            self._ticks = self._spawn(self._tick(), "tick")
 
     async def forget_bond(self) -> None:
         """As after a change of battery: the meter no longer knows any collector."""
         assert self._device.keystore is not None
         await self._device.keystore.delete_all()
+
+    async def _tick(self) -> None:
+        while self.firmware.is_ticking:
+            self.firmware.on_tick(wall=self.wall)
+            self._wake.set()
+            await self._advertise_if_wanted()
+            await asyncio.sleep(self.meter.tick_ms / 1000)
 
     # --- advertising and connections
 

@@ -28,7 +28,8 @@ Clock = Literal["ok", "absent", "unset", "1970"] | WrongClock
 class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One simulated meter. `passkey` makes it show this number when pairing; `zone` is that of the wall it hangs on.
 
-    `connection_interval_ms` paces its indications: no meter can say more than one in each connection interval.
+    `connection_interval_ms` paces its indications: no meter can say more than one in each connection interval. `tick_ms`
+    paces what a meter shows while it measures, or for as long as it is worn.
     """
 
     # 22 characters at most: an advertisement has 31 bytes, of which flags and service take 7 and the name's header 2.
@@ -42,6 +43,7 @@ class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unit: Literal["kg/L", "mol/L"] = "kg/L"
     advertising_interval_ms: Annotated[int, Meta(ge=20, le=10_240)] = 100
     connection_interval_ms: Annotated[int, Meta(ge=0, le=4_000)] = 30
+    tick_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
     faults: Faults = NONE
 
     @property

@@ -4,9 +4,10 @@ from datetime import datetime
 
 import pytest
 
-from firmware_sims.blood_pressure_meter import CAPACITY, BloodPressureMeter
+from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.faults import BOSO_FAILED, Faults
 from firmware_sims.firmware import AttCode, AttError, HangUp, Indicate
+from firmware_sims.indicating_meter import CAPACITY
 from firmware_sims.settings import Clock, Meter, WrongClock
 from vitals.gatt import uuids
 from vitals.gatt.blood_pressure import BloodPressureMeasurement
