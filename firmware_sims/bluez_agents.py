@@ -1,9 +1,11 @@
 """org.bluez.AgentManager1: who answers when a meter wants to pair.
 
 bluetoothd asks an agent, never itself: without one, pairing fails. bleak registers none, so the gateway must. An agent
-is gone when its owner leaves the bus.
+is gone when its owner leaves the bus. Registered is not yet the default: the last one that asked to be it answers for
+those without an agent of their own, and when it leaves, the one before it (src/agent.c).
 """
 
+import contextlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,7 +42,7 @@ class Agents:
 
     def __init__(self) -> None:
         self._by_owner: dict[str, Agent] = {}
-        self._default: str | None = None
+        self._defaults: list[str] = []
         self.methods: dict[tuple[str, str], Method] = {
             (AGENT_MANAGER, "RegisterAgent"): Method(takes="os", gives="", answer=self._register),
             (AGENT_MANAGER, "UnregisterAgent"): Method(takes="o", gives="", answer=self._unregister),
@@ -50,13 +52,13 @@ class Agents:
     def for_client(self, sender: str | None) -> Agent | None:
         """The client's own agent, else the default one."""
         own = self._by_owner.get(sender) if sender else None
-        return own or (self._by_owner.get(self._default) if self._default else None)
+        return own or (self._by_owner[self._defaults[-1]] if self._defaults else None)
 
     def on_left(self, name: str) -> None:
         """A client left the bus, and its agent with it."""
         self._by_owner.pop(name, None)
-        if self._default == name:
-            self._default = next(iter(self._by_owner), None)
+        if name in self._defaults:
+            self._defaults.remove(name)
 
     async def _register(self, call: Call) -> list[object]:
         path, capability = call.body
@@ -65,7 +67,6 @@ class Agents:
         if call.sender in self._by_owner:
             raise error("AlreadyExists", "Already Exists")
         self._by_owner[call.sender] = Agent(owner=call.sender, path=path, capability=capability)
-        self._default = self._default or call.sender
         return []
 
     async def _unregister(self, call: Call) -> list[object]:
@@ -77,7 +78,9 @@ class Agents:
     async def _make_default(self, call: Call) -> list[object]:
         if call.sender not in self._by_owner:
             raise does_not_exist()
-        self._default = call.sender
+        if call.sender in self._defaults:
+            self._defaults.remove(call.sender)
+        self._defaults.append(call.sender)
         return []
 
 
@@ -92,6 +95,7 @@ class AgentDelegate(PairingDelegate):
         self._tree = tree
         self._agent = agent
         self._device_path = device_path
+        self._questions = 0
 
     @property
     def is_answered(self) -> bool:
@@ -125,7 +129,17 @@ class AgentDelegate(PairingDelegate):
             return False
         return True
 
+    async def cancel(self) -> None:
+        """The pairing has ended with a question open: tell the agent that nobody waits for its answer."""
+        if self._agent is not None and self._questions:
+            with contextlib.suppress(BluezError):
+                await self._tree.ask(self._agent.owner, self._agent.path, AGENT, "Cancel", "", [])
+
     async def _ask(self, member: str, signature: str, body: list[object]) -> object:
         if self._agent is None:
             raise error("AgentNotAvailable", "Agent Not Available")
-        return await self._tree.ask(self._agent.owner, self._agent.path, AGENT, member, signature, body)
+        self._questions += 1
+        try:
+            return await self._tree.ask(self._agent.owner, self._agent.path, AGENT, member, signature, body)
+        finally:
+            self._questions -= 1

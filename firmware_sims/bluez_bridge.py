@@ -1,8 +1,8 @@
 """org.bluez on a private bus, so that unmodified bleak meets meters that exist only in memory.
 
 The adapter and its devices, as far as a central's client sees them. What bluetoothd does on its own account, and a
-gateway must live with, is copied: filters of one client at a time, temporary devices, agents, ATT error texts. Not here:
-AcquireNotify, advertisement monitors (passive scans), and everything of the peripheral role.
+gateway must live with, is copied: filters of one client at a time, temporary devices, agents, bonds that outlive a restart,
+ATT error texts. Not here: AcquireNotify, advertisement monitors (passive scans), and everything of the peripheral role.
 """
 
 import asyncio
@@ -18,52 +18,48 @@ from bumble.pairing import PairingDelegate
 from dbus_fast import Variant
 
 from firmware_sims import bluez_errors
+from firmware_sims.bluez_adapter import ADAPTER, ROOT, Adapter
 from firmware_sims.bluez_agents import AGENT_MANAGER, Agents
 from firmware_sims.bluez_device import DEVICE, RemoteDevice, Timing
 from firmware_sims.bluez_gatt import CHARACTERISTIC, DESCRIPTOR
-from firmware_sims.central import ADDRESS, Central
+from firmware_sims.bluez_troubles import Cure, Troubles
+from firmware_sims.central import Central
 from firmware_sims.dbus_tree import Call, DBusTree, Method
 from firmware_sims.virtual_link import VirtualLink
 from vitals.gatt import uuids
 
 NAME: Final = "org.bluez"
-ROOT: Final = "/org/bluez"
-ADAPTER_PATH: Final = "/org/bluez/hci0"
-ADAPTER: Final = "org.bluez.Adapter1"
-
-_ADAPTER_PROPERTIES: Final = {
-    "Address": Variant("s", ADDRESS),
-    "AddressType": Variant("s", "random"),
-    "Name": Variant("s", "homevigil-sims"),
-    "Alias": Variant("s", "homevigil-sims"),
-    "Class": Variant("u", 0),
-    "Powered": Variant("b", True),
-    "Discoverable": Variant("b", False),
-    "Pairable": Variant("b", False),
-    "UUIDs": Variant("as", []),
-    "Modalias": Variant("s", ""),
-    "Roles": Variant("as", ["central"]),
-    "Manufacturer": Variant("q", 0xFFFF),
-}
 
 
 class Bridge:
     """`async with Bridge(link)`: the bus has an org.bluez for as long as the context is open.
 
-    The bus is the one that DBUS_SYSTEM_BUS_ADDRESS names. `seed` makes the signal strengths repeatable.
+    The bus is the one that DBUS_SYSTEM_BUS_ADDRESS names. `seed` makes the signal strengths repeatable. What goes wrong with
+    the adapter is turned on in `troubles` and by the methods below.
     """
 
-    def __init__(self, link: VirtualLink, *, timing: Timing | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, link: VirtualLink, *, timing: Timing | None = None, seed: int = 0, adapter: str = "hci0"
+    ) -> None:
         self._timing = timing or Timing()
         jitter = random.Random(seed)
         self._central = Central(link, delegate=self._delegate_for, rssi_dbm=lambda _: -60 + jitter.randint(-9, 9))
         self._agents = Agents()
-        self._tree = DBusTree(NAME, methods=self._methods())
+        self.troubles = Troubles()
+        self._adapter = Adapter(
+            adapter,
+            central=self._central,
+            troubles=self.troubles,
+            on_quiet=self._invalidate_signals,
+            on_off=self._links_lost,
+        )
+        self._tree = DBusTree(
+            NAME,
+            methods=self._methods(),
+            setters={(ADAPTER, "Powered"): self._adapter.set_powered},
+            unanswered=self.troubles.unanswered,
+        )
         self._devices: dict[str, RemoteDevice] = {}
-        self._filters: dict[str, frozenset[str]] = {}
-        self._scanners: set[str] = set()
-        self._switching_scan = asyncio.Lock()
-        self._is_scanning = False
         self._chores: set[asyncio.Task[None]] = set()
         self._lifetime = contextlib.AsyncExitStack()
 
@@ -74,7 +70,7 @@ class Bridge:
             await opening.enter_async_context(self._tree)
             self._tree.on_left(self._on_left)
             self._tree.add(ROOT, AGENT_MANAGER, {})
-            self._tree.add(ADAPTER_PATH, ADAPTER, {**_ADAPTER_PROPERTIES, "Discovering": Variant("b", False)})
+            await self.plug_in()
             self._lifetime = opening.pop_all()
         return self
 
@@ -91,54 +87,67 @@ class Bridge:
         """Wait until the bus is lost."""
         await self._tree.gone()
 
-    # --- scanning
+    # --- troubles
 
-    async def _set_discovery_filter(self, call: Call) -> list[Any]:
-        wanted = call.body[0].get("UUIDs")
-        self._filters[call.sender] = frozenset(uuid.lower() for uuid in wanted.value) if wanted else frozenset()
-        return []
+    async def block(self) -> None:
+        """As `rfkill block bluetooth`."""
+        self._adapter.is_blocked = True
+        await self._adapter.switch(is_on=False)
 
-    async def _start_discovery(self, call: Call) -> list[Any]:
-        if call.sender in self._scanners:
-            raise bluez_errors.error("InProgress", "Operation already in progress")
-        self._scanners.add(call.sender)
-        await self._switch_scan()
-        return []
+    def unblock(self) -> None:
+        """As `rfkill unblock bluetooth`; somebody must still switch the adapter on."""
+        self._adapter.is_blocked = False
 
-    async def _stop_discovery(self, call: Call) -> list[Any]:
-        if call.sender not in self._scanners:
-            raise bluez_errors.error("Failed", "No discovery started")
-        self._scanners.discard(call.sender)
-        await self._switch_scan()
-        return []
+    async def unplug(self) -> None:
+        """Take the adapter away, and what is on it."""
+        await self._adapter.disappear()
+        for device in self._devices.values():
+            device.stop_watching()
+        self._devices.clear()
 
-    async def _switch_scan(self) -> None:
-        """Scan while somebody wants it; when it ends, nobody's signal strength is known any more."""
-        async with self._switching_scan:
-            is_wanted = bool(self._scanners)
-            if is_wanted == self._is_scanning:
-                return
-            await self._central.scan(is_wanted)
-            self._is_scanning = is_wanted
-            self._tree.change(ADAPTER_PATH, ADAPTER, {"Discovering": Variant("b", is_wanted)})
-            if not is_wanted:
-                for path in self._devices:
-                    self._tree.invalidate(path, DEVICE, "RSSI")
+    async def plug_in(self, name: str | None = None) -> None:
+        """The adapter is there (again), perhaps under another name."""
+        self._adapter.appear(self._tree, name)
+        await self._recall_bonded()
+
+    async def reset(self) -> None:
+        """What a reset from below the stack looks like from above it."""
+        await self.unplug()
+        self.troubles.done(Cure.RESET)
+        await self.plug_in()
+
+    async def _links_lost(self) -> None:
+        await self._central.disconnect_all()
+
+    # --- devices that are heard
+
+    def _invalidate_signals(self) -> None:
+        for path in self._devices:
+            self._tree.invalidate(path, DEVICE, "RSSI")
+
+    async def _recall_bonded(self) -> None:
+        """bluetoothd knows from its disk whom it is bonded with, heard or not."""
+        for address, (name, services) in (await self._central.bonded()).items():
+            path = self._path_of(address)
+            known = {"UUIDs": Variant("as", list(services))}
+            if name is not None:
+                known |= {"Name": Variant("s", name), "Alias": Variant("s", name)}
+            bonded = {"Paired": Variant("b", True), "Bonded": Variant("b", True), "Trusted": Variant("b", True)}
+            self._devices[path] = self._new_device(path, address, {**known, **bonded})
 
     def _on_advertisement(self, heard: Advertisement) -> None:
+        if self.troubles.deaf_until is not None:
+            return
         address = heard.address.to_string(False)
         changes = _properties_of(heard)
-        path = f"{ADAPTER_PATH}/dev_{address.replace(':', '_')}"
+        path = self._path_of(address)
         if path in self._devices:
             self._devices[path].heard(changes)
-        elif self._is_wanted(changes):
+        elif self._adapter.is_wanted(set(changes["UUIDs"].value) if "UUIDs" in changes else set()):
             self._devices[path] = self._new_device(path, address, changes)
 
-    def _is_wanted(self, changes: dict[str, Variant]) -> bool:
-        """Whether a client that scans now asks for one of its services, or for everything."""
-        offered = set(changes["UUIDs"].value) if "UUIDs" in changes else set()
-        filters = [self._filters.get(scanner, frozenset()) for scanner in self._scanners]
-        return any(not wanted or wanted & offered for wanted in filters)
+    def _path_of(self, address: str) -> str:
+        return f"{self._adapter.path}/dev_{address.replace(':', '_')}"
 
     def _new_device(self, path: str, address: str, changes: dict[str, Variant]) -> RemoteDevice:
         properties = {
@@ -153,7 +162,7 @@ class Bridge:
             "Connected": Variant("b", False),
             "ServicesResolved": Variant("b", False),
             "UUIDs": Variant("as", []),
-            "Adapter": Variant("o", ADAPTER_PATH),
+            "Adapter": Variant("o", self._adapter.path),
         }
         self._tree.add(path, DEVICE, {**properties, **changes})
         device = RemoteDevice(
@@ -185,6 +194,7 @@ class Bridge:
         return []
 
     async def _connect(self, call: Call) -> list[Any]:
+        self._check_can_connect()
         await self._device(call).connect()
         return []
 
@@ -193,8 +203,15 @@ class Bridge:
         return []
 
     async def _pair(self, call: Call) -> list[Any]:
+        self._check_can_connect()
         await self._device(call).pair(call.sender)
         return []
+
+    def _check_can_connect(self) -> None:
+        if not self._adapter.is_on:
+            raise bluez_errors.not_ready("br-connection-adapter-not-powered")
+        if self.troubles.refuses_connects_until is not None:
+            raise bluez_errors.error("Failed", "le-connection-busy")
 
     async def _read_characteristic(self, call: Call) -> list[Any]:
         return [await self._device(call).gatt.read(call.path, CHARACTERISTIC)]
@@ -227,17 +244,14 @@ class Bridge:
 
     def _delegate_for(self, connection: Connection) -> PairingDelegate:
         address: Address = connection.peer_address
-        return self._devices[f"{ADAPTER_PATH}/dev_{address.to_string(False).replace(':', '_')}"].delegate
+        return self._devices[self._path_of(address.to_string(False))].delegate
 
     def _on_left(self, sender: str) -> None:
         """A client left the bus: what it asked for ends, except the links."""
         self._agents.on_left(sender)
-        self._filters.pop(sender, None)
         for device in self._devices.values():
-            self._later(device.gatt.on_left(sender), f"unsubscribe for {sender}")
-        if sender in self._scanners:
-            self._scanners.discard(sender)
-            self._later(self._switch_scan(), "scan without a client")
+            self._later(device.on_left(sender), f"unsubscribe for {sender}")
+        self._later(self._adapter.client_left(sender), "scan without a client")
 
     def _later(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -247,9 +261,7 @@ class Bridge:
     def _methods(self) -> dict[tuple[str, str], Method]:
         return {
             **self._agents.methods,
-            (ADAPTER, "SetDiscoveryFilter"): Method(takes="a{sv}", gives="", answer=self._set_discovery_filter),
-            (ADAPTER, "StartDiscovery"): Method(takes="", gives="", answer=self._start_discovery),
-            (ADAPTER, "StopDiscovery"): Method(takes="", gives="", answer=self._stop_discovery),
+            **self._adapter.methods,
             (ADAPTER, "RemoveDevice"): Method(takes="o", gives="", answer=self._remove_device),
             (DEVICE, "Connect"): Method(takes="", gives="", answer=self._connect),
             (DEVICE, "Disconnect"): Method(takes="", gives="", answer=self._disconnect),

@@ -34,6 +34,7 @@ class Timing:
     temporary_for_s: float = 30.0  # bluetoothd: 30 s (TemporaryTimeout)
     connect_timeout_s: float = 20.0  # Linux: 20 s (HCI_LE_CONN_TIMEOUT)
     no_agent_stall_s: float = 30.0  # bluetoothd: 32.7 s measured until StartNotify without an agent failed
+    pairing_timeout_s: float = 30.0  # Linux: 30 s (SMP_TIMEOUT; Core Vol 3, Part H, 3.4); then it drops the link
 
 
 class RemoteDevice:
@@ -59,6 +60,7 @@ class RemoteDevice:
         self._on_stale = on_stale
         self._connection: Connection | None = None
         self._establishing: asyncio.Task[None] | None = None
+        self._pairing_for: str | None = None
         self._delegate = AgentDelegate(tree, None, path)
         self.gatt = GattObjects(path, tree=tree, ask=self._ask_meter)
         self._staleness: asyncio.TimerHandle | None = None
@@ -110,38 +112,52 @@ class RemoteDevice:
         """Drop the link and the bond, and leave the bus (Adapter1.RemoveDevice)."""
         self.stop_watching()
         await self._cancel_establishing()
-        await self._drop()
+        await self.drop()
         await self._central.forget(self.address)
         self._tree.remove(self.path)
 
     # --- connection
 
     async def connect(self) -> None:
-        """Device1.Connect: returns when the services are known. A call while another runs waits for that one."""
-        if self._connection is not None and self._establishing is None:
-            return
-        await self._established(is_pairing=False)
+        """Device1.Connect: returns when the services are known."""
+        if self._establishing is not None:
+            raise bluez_errors.error("InProgress", "br-connection-busy")
+        if self._connection is None:
+            await self._established(is_pairing=False)
 
     async def pair(self, sender: str) -> None:
         """Device1.Pair: connects if need be. Just Works needs no answer here, but an agent must be there."""
+        if self._establishing is not None or self._pairing_for is not None:
+            raise bluez_errors.error("InProgress", "In Progress")
         if self.is_paired:
             raise bluez_errors.error("AlreadyExists", "Already Exists")
         self._delegate = AgentDelegate(self._tree, self._agents.for_client(sender), self.path)
-        if self._connection is None:
-            await self._established(is_pairing=True)
-            return
-        await self._pair(self._connection)
+        self._pairing_for = sender
+        try:
+            if self._connection is None:
+                await self._established(is_pairing=True)
+            else:
+                await self._pair(self._connection)
+        finally:
+            self._pairing_for = None
+
+    async def on_left(self, sender: str) -> None:
+        """A client left the bus: the pairing that it asked for is cancelled (create_bond_req_exit in src/device.c)."""
+        await self.gatt.on_left(sender)
+        if self._pairing_for == sender:
+            await self._cancel_establishing()
+            await self.drop()
 
     async def disconnect(self) -> None:
         """Device1.Disconnect: cancels a connect that runs, else ends the link after bluetoothd's delay."""
         if self._establishing is not None:
             await self._cancel_establishing()
-            await self._drop()
+            await self.drop()
             return
         if self._connection is None:
             raise bluez_errors.not_connected()
         await asyncio.sleep(self._timing.disconnect_delay_s)
-        await self._drop()
+        await self.drop()
 
     async def _established(self, *, is_pairing: bool) -> None:
         if self._establishing is None:
@@ -150,7 +166,11 @@ class RemoteDevice:
         task = self._establishing
         await asyncio.wait({task})
         if task.cancelled():
-            raise bluez_errors.error("Failed", "br-connection-canceled")
+            raise (
+                bluez_errors.authentication_canceled()
+                if is_pairing
+                else bluez_errors.error("Failed", "br-connection-canceled")
+            )
         task.result()
 
     def _on_established(self, task: asyncio.Task[None]) -> None:
@@ -170,14 +190,21 @@ class RemoteDevice:
             await self._secure(connection, is_pairing)
             self._resolved(await self.gatt.discover(connection))
         except BondLostError as e:
-            await self._drop()
+            await self.drop()
             raise bluez_errors.error("Failed", "br-connection-canceled") from e
         except (BaseBumbleError, LinkDroppedError) as e:
-            await self._drop()
-            raise bluez_errors.error("Failed", "le-connection-abort-by-remote") from e
+            await self.drop()
+            raise self._lost_while_connecting(is_pairing=is_pairing) from e
         except bluez_errors.BluezError:
-            await self._drop()
+            await self.drop()
             raise
+
+    def _lost_while_connecting(self, *, is_pairing: bool) -> bluez_errors.BluezError:
+        """bluetoothd words every loss of a link whose Connect is still pending as "canceled", whatever the reason
+        (device_remove_connection() in src/device.c): it says nothing of a lost bond by itself."""
+        if is_pairing:
+            return bluez_errors.authentication_canceled()
+        return bluez_errors.error("Failed", "br-connection-canceled")
 
     def _resolved(self, services: list[str]) -> None:
         """The services are known: they join those that were advertised."""
@@ -195,17 +222,29 @@ class RemoteDevice:
         if not self._delegate.is_answered:
             raise bluez_errors.authentication_failed()
         try:
-            await unless_dropped(connection.pair())
-        except (BaseBumbleError, LinkDroppedError) as e:
+            async with asyncio.timeout(self._timing.pairing_timeout_s):
+                await unless_dropped(connection.pair())
+        except BaseBumbleError as e:
             raise bluez_errors.authentication_failed() from e
+        except (LinkDroppedError, TimeoutError) as e:
+            raise bluez_errors.authentication_canceled() from e
+        finally:
+            await self._delegate.cancel()
+        self._central.remember(self.address, *self._known())
         self._tree.change(self.path, DEVICE, {"Paired": Variant("b", True), "Bonded": Variant("b", True)})
+
+    def _known(self) -> tuple[str | None, list[str]]:
+        """Name and services, as far as they are known."""
+        name = self._tree.get(self.path, DEVICE, "Alias")
+        return name, self._tree.get(self.path, DEVICE, "UUIDs")
 
     async def _cancel_establishing(self) -> None:
         if self._establishing is not None:
             self._establishing.cancel()
             await asyncio.wait({self._establishing})
 
-    async def _drop(self) -> None:
+    async def drop(self) -> None:
+        """End the link, if there is one."""
         if self._connection is None:
             return
         try:

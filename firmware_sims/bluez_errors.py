@@ -57,6 +57,21 @@ def not_connected() -> BluezError:
     return error("NotConnected", "Not Connected")
 
 
+def not_ready(text: str = "Resource Not Ready") -> BluezError:
+    """The adapter is off."""
+    return error("NotReady", text)
+
+
+def blocked() -> BluezError:
+    """The adapter cannot be switched on: rfkill (property_set_mode_complete() in src/adapter.c)."""
+    return error("Blocked", "Blocked through rfkill")
+
+
+def authentication_canceled() -> BluezError:
+    """The pairing ended before it was decided: the link went, or the client hung up."""
+    return error("AuthenticationCanceled", "Authentication Canceled")
+
+
 def unknown_object(path: str) -> BluezError:
     return BluezError("org.freedesktop.DBus.Error.UnknownObject", f"no object {path}")
 

@@ -7,7 +7,7 @@ connect.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from bumble import hci
@@ -68,6 +68,8 @@ class Central:
         configuration.irk = secrets.token_bytes(16)
         self._device = Device(config=configuration, host=Host(controller, AsyncPipeSink(controller)))
         self._device.pairing_config_factory = lambda connection: _pairing(delegate(connection))
+        self._device.keystore = link.bonds
+        self._seen = link.seen
         self._one_connect_at_a_time = asyncio.Lock()
 
     async def __aenter__(self) -> "Central":
@@ -75,9 +77,7 @@ class Central:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for connection in tuple(self._device.connections.values()):
-            with contextlib.suppress(BaseBumbleError):
-                await connection.disconnect()
+        await self.disconnect_all()
         await self._device.power_off()
 
     def on_advertisement(self, heard: Callable[[Advertisement], None]) -> None:
@@ -113,6 +113,22 @@ class Central:
 
     async def is_bonded(self, address: str) -> bool:
         return await self._bond(address) is not None
+
+    async def bonded(self) -> dict[str, tuple[str | None, tuple[str, ...]]]:
+        """The meters there is a bond with: name and services by address."""
+        assert self._device.keystore is not None
+        addresses = [hci.Address(name).to_string(False) for name, _ in await self._device.keystore.get_all()]
+        return {address: self._seen.get(address, (None, ())) for address in addresses}
+
+    def remember(self, address: str, name: str | None, services: Iterable[str]) -> None:
+        """What is known of a meter besides its keys."""
+        self._seen[address] = (name, tuple(services))
+
+    async def disconnect_all(self) -> None:
+        """Drop every link, as a controller does that loses its power."""
+        for connection in tuple(self._device.connections.values()):
+            with contextlib.suppress(BaseBumbleError):
+                await connection.disconnect()
 
     async def forget(self, address: str) -> None:
         """Drop the bond, if there is one."""

@@ -5,7 +5,7 @@ that the owner gives. A value that changes is signalled, and one that does not c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,10 +44,20 @@ class Method:
 class DBusTree:
     """`async with DBusTree(...)`: on the bus, under its well-known name, for as long as the context is open."""
 
-    def __init__(self, name: str, *, methods: Mapping[tuple[str, str], Method]) -> None:
-        """`methods` by (interface, member)."""
+    def __init__(
+        self,
+        name: str,
+        *,
+        methods: Mapping[tuple[str, str], Method],
+        setters: Mapping[tuple[str, str], Callable[[str, Any], Awaitable[None]]] | None = None,
+        unanswered: Collection[str] = (),
+    ) -> None:
+        """`methods` by (interface, member); `setters`, of properties whose change does something, by (interface, name), get the
+        object's path and the value. Calls of members in `unanswered` never get a reply."""
         self._name = name
         self._methods = methods
+        self._setters = setters or {}
+        self._unanswered = unanswered
         self._objects: dict[str, dict[str, dict[str, Variant]]] = {"/": {}}
         self._bus: MessageBus
         self._lost: asyncio.Task[None]
@@ -167,6 +177,8 @@ class DBusTree:
         return path in self._objects or path == "/" or path.startswith("/org/bluez")
 
     async def _serve(self, message: Message) -> None:
+        if message.member in self._unanswered:
+            return
         try:
             signature, body = await self._reply_to(message)
         except BluezError as e:
@@ -193,7 +205,10 @@ class DBusTree:
             case (_, "Set"):
                 interface_set, name, value = message.body
                 self._property(path, interface_set, name)
-                self.change(path, interface_set, {name: value})
+                if (setter := self._setters.get((interface_set, name))) is not None:
+                    await setter(path, value.value)
+                else:
+                    self.change(path, interface_set, {name: value})
                 return "", []
         method = self._methods.get((interface, member))
         if method is None or interface not in self._objects[path]:

@@ -13,14 +13,21 @@ from typing import Any
 from bumble import hci, ll
 from bumble.controller import Controller
 from bumble.core import PhysicalTransport
+from bumble.keys import MemoryKeyStore
 from bumble.link import LocalLink
 
 
 class VirtualLink(LocalLink):
-    """Joins the controllers of one virtual air."""
+    """Joins the controllers of one virtual air.
+
+    `bonds` and `seen` are the disk of the host on it: what a bridge on this link has bonded with is known to the next one,
+    as bluetoothd knows it after a restart. `seen` holds name and services by address.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.bonds = MemoryKeyStore()
+        self.seen: dict[str, tuple[str | None, tuple[str, ...]]] = {}
 
     def send_acl_data(
         self, sender_controller: Controller, destination_address: hci.Address, transport: PhysicalTransport, data: bytes
