@@ -14,14 +14,14 @@ from gateway.outbox_rows import HeldReading
 from gateway.sessions.commands import MeterRecord
 from gateway.timing import as_orphan, place
 from vitals.identity import reading_id
-from vitals.reading import Reading, kind_of
+from vitals.reading import GUEST, Reading, kind_of
 
 
 def to_reading(record: MeterRecord, *, meter_id: str, gateway_id: str, zone: ZoneInfo, decoder: str) -> Reading:
     """`record` of `meter_id` as a reading, its time by the table of `gateway.timing`.
 
     A stamp of a dead clock is kept as the meter said it and is no part of the identity: else two inflations that happen to
-    measure the same would be one.
+    measure the same would be one. Nor is a guest: in 0.1.0 a guest was nobody, and a record keeps its id.
     """
     placed = place(record.evidence, zone)
     is_told_apart = record.sequence is not None or not record.evidence.has_dead_clock
@@ -30,7 +30,7 @@ def to_reading(record: MeterRecord, *, meter_id: str, gateway_id: str, zone: Zon
             meter_id=meter_id,
             kind=kind_of(record.measurement),
             raw=record.raw,
-            user_slot=record.user_slot,
+            user_slot=None if record.user_slot == GUEST else record.user_slot,
             sequence=record.sequence,
             meter_time=record.meter_time if is_told_apart else None,
             first_kept_at=record.evidence.received_at,

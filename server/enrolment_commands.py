@@ -92,7 +92,13 @@ MeterArgument = Annotated[
 ]
 ZoneOption = Annotated[str, typer.Option(callback=_zone, metavar="ZONE", help="IANA time zone, such as Asia/Shanghai.")]
 SlotOption = Annotated[
-    int | None, typer.Option("--slot", min=0, max=254, help="User slot, for a meter that tells its users apart.")
+    int | None,
+    typer.Option(
+        "--slot",
+        min=0,
+        max=255,
+        help="User slot, for a meter that tells its users apart; 255: those whom it does not know (guests).",
+    ),
 ]
 ByOption = Annotated[str, typer.Option("--by", metavar="LOGIN", help="Who says so.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

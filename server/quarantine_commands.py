@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.enrolment_commands import ByOption, JsonOption, SlotOption, account_of, checked_name
-from server.terminal import in_database, print_json
+from server.terminal import RefusedError, in_database, print_json
 
 if TYPE_CHECKING:
     from server.release import Outcome
@@ -73,6 +73,44 @@ def release_meter(
         raise typer.Exit(1)
 
 
+@app.command("assign")
+def assign_readings(
+    numbers: Annotated[
+        list[int],
+        typer.Argument(metavar="NUMBER...", min=1, help="As `quarantine list` shows them.", show_default=False),
+    ],
+    patient: Annotated[int, typer.Option("--patient", min=1, metavar="NUMBER", help="Whose they are.")],
+    by: ByOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Take in single readings as a patient's, because you know who measured: a guest's slot, or the wrong one. Binds no meter.
+
+    1 if not all of them became readings.
+    """
+    from server import release
+    from server.store import enrolment
+
+    def work(conn: "Connection") -> "Outcome":
+        account_of(conn, by)
+        owner = next((each for each in enrolment.list_patients(conn) if each.patient_id == patient), None)
+        if owner is None:
+            raise RefusedError(f"no patient {patient}: `server patient list` shows them")
+        return release.assign(conn, quarantine_ids=numbers, patient_id=patient, enrolled_on=owner.enrolled_on, by=by)
+
+    outcome = in_database(work)
+    unsaid = len(set(numbers)) - outcome.taken_in - outcome.repeated - outcome.stay
+    if as_json:
+        print_json(outcome)
+    else:
+        _count(outcome)
+        if unsaid:
+            typer.echo(
+                f"{unsaid} wait for no owner: taken in already, or no reading of a meter that nobody knows", err=True
+            )
+    if outcome.stay or unsaid:
+        raise typer.Exit(1)
+
+
 @app.command("replay")
 def replay_newer(by: ByOption, as_json: JsonOption = False) -> None:
     """After an upgrade: open what came in a newer wire version, or of a kind that was not known, as if it came now.
@@ -107,13 +145,17 @@ def replay_newer(by: ByOption, as_json: JsonOption = False) -> None:
 
 
 def _say(outcome: "Outcome", meter_id: str) -> None:
+    _count(outcome)
+    if outcome.left:
+        typer.echo(f"what stays wants an earlier `server meter bind {meter_id} --since …`, or another slot", err=True)
+    if outcome.is_empty:
+        typer.echo(f"nothing of {meter_id} waits in quarantine")
+
+
+def _count(outcome: "Outcome") -> None:
     for patient_id, n in sorted(outcome.stored.items()):
         typer.echo(f"patient {patient_id}: {n} taken in, to be judged now")
     if outcome.repeated:
         typer.echo(f"{outcome.repeated} had come another way before")
     for why, n in sorted(outcome.left.items()):
         typer.echo(f"{n} stay: {why}")
-    if outcome.left:
-        typer.echo(f"what stays wants an earlier `server meter bind {meter_id} --since …`, or another slot", err=True)
-    if outcome.is_empty:
-        typer.echo(f"nothing of {meter_id} waits in quarantine")

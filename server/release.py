@@ -1,13 +1,14 @@
-"""Takes readings of a meter out of quarantine and in through the ledger's own door, once a person has bound the meter.
+"""Takes readings out of quarantine and in through the ledger's own door, once a person has bound their meter, or has said of
+single ones whose they are: a guest's, or those of a user who had forgotten to choose a slot.
 
 A reading that is still nobody's, or that cannot be read, stays where it is and costs the others nothing. Everything is in
 the caller's transaction: a release that is killed has not happened, and one that is made again finds nothing to do.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import structlog
 
@@ -19,6 +20,10 @@ from server.store.postgres import Connection
 from server.store.quarantine import Held
 from vitals.envelope import decode_stored_reading
 from vitals.errors import MalformedError
+from vitals.reading import Reading
+
+_Sorted = tuple[list[tuple[Held, Attributed]], Counter[str]]
+"""The rows that are somebody's, and why the others are not, counted."""
 
 log = structlog.get_logger()
 
@@ -30,6 +35,14 @@ class Outcome:
     stored: Mapping[int, int]
     repeated: int
     left: Mapping[str, int]
+
+    @property
+    def taken_in(self) -> int:
+        return sum(self.stored.values())
+
+    @property
+    def stay(self) -> int:
+        return sum(self.left.values())
 
     @property
     def is_empty(self) -> bool:
@@ -44,7 +57,37 @@ def preview(conn: Connection, *, meter_id: str) -> Outcome:
 
 def release(conn: Connection, *, meter_id: str, user_slot: int | None, by: str) -> Outcome:
     """Store what is somebody's by now, for the judges to judge; `user_slot` `None`: of every slot. `by`: the login who asks."""
-    ours, left = _sort_out(conn, meter_id, user_slot)
+    outcome = _take_in(conn, *_sort_out(conn, meter_id, user_slot), by=by)
+    log.info("quarantine_released", meter_id=meter_id, by=by, stored=outcome.taken_in, left=outcome.stay)
+    return outcome
+
+
+def assign(conn: Connection, *, quarantine_ids: Sequence[int], patient_id: int, enrolled_on: date, by: str) -> Outcome:
+    """Store these as this patient's, because a person says so; `by`: the login who says it. No meter is bound by it.
+
+    A number of what is no reading without an owner is in none of the outcome's counts.
+    """
+
+    def as_said(reading: Reading) -> Sequence[Binding]:
+        said = Binding(
+            meter_id=reading.meter_id,
+            user_slot=reading.user_slot,
+            gateway_id=reading.gateway_id,
+            patient_id=patient_id,
+            valid_from=reading.measured_at,
+            valid_to=None,
+            enrolled_on=enrolled_on,
+        )
+        return (said,)
+
+    held = quarantine.take_these(conn, quarantine_ids)
+    outcome = _take_in(conn, *_sorted(held, as_said, intake.transaction_time(conn)), by=by)
+    log.info("quarantine_assigned", by=by, stored=outcome.taken_in, left=outcome.stay)
+    return outcome
+
+
+def _take_in(conn: Connection, ours: Sequence[tuple[Held, Attributed]], left: Counter[str], *, by: str) -> Outcome:
+    """Store what is somebody's, once, and settle the accounts."""
     intake.make_room(conn, {month_of(row.reading.measured_at) for _, row in ours})
     fates = intake.store_readings(conn, [row for _, row in ours])
     released = {
@@ -57,26 +100,25 @@ def release(conn: Connection, *, meter_id: str, user_slot: int | None, by: str) 
     stored = [row for (_, row), fate in zip(ours, fates, strict=True) if fate is Fate.STORED]
     intake.mark_due(conn, _since(stored), quiet=False)
     left += Counter(fate.value for fate in fates if fate in (Fate.COLLISION, Fate.POISON))
-    outcome = Outcome(
+    return Outcome(
         stored=Counter(row.patient_id for row in stored),
         repeated=fates.count(Fate.REPEATED),
         left=left,
     )
-    log.info("quarantine_released", meter_id=meter_id, by=by, stored=len(stored), left=left.total())
-    return outcome
 
 
-def _sort_out(
-    conn: Connection, meter_id: str, user_slot: int | None
-) -> tuple[list[tuple[Held, Attributed]], Counter[str]]:
-    """The rows that are somebody's by now, and why the others are not, counted."""
+def _sort_out(conn: Connection, meter_id: str, user_slot: int | None) -> _Sorted:
+    """By the bindings of the meter as they are."""
     held = quarantine.take_held(conn, meter_id=meter_id, user_slot=user_slot)
     bindings = intake.bindings_of(conn, {meter_id}).get(meter_id, ())
-    now = intake.transaction_time(conn)
+    return _sorted(held, lambda _: bindings, intake.transaction_time(conn))
+
+
+def _sorted(held: Sequence[Held], bindings_for: Callable[[Reading], Sequence[Binding]], now: datetime) -> _Sorted:
     ours: list[tuple[Held, Attributed]] = []
     left: Counter[str] = Counter()
     for row in held:
-        match _attribute(row, bindings, now):
+        match _attribute(row, bindings_for, now):
             case Attributed() as attributed:
                 ours.append((row, attributed))
             case str() as why:
@@ -84,7 +126,7 @@ def _sort_out(
     return ours, left
 
 
-def _attribute(held: Held, bindings: Sequence[Binding], now: datetime) -> Attributed | str:
+def _attribute(held: Held, bindings_for: Callable[[Reading], Sequence[Binding]], now: datetime) -> Attributed | str:
     """Whose this reading is, or why it stays."""
     try:
         reading = decode_stored_reading(held.raw)
@@ -92,7 +134,7 @@ def _attribute(held: Held, bindings: Sequence[Binding], now: datetime) -> Attrib
         return f"cannot be read ({fault.reason})"
     if (reading.meter_id, reading.gateway_id) != (held.meter_id, held.gateway_id):
         return "is not what its row says"
-    theirs = attribute(Candidate(seq=held.seq, reading=reading, sent=held.raw), bindings, now)
+    theirs = attribute(Candidate(seq=held.seq, reading=reading, sent=held.raw), bindings_for(reading), now)
     return theirs.detail if isinstance(theirs, Refused) else theirs
 
 

@@ -22,8 +22,10 @@ Instant = Annotated[datetime, Meta(tz=True)]
 
 Word16 = Annotated[int, Meta(ge=0, le=0xFFFF)]
 Word24 = Annotated[int, Meta(ge=0, le=0xFFFFFF)]
-UserSlot = Annotated[int, Meta(ge=0, le=0xFE)]
-"""A meter's user number; 0xFF means unknown on the wire and is `None` here."""
+GUEST: Final = 0xFF
+"""The user number of somebody whom the meter does not know (Blood Pressure Service and Weight Scale Service: "unknown user")."""
+UserSlot = Annotated[int, Meta(ge=0, le=GUEST)]
+"""A meter's user number, or `GUEST`; a meter that names no users has none."""
 
 
 WallClock = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\Z")]

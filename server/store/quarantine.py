@@ -188,6 +188,13 @@ def take_held(conn: Connection, *, meter_id: str, user_slot: int | None) -> Sequ
         return cursor.execute(SQL["take_held"], wanted).fetchall()
 
 
+def take_these(conn: Connection, quarantine_ids: Sequence[int]) -> Sequence[Held]:
+    """Lock and return those of them that are readings that wait for an owner."""
+    wanted = {"quarantine_id": list(quarantine_ids), "reasons": list(WANTING_AN_OWNER)}
+    with conn.cursor(row_factory=class_row(Held)) as cursor:
+        return cursor.execute(SQL["take_these"], wanted).fetchall()
+
+
 def take_newer(conn: Connection, *, after: int, limit: int) -> Sequence[Unread]:
     """Lock and return the next that no build could read when they came."""
     with conn.cursor(row_factory=class_row(Unread)) as cursor:

@@ -96,7 +96,7 @@ WEIGHT = (
             "weight_sent": 257.12,
             "height_m": 1.73228,
             "bmi": 24.2,
-            "user_slot": None,
+            "user_slot": 0xFF,
             "meter_time": None,
         },
     ),

@@ -17,7 +17,7 @@ from server.intake import Intake
 from server.store import enrolment
 from server.store.postgres import Pool
 from vitals.errors import MalformedError
-from vitals.reading import Reading
+from vitals.reading import GUEST, Reading
 
 CUFF = "F0:00:00:10:00:01"
 ZONE = "Asia/Shanghai"
@@ -341,7 +341,7 @@ def test_two_people_who_bind_one_meter_at_once_do_not_both_get_it(clinic: Pool) 
         ("--patient 1 --gateway gw-1 --by nobody", "no active account 'nobody': `server user list`", 1),
         ("--patient 1 --gateway gw-1 --by lin --since 2999-01-01", "is in the future", 1),
         ("--patient 1 --gateway gw-1 --by lin --since yesterday", "is not an ISO 8601 time such as", 2),
-        ("--patient 1 --gateway gw-1 --by lin --slot 255", "less than or equal to 254", 2),
+        ("--patient 1 --gateway gw-1 --by lin --slot 256", "less than or equal to 255", 2),
         ("--patient 0 --gateway gw-1 --by lin", "greater than or equal to 1", 2),
         ("--patient 1 --by lin", "--gateway", 2),
     ],
@@ -393,6 +393,35 @@ def test_a_meter_that_is_bound_late_loses_its_patient_nothing(server: Server, cl
     code, again, _ = server(f"quarantine release --meter {CUFF} --by wang --json")
     assert code == 1, "all of it stays"
     assert json.loads(again) == {"stored": {}, "repeated": 0, "left": {"not bound to anybody at that time": 1}}
+
+
+def test_a_single_reading_is_given_to_whom_a_person_says(server: Server, clinic: Pool) -> None:
+    server.says(f"meter bind {CUFF} --patient 1 --gateway gw-1 --by wang --slot 1")
+    arrive(clinic, earlier(hours=3), earlier(hours=2), slot=GUEST)
+    (first,), (second,) = ask(clinic, "select quarantine_id from quarantine order by 1")
+
+    said = server.says(f"quarantine assign {second} --patient 2 --by lin")
+
+    assert said == "patient 2: 1 taken in, to be judged now\n"
+    assert ask(clinic, "select patient_id from reading") == [(2,)]
+    assert ask(clinic, "select resolved_by from quarantine order by quarantine_id") == [(None,), ("lin",)]
+    assert server.says("check") == "received = stored + repeated + quarantined, for every gateway\n"
+    arrive(clinic, earlier(minutes=30), slot=GUEST, first_seq=3)
+    assert ask(clinic, "select count(*) from reading") == [(1,)], "nothing was bound by it"
+    code, again, complained = server(f"quarantine assign {second} {first} --patient 1 --by lin")
+    assert (code, again) == (1, "patient 1: 1 taken in, to be judged now\n")
+    assert complained.startswith("1 wait for no owner")
+
+
+def test_a_single_reading_is_not_given_to_nobody_nor_to_a_time_before_the_patients(
+    server: Server, clinic: Pool
+) -> None:
+    arrive(clinic, earlier(days=800))
+    ((number,),) = ask(clinic, "select quarantine_id from quarantine")
+    assert "no patient 7" in server.refuses(f"quarantine assign {number} --patient 7 --by lin")
+    assert "no active account" in server.refuses(f"quarantine assign {number} --patient 1 --by nobody")
+    code, said, _ = server(f"quarantine assign {number} --patient 1 --by lin")
+    assert (code, said) == (1, "1 stay: before the patient's time or in the future\n")
 
 
 def test_with_nothing_waiting_a_release_says_so(server: Server, clinic: Pool) -> None:

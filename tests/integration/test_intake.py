@@ -24,7 +24,7 @@ from server.store.postgres import Pool
 from server.store.recompute import load_cases
 from vitals.envelope import MAX_BYTES_TAKEN, Receipt, encode_reading
 from vitals.quality import grade
-from vitals.reading import Glucose, Measurement, OxygenSaturation, Reading, SensorGlucose, Temperature, Weight
+from vitals.reading import GUEST, Glucose, Measurement, OxygenSaturation, Reading, SensorGlucose, Temperature, Weight
 
 
 @pytest.fixture
@@ -327,6 +327,14 @@ def test_10_a_meter_at_another_patients_gateway_is_nobodys(intake: Intake, home:
 
 def test_11_a_slot_that_is_not_mapped_is_nobodys(intake: Intake, home: Household, pool: Pool) -> None:
     intake.take(home.envelope(home.pressure(earlier(), user_slot=2)), topic_gateway=home.gateway_id)
+    assert reasons(pool) == ["unmapped_slot"]
+    next_good_one_is_stored(intake, home, pool)
+
+
+def test_11_a_guest_of_a_meter_that_is_bound_without_a_slot_is_nobodys(
+    intake: Intake, home: Household, pool: Pool
+) -> None:
+    intake.take(home.envelope(home.pressure(earlier(), user_slot=GUEST)), topic_gateway=home.gateway_id)
     assert reasons(pool) == ["unmapped_slot"]
     next_good_one_is_stored(intake, home, pool)
 

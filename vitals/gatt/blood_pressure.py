@@ -13,8 +13,6 @@ from vitals.gatt.frame import Cursor, FlagWord, check_length, check_minimum, fla
 from vitals.gatt.sfloat import NAN, Sfloat
 from vitals.units import pressure_mmhg
 
-UNKNOWN_USER: Final = 0xFF
-
 Unit = Literal["mmHg", "kPa"]
 
 
@@ -111,8 +109,8 @@ class BloodPressureMeasurement:
 
     @property
     def user_slot(self) -> int | None:
-        """The meter's user number; None if it sent none or says that it does not know."""
-        return None if self.user_id == UNKNOWN_USER else self.user_id
+        """The meter's user number, `vitals.reading.GUEST` for one whom it does not know; None if it names no users."""
+        return self.user_id
 
     @property
     def meter_time(self) -> str | None:
@@ -186,8 +184,8 @@ class IntermediateCuffPressure:
 
     @property
     def user_slot(self) -> int | None:
-        """The meter's user number; None if it sent none or says that it does not know."""
-        return None if self.user_id == UNKNOWN_USER else self.user_id
+        """The meter's user number, `vitals.reading.GUEST` for one whom it does not know; None if it names no users."""
+        return self.user_id
 
     @property
     def meter_time(self) -> str | None:

@@ -18,7 +18,7 @@ from enum import IntFlag
 from typing import Final, Literal, Self, TypedDict
 
 from vitals import reading
-from vitals.gatt.blood_pressure import UNKNOWN_USER, BloodPressureMeasurement, Unit, sent_mmhg, status_words
+from vitals.gatt.blood_pressure import BloodPressureMeasurement, Unit, sent_mmhg, status_words
 from vitals.gatt.frame import Cursor, check_length, check_minimum, u16, u32
 from vitals.gatt.sfloat import NAN, Sfloat
 
@@ -110,8 +110,8 @@ class _Enhanced:
 
     @property
     def user_slot(self) -> int | None:
-        """The meter's user number; None if it sent none or says that it does not know."""
-        return None if self.user_id == UNKNOWN_USER else self.user_id
+        """The meter's user number, `vitals.reading.GUEST` for one whom it does not know; None if it names no users."""
+        return self.user_id
 
     @property
     def status_flags(self) -> tuple[str, ...] | None:

@@ -15,7 +15,6 @@ from vitals.errors import MalformedError
 from vitals.gatt.date_time import DateTime
 from vitals.gatt.frame import Cursor, check_length, check_minimum, u16, u32
 
-UNKNOWN_USER: Final = 0xFF
 UNSUCCESSFUL: Final = 0xFFFF
 """The scale could not weigh (WSS 1.0.0 section 3.2.1.2). Read as a count it is 327.675 kg."""
 
@@ -124,8 +123,8 @@ class WeightMeasurement:
 
     @property
     def user_slot(self) -> int | None:
-        """The scale's user number; None if it sent none or says that it does not know."""
-        return None if self.user_id == UNKNOWN_USER else self.user_id
+        """The scale's user number, `vitals.reading.GUEST` for one whom it does not know; None if it names no users."""
+        return self.user_id
 
     @property
     def meter_time(self) -> str | None:

@@ -72,6 +72,14 @@ where meter_id = %(meter_id)s and reason = any(%(reasons)s) and resolved_at is n
 order by quarantine_id
 for update;
 
+-- name: take_these
+-- The same by their numbers.
+select quarantine_id, gateway_id, meter_id, coalesce(seq, 0) as seq, raw
+from quarantine
+where quarantine_id = any(%(quarantine_id)s) and reason = any(%(reasons)s) and resolved_at is null
+order by quarantine_id
+for update;
+
 -- name: take_newer
 -- What no build could read yet, of gateways that are listened to, locked, in the order in which it came: whole messages, and
 -- readings of a kind that was not known; 0.1.0 had no reason of its own for these and said what the decoder says.

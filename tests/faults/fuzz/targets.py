@@ -71,7 +71,6 @@ def pressure(data: bytes) -> None:
     assert bytes(sent)[1:] == data[1:]
     assert cuff.pressure_mmhg == sent.to_measurement().systolic_mmhg
     for each in (sent, cuff):
-        assert each.user_slot != blood_pressure.UNKNOWN_USER
         assert each.status_flags is None or len(set(each.status_flags)) == len(each.status_flags)
         assert each.meter_time is None or len(each.meter_time) == 19
     assert_can_travel(sent.to_measurement())
@@ -128,7 +127,6 @@ def weight(data: bytes) -> None:
         return
     assert not data[0] & 0x10
     assert bytes(sent) == bytes((data[0] & 0x0F,)) + data[1:]
-    assert sent.user_slot != weight_scale.UNKNOWN_USER
     measured, count = sent.to_measurement(), data[1] | data[2] << 8
     if count == 0xFFFF:
         assert (measured.weight_kg, measured.weight_sent, measured.bmi) == (None, None, None)

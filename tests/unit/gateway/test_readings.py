@@ -10,13 +10,13 @@ from gateway.readings import settled, to_reading
 from gateway.sessions.commands import MeterRecord
 from gateway.timing import Evidence
 from vitals.gatt.blood_pressure import BloodPressureMeasurement
-from vitals.reading import Reading, TimeQuality
+from vitals.reading import GUEST, Reading, TimeQuality
 
 WRONG = NOW - timedelta(days=10_000)
 """What a box without a battery-backed clock believes after a power cut."""
 
 
-def _reading(known: Evidence, *, stamped: bool = True) -> Reading:
+def _reading(known: Evidence, *, stamped: bool = True, user_slot: int | None = None) -> Reading:
     raw = bp_frame(stamped=stamped)
     frame = BloodPressureMeasurement.from_bytes(raw)
     record = MeterRecord(
@@ -24,7 +24,7 @@ def _reading(known: Evidence, *, stamped: bool = True) -> Reading:
         raw=raw,
         measurement=frame.to_measurement(),
         evidence=known,
-        user_slot=frame.user_slot,
+        user_slot=user_slot,
         meter_time=frame.meter_time,
     )
     return to_reading(record, meter_id=METER, gateway_id=GATEWAY, zone=SHANGHAI, decoder="test")
@@ -48,6 +48,13 @@ def test_without_any_time_of_the_meter_two_equal_frames_are_two_readings() -> No
     second = _reading(evidence(is_stamped=False, received_at=NOW + timedelta(seconds=40)), stamped=False)
     assert first.raw == second.raw
     assert first.reading_id != second.reading_id
+
+
+def test_a_guests_record_keeps_the_id_that_it_had_when_a_guest_was_nobody() -> None:
+    known = evidence(meter_wall=datetime(2026, 11, 21, 7, 0))  # noqa: DTZ001
+    guest, nobody, second = (_reading(known, user_slot=slot) for slot in (GUEST, None, 2))
+    assert (guest.user_slot, nobody.user_slot) == (GUEST, None)
+    assert guest.reading_id == nobody.reading_id != second.reading_id
 
 
 NEVER_SET = datetime(1970, 1, 1)  # noqa: DTZ001

@@ -92,10 +92,10 @@ def test_kilopascals_become_exact_millimetres_of_mercury() -> None:
     assert (measured.systolic_sent, measured.diastolic_sent, measured.unit_sent) == (19.7, 12.3, "kPa")
 
 
-def test_a_user_that_the_meter_does_not_know_is_none() -> None:
+def test_a_user_that_the_meter_does_not_know_is_a_guest() -> None:
     frame = bytes.fromhex("0878005000FF07FF")
     measurement = BloodPressureMeasurement.from_bytes(frame)
-    assert measurement.user_slot is None
+    assert measurement.user_slot == 0xFF
     assert bytes(measurement) == frame
     assert BloodPressureMeasurement.from_bytes(frame[:-1] + b"\x00").user_slot == 0
 
@@ -119,7 +119,7 @@ def test_an_inflating_cuff_fills_only_its_own_field() -> None:
     sent = IntermediateCuffPressure(pressure=Sfloat.of("21.5", -1), unit="kPa", user_id=0xFF)
     assert bytes(sent).hex() == "09d7f0ff07ff07ff"
     assert sent.pressure_mmhg == 161.26333
-    assert sent.user_slot is None
+    assert sent.user_slot == 0xFF
     assert IntermediateCuffPressure(pressure=NAN).pressure_mmhg is None
 
 

@@ -10,6 +10,7 @@ from vitals.errors import MalformedError
 from vitals.gatt.blood_pressure import BloodPressureMeasurement
 from vitals.gatt.enhanced_blood_pressure import EnhancedBloodPressureMeasurement, EnhancedIntermediateCuffPressure
 from vitals.gatt.sfloat import NAN, Sfloat
+from vitals.reading import GUEST
 
 FULL = bytes.fromhex("7E 9400 5C00 6F00 78949332 4800 01 0400 F8049432")
 CUFF = bytes.fromhex("7E 8200 E8030000 4800 01 0500 D0070000")
@@ -122,8 +123,8 @@ def test_the_base_time_names_a_reading_and_the_display_times_it() -> None:
     assert EnhancedBloodPressureMeasurement(systolic=NAN, diastolic=NAN).meter_time is None
 
 
-def test_a_user_that_the_meter_does_not_know_is_none() -> None:
-    for user_id, slot in ((None, None), (0xFF, None), (0, 0), (3, 3)):
+def test_a_user_that_the_meter_does_not_know_is_a_guest_and_not_a_meter_without_users() -> None:
+    for user_id, slot in ((None, None), (0xFF, GUEST), (0, 0), (3, 3)):
         assert EnhancedIntermediateCuffPressure(pressure=NAN, user_id=user_id).user_slot == slot
 
 

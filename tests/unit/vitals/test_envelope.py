@@ -295,7 +295,7 @@ HOSTILE: dict[str, tuple[str, bytes]] = {
     "raw bytes that are no base64": ("decode:schema", row(raw="!")),
     "raw bytes beyond an attribute": ("decode:schema", row(raw="A" * 1000)),
     "a zone that is a path": ("decode:schema", row(zone="../../etc/passwd")),
-    "a user slot beyond the wire": ("decode:schema", row(user_slot=255)),
+    "a user slot beyond the wire": ("decode:schema", row(user_slot=256)),
     "a characteristic that is none": ("decode:schema", row(characteristic="2A35")),
     "a newer version": ("schema_newer", envelope(v=2)),
     "a newer version with another shape": ("schema_newer", b'{"v": 2, "readings": "elsewhere"}'),

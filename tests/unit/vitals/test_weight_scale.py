@@ -110,8 +110,8 @@ def test_inches_become_metres() -> None:
     assert WeightMeasurement(weight=16000, unit="lb", bmi=242, height=681).to_measurement().height_m == 1.72974
 
 
-def test_a_user_that_the_scale_does_not_know_is_none() -> None:
-    assert WeightMeasurement.from_bytes(bytes.fromhex("04A438FF")).user_slot is None
+def test_a_user_that_the_scale_does_not_know_is_a_guest() -> None:
+    assert WeightMeasurement.from_bytes(bytes.fromhex("04A438FF")).user_slot == 0xFF
     assert WeightMeasurement.from_bytes(bytes.fromhex("04A43800")).user_slot == 0
     assert WeightMeasurement.from_bytes(bytes.fromhex("00A438")).user_slot is None
 
