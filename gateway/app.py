@@ -9,18 +9,18 @@ import errno
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final, Never
-from zoneinfo import ZoneInfo
 
 import structlog
 
-from gateway import systemd
+from gateway import log, systemd
 from gateway.clock import DIFFERS, Clock, Witness
 from gateway.collector import Collector
 from gateway.config import Settings
 from gateway.errors import OutboxFullError
 from gateway.outbox import Outbox
 from gateway.readings import settled
-from gateway.uplink import RemoteConfig, Uplink
+from gateway.remote_config import AppliedConfig
+from gateway.uplink import Uplink
 from gateway.version import installed_version
 from vitals.gatt.link import Radio
 
@@ -29,7 +29,6 @@ UPKEEP_S: Final = 3600.0
 STALLED_S: Final = 400.0
 """A part that has not come round for so long hangs: longer than the longest session, and systemd restarts us."""
 SETTLE_AT_A_TIME: Final = 100
-_ZONE: Final = "zone"
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +46,8 @@ async def run_gateway(settings: Settings, *, radio: Radio | None = None, clock: 
 class _Gateway:
     def __init__(self, settings: Settings, outbox: Outbox, clock: Clock) -> None:
         self._settings, self._outbox, self._clock = settings, outbox, clock
-        self._zone = ZoneInfo(outbox.setting(_ZONE) or settings.zone)
+        self._remote = AppliedConfig(outbox, gateway_id=settings.id)
+        self._obey()
         self._collector: Collector | None = None
         self._uplink = Uplink(
             settings=settings,
@@ -75,6 +75,7 @@ class _Gateway:
                 clock=self._clock,
                 on_kept=self._uplink.wake,
                 workers=self._settings.workers,
+                is_paused=self._is_paused,
             )
             group.create_task(collector.run(), name="collector")
             group.create_task(self._uplink.run(), name="uplink")
@@ -150,6 +151,7 @@ class _Gateway:
             "version": installed_version(),
             "at": time.now.isoformat(),
             "zone": self._zone.key,
+            "config": self._remote.describe(),
             "clock": "waiting" if time.witness is None else "believable",
             "time": {"witness": time.witness, "differs_s": None if differs_by is None else differs_by.total_seconds()},
             "outbox": {"epoch": self._outbox.epoch, **asdict(self._outbox.counts())},
@@ -159,6 +161,7 @@ class _Gateway:
             },
             "radio": {
                 "scanning": totals.is_scanning,
+                "paused": self._is_paused(),
                 "wrong": totals.wrong_with_radio,
                 "sessions": totals.sessions,
                 "failed_sessions": totals.failed_sessions,
@@ -180,17 +183,21 @@ class _Gateway:
             )
         self._has_said_differs = differs
 
-    def _take_config(self, config: RemoteConfig) -> None:
-        if config.zone is None or config.zone == self._zone.key:
-            return
-        try:
-            zone = ZoneInfo(config.zone)
-        except (KeyError, OSError, ValueError):
-            _log.warning("config_ignored", why="unknown time zone", zone=config.zone, gateway_id=self._settings.id)
-            return
-        self._outbox.set_setting(_ZONE, config.zone)
-        self._zone = zone
-        _log.info("zone_changed", zone=config.zone, gateway_id=self._settings.id)
+    async def _take_config(self, payload: bytes) -> None:
+        time = self._clock.time()
+        now = None if time.witness is None else time.now
+        if await asyncio.to_thread(self._remote.take, payload, now=now):
+            self._obey()
+
+    def _obey(self) -> None:
+        """Let what the clinic has set count from now on."""
+        self._zone = self._remote.zone(self._settings.zone)
+        log.set_level(self._remote.config.log_level or "info")
+
+    def _is_paused(self) -> bool:
+        """Whether the adapter is to be left alone; never for as long as nobody vouches for the time."""
+        time = self._clock.time()
+        return time.witness is not None and self._remote.paused_until(time.now) is not None
 
 
 def advice(e: BaseException) -> str:

@@ -6,7 +6,7 @@ clinic does not know is read too: whose it is, is the server's question.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -49,7 +49,7 @@ from vitals.reading import Reading, kind_of
 SESSION_S: Final = 300.0
 """The longest session: a full glucometer reports a thousand records in about a minute; a stuck link must not hold a worker."""
 LOOK_AROUND_S: Final = 10.0
-"""How often a worker that has nothing to do shows that it is alive."""
+"""How often a loop that has nothing to do shows that it is alive."""
 RETRY_SCAN: Final = Backoff(first_s=1.0, longest_s=30.0)
 
 _log = structlog.get_logger(__name__)
@@ -91,7 +91,10 @@ class Collector:
         clock: Clock,
         on_kept: Callable[[], None],
         workers: int = 2,
+        is_paused: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`is_paused`: whether the adapter is to be left alone for now; what is being read is read to its end."""
+        self._is_paused = is_paused
         self._radio, self._outbox, self._clock = radio, outbox, clock
         self._gateway_id, self._zone, self._on_kept = gateway_id, zone, on_kept
         self._workers = workers
@@ -99,14 +102,15 @@ class Collector:
         self._changed = asyncio.Event()
         self._decoder = f"homevigil-{installed_version()}"[:32]
         self.totals = Totals()
-        self.alive_s = clock.since_boot_s()
+        names = ("scan", *(f"read-{nth + 1}" for nth in range(workers)))
+        self._alive_s = dict.fromkeys(names, clock.since_boot_s())
 
     async def run(self) -> Never:
         """Scan and read until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._scan(), name="scan")
             for nth in range(self._workers):
-                group.create_task(self._work(), name=f"read-{nth + 1}")
+                group.create_task(self._work(f"read-{nth + 1}"), name=f"read-{nth + 1}")
         raise AssertionError("the tasks above never end by themselves")
 
     # -- hearing -------------------------------------------------------------------------------------------------------
@@ -114,14 +118,16 @@ class Collector:
     async def _scan(self) -> Never:
         failures = 0
         while True:
+            self._turned("scan")
+            if self._is_paused():
+                await asyncio.sleep(LOOK_AROUND_S)
+                continue
             try:
                 async with self._radio.advertisements() as advertisements:
                     _log.info("scan_started", gateway_id=self._gateway_id)
                     self.totals.is_scanning, self.totals.wrong_with_radio, failures = True, None, 0
-                    async for advertisement in advertisements:
-                        self._rota.heard(advertisement, self._clock.since_boot_s())
-                        self._changed.set()
-                failures += 1
+                    await self._listen(advertisements)
+                failures += not self._is_paused()
             except (LinkError, UnavailableError) as e:
                 failures += 1
                 self.totals.wrong_with_radio = str(e)
@@ -129,17 +135,50 @@ class Collector:
             self.totals.is_scanning = False
             await asyncio.sleep(RETRY_SCAN.delay_s(failures, random.random()))
 
+    async def _listen(self, advertisements: AsyncIterator[Advertisement]) -> None:
+        """Note who is heard, until the scan ends or the adapter is to be left alone. A home without meters is silent: the loop
+        turns all the same, and shows that it does."""
+        coming: asyncio.Future[Advertisement | None] | None = None
+        try:
+            while not self._is_paused():
+                self._turned("scan")
+                coming = coming or asyncio.ensure_future(_next(advertisements))
+                await asyncio.wait({coming}, timeout=LOOK_AROUND_S)
+                if not coming.done():
+                    continue
+                advertisement, coming = coming.result(), None
+                if advertisement is None:
+                    return
+                self._hear(advertisement)
+        finally:
+            if coming is not None:
+                coming.cancel()
+                await asyncio.wait({coming})
+
+    def _hear(self, advertisement: Advertisement) -> None:
+        self._rota.heard(advertisement, self._clock.since_boot_s())
+        self._changed.set()
+
+    def _turned(self, loop: str) -> None:
+        self._alive_s[loop] = self._clock.since_boot_s()
+
+    @property
+    def alive_s(self) -> float:
+        """When the loop that has not come round for longest last did, in seconds since boot."""
+        return min(self._alive_s.values())
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    async def _work(self) -> Never:
+    async def _work(self, name: str) -> Never:
         while True:
-            self.alive_s = self._clock.since_boot_s()
+            self._turned(name)
+            now_s = self._alive_s[name]
             self._changed.clear()
-            advertisement = self._rota.next_due(self.alive_s)
+            advertisement = None if self._is_paused() else self._rota.next_due(now_s)
             if advertisement is not None:
                 await self._read_meter(advertisement)
                 continue
-            rest_s = self._rota.wake_in_s(self.alive_s)
+            rest_s = None if self._is_paused() else self._rota.wake_in_s(now_s)
             try:
                 async with asyncio.timeout(LOOK_AROUND_S if rest_s is None else min(rest_s, LOOK_AROUND_S)):
                     await self._changed.wait()
@@ -308,6 +347,10 @@ async def drive(script: Script[None], do: Callable[[Command], Awaitable[Reply]])
             step = partial(script.throw, e)
         else:
             step = partial(script.send, reply)
+
+
+async def _next(advertisements: AsyncIterator[Advertisement]) -> Advertisement | None:
+    return await anext(advertisements, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ message over the size limit is never published, and one that makes the broker cu
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, Never
 
-import msgspec
 import structlog
 
 from gateway.backoff import Backoff
@@ -24,7 +23,6 @@ from gateway.flights import WINDOW, Flights, pack
 from gateway.outbox import Outbox
 from vitals.envelope import Receipt, decode_receipt
 from vitals.errors import MalformedError, UnavailableError
-from vitals.reading import ZoneName
 from vitals.topics import Channel, Topic
 
 STATUS_EVERY_S: Final = 60.0
@@ -39,21 +37,15 @@ READMIT_EVERY_S: Final = 86400.0
 """How often what was put aside is tried again, beside at every start: somebody may have raised a limit meanwhile."""
 RECONNECT: Final = Backoff(first_s=0.5, longest_s=30.0)
 OFFLINE: Final = b'{"state":"offline"}'
-_MAX_CONFIG_BYTES: Final = 4096
 
 _log = structlog.get_logger(__name__)
-
-
-class RemoteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the clinic may set from afar."""
-
-    zone: ZoneName | None = None
 
 
 class Uplink:
     """One gateway's connection to its broker, for as long as `run` runs.
 
-    `describe` gives what people want to know about the box, for the status message. `on_config` gets what the clinic has set.
+    `describe` gives what people want to know about the box, for the status message. `on_config` gets what the clinic has set,
+    as it came.
     `on_time` is called after the server has told the time, each time.
     """
 
@@ -64,7 +56,7 @@ class Uplink:
         outbox: Outbox,
         clock: Clock,
         describe: Callable[[], dict[str, Any]],
-        on_config: Callable[[RemoteConfig], None],
+        on_config: Callable[[bytes], Awaitable[None]],
         on_time: Callable[[], None] = lambda: None,
         reconnect: Backoff = RECONNECT,
     ) -> None:
@@ -209,7 +201,7 @@ class Uplink:
         if topic == self._topics[Channel.RECEIPTS]:
             await self._take_receipt(payload)
         elif topic == self._topics[Channel.CONFIG]:
-            self._take_config(payload)
+            await self._take_config(payload)
         else:
             _log.warning("message_ignored", gateway_id=self._settings.id, topic=topic)
 
@@ -242,13 +234,8 @@ class Uplink:
             self._status_due_s = 0.0  # let the clinic see at once that nothing waits for the time any more
         self._on_time()
 
-    def _take_config(self, payload: bytes) -> None:
+    async def _take_config(self, payload: bytes) -> None:
         if not payload:
             return  # a retained message taken back
-        try:
-            if len(payload) > _MAX_CONFIG_BYTES:
-                raise MalformedError("decode:size", f"{len(payload)} bytes")
-            self._on_config(msgspec.json.decode(payload, type=RemoteConfig))
-            self._status_due_s = 0.0  # let the clinic see at once what has become of it
-        except (MalformedError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
-            _log.warning("config_ignored", gateway_id=self._settings.id, why=str(e)[:200])
+        await self._on_config(payload)
+        self._status_due_s = 0.0  # let the clinic see at once what has become of it

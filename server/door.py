@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, cast
 
 import structlog
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -26,6 +26,7 @@ from server.intake import Intake
 from server.pace import Pace
 from vitals.envelope import Receipt, encode_receipt
 from vitals.errors import MalformedError, UnavailableError
+from vitals.remote_config import encode_config
 from vitals.topics import Channel, Topic
 
 log = structlog.get_logger()
@@ -52,6 +53,9 @@ nothing that was waiting: then the silence is real."""
 
 EXCESS_EVERY_S: Final = 1.0
 """How often what was turned away is written down, if anything was."""
+
+CONFIGS_EVERY_S: Final = 2.0
+"""How often it is looked for what the clinic has set in a gateway; somebody waits before the screen for it to be applied."""
 
 ACCOUNTS_EVERY_S: Final = 60.0
 ROWS_EVERY: Final = 60
@@ -113,7 +117,7 @@ class Door:
     def run(self) -> None:
         """Take in until `stop` is set. Neither broker nor database need be there yet, or all the time."""
         self._connect()
-        checked_at, noted_at, round_ = -ACCOUNTS_EVERY_S, monotonic(), 0
+        checked_at, noted_at, looked_at, round_ = -ACCOUNTS_EVERY_S, monotonic(), -CONFIGS_EVERY_S, 0
         try:
             while not self._stop.is_set():
                 if batch := self._next_batch():
@@ -124,6 +128,9 @@ class Door:
                 if monotonic() - noted_at >= EXCESS_EVERY_S:
                     noted_at = monotonic()
                     self._note_excess()
+                if self.listening.is_set() and monotonic() - looked_at >= CONFIGS_EVERY_S:
+                    looked_at = monotonic()
+                    self._publish_configs()
                 if monotonic() - checked_at >= ACCOUNTS_EVERY_S:
                     checked_at, round_ = monotonic(), round_ + 1
                     self._check_accounts(count_rows=round_ % ROWS_EVERY == 1)
@@ -209,8 +216,8 @@ class Door:
         if reason.is_failure:
             log.error("mqtt_refused", reason=str(reason))
             return
-        wanted = (Channel.READINGS.for_every_gateway, Channel.STATUS.for_every_gateway)
-        client.subscribe([(each, SubscribeOptions(qos=1)) for each in wanted])
+        wanted = (Channel.READINGS, Channel.STATUS, Channel.DIAGNOSTICS)
+        client.subscribe([(each.for_every_gateway, SubscribeOptions(qos=1)) for each in wanted])
 
     @_never_raises
     def _on_subscribe(
@@ -289,6 +296,8 @@ class Door:
         for delivery in batch:
             if delivery.topic is not None and delivery.topic.channel is Channel.READINGS:
                 readings.append((delivery.topic.gateway_id, delivery.payload))
+            elif delivery.topic is not None and delivery.topic.channel is Channel.DIAGNOSTICS:
+                self._note_diagnosis(delivery.topic.gateway_id, delivery.payload)
             elif delivery.topic is not None and not (delivery.is_retained and delivery.topic.gateway_id in statuses):
                 statuses[delivery.topic.gateway_id] = delivery  # but a retained copy never hides what was said to us
         # What a status asks for is sent before the receipts of what came with it: so nothing is asked for that they confirm.
@@ -307,6 +316,29 @@ class Door:
         except Exception:
             log.exception("status_broke_intake", gateway_id=gateway_id)
         return None
+
+    def _note_diagnosis(self, gateway_id: str, payload: bytes) -> None:
+        try:
+            is_kept = self._intake.note_diagnosis(payload, topic_gateway=gateway_id)
+        except UnavailableError:
+            raise
+        except Exception:
+            log.exception("diagnosis_broke_intake", gateway_id=gateway_id)
+            return
+        log.info("diagnosis_noted", gateway_id=gateway_id, kept=is_kept)
+
+    def _publish_configs(self) -> None:
+        """Give the broker what the clinic has set. What gets lost on the way is found by the gateway's status, and sent again."""
+        try:
+            for gateway_id, config in self._intake.unpublished_configs():
+                topic = Topic(gateway_id=gateway_id, channel=Channel.CONFIG)
+                given = self._client.publish(str(topic), encode_config(config), qos=1, retain=True)
+                if given.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+                    return
+                self._intake.note_published(gateway_id, config.revision)
+                log.info("config_published", gateway_id=gateway_id, revision=config.revision)
+        except UnavailableError as e:
+            log.warning("configs_not_published", reason=str(e))
 
     def _take_readings(self, messages: Sequence[tuple[str, bytes]]) -> Sequence[Receipt | None]:
         """All in one transaction; if that breaks us, one by one, and the message that breaks us is put away unopened."""

@@ -3,7 +3,7 @@
 No broker and no loop here (`server.door`); nothing is decided about a reading (`ledger`), and nothing is judged.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,13 +15,16 @@ from server.ledger import commit_arrivals
 from server.pace import Excess
 from server.rewind import ask_again, said_in
 from server.store import intake as store
+from server.store import remote_config
 from server.store.alarms import AlarmKind, raise_alarm, state_alarms
 from server.store.postgres import Connection, Pool, in_transaction
-from vitals.envelope import Epoch, Question, Receipt
+from vitals.envelope import MAX_BYTES_SENT, Epoch, Question, Receipt
+from vitals.remote_config import RemoteConfig, RequestId
 
 log = structlog.get_logger()
 
-STATUS_BYTES_MAX: Final = 4096
+STATUS_BYTES_MAX: Final = MAX_BYTES_SENT
+DIAGNOSIS_BYTES_MAX: Final = MAX_BYTES_SENT
 
 
 class Intake:
@@ -62,15 +65,43 @@ class Intake:
         text, state = status
         is_alive = not is_old and state != "offline"
         said, asks = (said_in(payload), _asked_in(payload)) if is_alive else (None, None)
+        revision = _revision_in(payload) if is_alive else None
 
         def work(conn: Connection) -> Receipt | None:
             store.note_status(conn, topic_gateway, text, is_alive=is_alive)
             if store.gateway_states(conn, [topic_gateway]).get(topic_gateway) != "active":
                 return None
+            if revision is not None:
+                remote_config.heard(conn, topic_gateway, revision)
             receipt = None if said is None else ask_again(conn, topic_gateway, said)
             return receipt if asks is None else _tell_time(conn, asks, receipt)
 
         return in_transaction(self._pool, work)
+
+    def note_diagnosis(self, payload: bytes, *, topic_gateway: str) -> bool:
+        """Keep what a gateway has answered when it was asked how it is; False for what is none, or of one not listened to."""
+        if len(payload) > DIAGNOSIS_BYTES_MAX:
+            return False
+        try:
+            request = _diagnosis.decode(payload).request
+            text = payload.decode()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+
+        def work(conn: Connection) -> bool:
+            if store.gateway_states(conn, [topic_gateway]).get(topic_gateway) != "active":
+                return False
+            return remote_config.keep_diagnosis(conn, topic_gateway, request, text)
+
+        return in_transaction(self._pool, work)
+
+    def unpublished_configs(self) -> Sequence[tuple[str, RemoteConfig]]:
+        """What the clinic has set in its gateways and they have not been sent."""
+        return in_transaction(self._pool, remote_config.unpublished)
+
+    def note_published(self, gateway_id: str, revision: int) -> None:
+        """This document was given to the broker."""
+        in_transaction(self._pool, lambda conn: remote_config.published(conn, gateway_id, revision))
 
     def note_excess(self, excess: Mapping[str, Excess]) -> None:
         """Count what was turned away at the door, and alarm where it is a flood."""
@@ -122,6 +153,32 @@ class _Asking(Struct, frozen=True, kw_only=True):
 
 
 _asking = msgspec.json.Decoder(_Asking)
+
+
+class _ConfigSaid(Struct, frozen=True, kw_only=True):
+    """The last document that a gateway was sent, by its number."""
+
+    revision: int
+
+
+class _Configured(Struct, frozen=True, kw_only=True):
+    config: _ConfigSaid
+
+
+class _Diagnosis(Struct, frozen=True, kw_only=True):
+    request: RequestId
+
+
+_configured = msgspec.json.Decoder(_Configured)
+_diagnosis = msgspec.json.Decoder(_Diagnosis)
+
+
+def _revision_in(payload: bytes) -> int | None:
+    """Which document a gateway was last sent; None if it does not say, as one of 0.1.0."""
+    try:
+        return _configured.decode(payload).config.revision
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _asked_in(payload: bytes) -> _Asks | None:

@@ -1,6 +1,6 @@
 """Build and parse MQTT topics; an invalid topic cannot be constructed.
 
-`homevigil/1/<gateway>/readings|receipts|status|config`. No patient is ever named on a topic.
+`homevigil/1/<gateway>/readings|receipts|status|config|diagnostics`. No patient is ever named on a topic.
 """
 
 import re
@@ -15,12 +15,13 @@ _GATEWAY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,63}")
 
 
 class Channel(StrEnum):
-    """The last level of a topic. Up: readings, status. Down: receipts, config. Status and config are retained."""
+    """The last level of a topic. Up: readings, status, diagnostics. Down: receipts, config. Status and config are retained."""
 
     READINGS = "readings"
     RECEIPTS = "receipts"
     STATUS = "status"
     CONFIG = "config"
+    DIAGNOSTICS = "diagnostics"
 
     @property
     def for_every_gateway(self) -> str:

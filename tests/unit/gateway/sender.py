@@ -13,7 +13,7 @@ from gateway.backoff import Backoff
 from gateway.clock import Clock
 from gateway.config import Settings
 from gateway.outbox import Outbox
-from gateway.uplink import RECONNECT, RemoteConfig, Uplink
+from gateway.uplink import RECONNECT, Uplink
 from homevigil.embedded.broker import EmbeddedBroker
 
 
@@ -23,7 +23,7 @@ class Sender:
 
     outbox: Outbox
     uplink: Uplink
-    configs: list[RemoteConfig]
+    configs: list[bytes]
 
     def keep(self, *nths: int) -> None:
         for nth in nths:
@@ -56,14 +56,18 @@ async def sending_by(
     settings: Settings, *, reconnect: Backoff = RECONNECT, clock: Clock | None = None
 ) -> AsyncIterator[Sender]:
     """As the settings say."""
-    configs: list[RemoteConfig] = []
+    configs: list[bytes] = []
+
+    async def take(payload: bytes) -> None:
+        configs.append(payload)
+
     with Outbox(settings.outbox, now=NOW) as outbox:
         uplink = Uplink(
             settings=settings,
             outbox=outbox,
             clock=clock or Clock(),
             describe=lambda: {"outbox": {"unconfirmed": outbox.counts().unconfirmed}},
-            on_config=configs.append,
+            on_config=take,
             reconnect=reconnect,
         )
         task = asyncio.create_task(uplink.run())

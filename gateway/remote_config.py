@@ -1,0 +1,114 @@
+"""What the clinic has set from afar: judged as a whole, kept in the outbox file, told back in the status.
+
+A document that cannot be applied changes nothing: the one before it stays in force, and the status says why. The broker may
+forget the retained message, and the box may restart: what was applied counts until another document comes.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from gateway.outbox import Outbox
+from vitals.errors import MalformedError
+from vitals.remote_config import RemoteConfig, decode_config, encode_config, revision_of
+
+LONGEST_PAUSE: Final = timedelta(days=7)
+"""A box that reads no meter for longer is switched off, not paused; a slip in the year must not silence a home."""
+REASON_CHARACTERS: Final = 200
+
+_CONFIG: Final = "config"
+_ZONE: Final = "zone"
+"""Where a build of 0.1.0 kept the zone that it had been sent."""
+_ANSWERED: Final = "diagnostics_answered"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What has become of the last document."""
+
+    revision: int
+    state: str
+    why: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+class AppliedConfig:
+    """The document in force, and what is said of the last one that came."""
+
+    def __init__(self, outbox: Outbox, *, gateway_id: str) -> None:
+        self._outbox, self._gateway_id = outbox, gateway_id
+        self.config = self._kept()
+        state = "none" if self.config == RemoteConfig() else "applied"
+        self._verdict = Verdict(revision=self.config.revision, state=state)
+
+    def take(self, payload: bytes, *, now: datetime | None) -> bool:
+        """Whether the document in `payload` is another one and is in force now. `now`: None if nobody vouches for the time."""
+        try:
+            config, ignored = decode_config(payload)
+            _check(config, now)
+        except MalformedError as e:
+            why = f"{e.reason}: {e.message}"[:REASON_CHARACTERS]
+            self._verdict = Verdict(revision=revision_of(payload), state="refused", why=why)
+            _log.warning("config_refused", gateway_id=self._gateway_id, revision=self._verdict.revision, why=why)
+            return False
+        is_new = config != self.config
+        if is_new:
+            self._outbox.set_setting(_CONFIG, encode_config(config).decode())
+            self.config = config
+            _log.info("config_applied", gateway_id=self._gateway_id, revision=config.revision, ignored=list(ignored))
+        self._verdict = Verdict(revision=config.revision, state="applied", ignored=ignored)
+        return is_new
+
+    def describe(self) -> dict[str, Any]:
+        """For the status: never a code, only how many there are."""
+        verdict = self._verdict
+        said: dict[str, Any] = {"revision": verdict.revision, "state": verdict.state, "in_force": self.config.revision}
+        if verdict.why is not None:
+            said["why"] = verdict.why
+        if verdict.ignored:
+            said["ignored"] = list(verdict.ignored)
+        return said | {"pairing_codes": len(self.config.pairing_codes)}
+
+    def zone(self, own: str) -> ZoneInfo:
+        """The zone in force; `own` is that of the settings."""
+        return ZoneInfo(self.config.zone or own)
+
+    def paused_until(self, now: datetime) -> datetime | None:
+        """Until when the adapter is to be left alone; None if it is not."""
+        until = self.config.scanning_paused_until
+        return until if until is not None and now < until <= now + LONGEST_PAUSE else None
+
+    def wanted_diagnostics(self) -> str | None:
+        """The name of a bundle that is wanted and has not been sent."""
+        wanted = self.config.diagnostics
+        return None if wanted is None or wanted == self._outbox.setting(_ANSWERED) else wanted
+
+    def diagnostics_sent(self, request: str) -> None:
+        self._outbox.set_setting(_ANSWERED, request)
+
+    def _kept(self) -> RemoteConfig:
+        kept = self._outbox.setting(_CONFIG)
+        if kept is None:
+            return RemoteConfig(zone=self._outbox.setting(_ZONE))
+        try:
+            return decode_config(kept.encode())[0]
+        except MalformedError as e:  # written by a newer build, before it was taken back
+            _log.warning("kept_config_not_read", gateway_id=self._gateway_id, why=e.reason)
+            return RemoteConfig()
+
+
+def _check(config: RemoteConfig, now: datetime | None) -> None:
+    """Raise `MalformedError` for what cannot be applied here."""
+    if config.zone is not None:
+        try:
+            ZoneInfo(config.zone)
+        except (KeyError, OSError, ValueError) as e:
+            raise MalformedError("zone", f"{config.zone!r} is not a time zone that this gateway knows") from e
+    until = config.scanning_paused_until
+    if until is not None and now is not None and until > now + LONGEST_PAUSE:
+        raise MalformedError("pause", f"scanning is paused for {LONGEST_PAUSE.days} days at most")
