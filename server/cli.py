@@ -90,8 +90,8 @@ def user(context: typer.Context) -> None:
 
 @_group
 def gateway(context: typer.Context) -> None:
-    """Boxes in homes: enrol one, list them, stop listening to one."""
-    from server.enrolment_commands import gateways
+    """Boxes in homes: enrol one, list them, set one from afar, ask how it is, stop listening to one."""
+    from server.remote_commands import gateways
 
     gateways(args=context.args, prog_name="server gateway")
 

@@ -51,7 +51,10 @@ def checked_name(text: str) -> str:
         raise typer.BadParameter(f"{text!r}: 1 to 64 letters, digits, and : . _ - after the first") from e
 
 
-def _zone(text: str) -> str:
+def checked_zone(text: str | None) -> str | None:
+    """The name of a time zone, where one is given."""
+    if text is None:
+        return None
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError) as e:
@@ -90,7 +93,9 @@ MeterArgument = Annotated[
     str,
     typer.Argument(callback=checked_name, metavar="METER_ID", help="The Bluetooth address that gateways know it by."),
 ]
-ZoneOption = Annotated[str, typer.Option(callback=_zone, metavar="ZONE", help="IANA time zone, such as Asia/Shanghai.")]
+ZoneOption = Annotated[
+    str, typer.Option(callback=checked_zone, metavar="ZONE", help="IANA time zone, such as Asia/Shanghai.")
+]
 SlotOption = Annotated[
     int | None,
     typer.Option(
@@ -111,7 +116,7 @@ def add_gateway(gateway_id: GatewayArgument, zone: ZoneOption) -> None:
 
     def work(conn: "Connection") -> "Gateway":
         enrolment.add_gateway(conn, gateway_id, zone)
-        return _gateway(conn, gateway_id)
+        return gateway_of(conn, gateway_id)
 
     found = in_database(work)
     typer.echo(f"gateway {found.gateway_id}: {found.zone}, {found.state}")
@@ -127,7 +132,7 @@ def list_gateways(as_json: JsonOption = False) -> None:
         print_json(found)
         return
     for each in found:
-        heard = "never heard" if each.last_heard_at is None else f"heard {_short(each.last_heard_at)}"
+        heard = "never heard" if each.last_heard_at is None else f"heard {spoken_instant(each.last_heard_at)}"
         typer.echo(f"{each.gateway_id:<24} {each.state:<9} {each.zone:<20} {heard}")
 
 
@@ -137,7 +142,7 @@ def revoke_gateway(gateway_id: GatewayArgument) -> None:
     from server.store import enrolment
 
     def work(conn: "Connection") -> None:
-        _gateway(conn, gateway_id)
+        gateway_of(conn, gateway_id)
         enrolment.set_gateway_state(conn, gateway_id, "revoked")
 
     in_database(work)
@@ -150,7 +155,7 @@ def restore_gateway(gateway_id: GatewayArgument) -> None:
     from server.store import enrolment, quarantine
 
     def work(conn: "Connection") -> None:
-        _gateway(conn, gateway_id)
+        gateway_of(conn, gateway_id)
         enrolment.set_gateway_state(conn, gateway_id, "active")
         quarantine.settle_impostures(conn, gateway_id, by="gateway restore")
 
@@ -238,7 +243,7 @@ def bind_meter(
     from server.store import enrolment
 
     def work(conn: "Connection") -> "tuple[datetime, Outcome]":
-        home, now = _gateway(conn, gateway), clock.now()
+        home, now = gateway_of(conn, gateway), clock.now()
         account_of(conn, by)
         from_ = now if since is None else since if since.tzinfo else since.replace(tzinfo=ZoneInfo(home.zone))
         _check_binding(conn, home, patient_id=patient, since=from_, now=now)
@@ -250,7 +255,7 @@ def bind_meter(
         return bound.valid_from.astimezone(ZoneInfo(home.zone)), release.preview(conn, meter_id=meter_id)
 
     valid_from, waiting = in_database(work)
-    typer.echo(f"{_spoken(meter_id, slot)} is patient {patient}'s at {gateway} from {_short(valid_from)} on")
+    typer.echo(f"{_spoken(meter_id, slot)} is patient {patient}'s at {gateway} from {spoken_instant(valid_from)} on")
     _say_waiting(waiting, meter_id)
 
 
@@ -284,14 +289,14 @@ def list_meters(as_json: JsonOption = False) -> None:
         slot = "-" if each.user_slot is None else str(each.user_slot)
         typer.echo(
             f"{each.meter_id:<20} {slot:>4} patient {each.patient_id:<6} {each.gateway_id:<16}"
-            f" since {_short(each.valid_from)}, says {each.bound_by}"
+            f" since {spoken_instant(each.valid_from)}, says {each.bound_by}"
         )
 
 
 # What must be so at the clinic. Each raises RefusedError.
 
 
-def _gateway(conn: "Connection", gateway_id: str) -> "Gateway":
+def gateway_of(conn: "Connection", gateway_id: str) -> "Gateway":
     from server.store import enrolment
 
     for found in enrolment.list_gateways(conn, gateway_id):
@@ -345,7 +350,7 @@ def _check_owner(in_force: "Sequence[BoundMeter]", meter_id: str, slot: int | No
             option = "" if slot is None else f" --slot {slot}"
             raise RefusedError(
                 f"{_spoken(meter_id, slot)} has been patient {each.patient_id}'s at {each.gateway_id} since"
-                f" {_short(each.valid_from)}: if it no longer is, `server meter unbind {meter_id}{option}` first"
+                f" {spoken_instant(each.valid_from)}: if it no longer is, `server meter unbind {meter_id}{option}` first"
             )
 
 
@@ -363,5 +368,5 @@ def _spoken(meter_id: str, slot: int | None) -> str:
     return meter_id if slot is None else f"{meter_id} slot {slot}"
 
 
-def _short(at: datetime) -> str:
+def spoken_instant(at: datetime) -> str:
     return at.isoformat(timespec="minutes")

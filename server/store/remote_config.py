@@ -26,7 +26,8 @@ DIAGNOSES_KEPT: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a gateway is to do. `published_at`: None if it has not been published yet. `said`: what the gateway says of it, unchecked."""
+    """What a gateway is to do. `published_at`: None if it has not been published yet. `said`: what the gateway says of it,
+    unchecked."""
 
     config: RemoteConfig
     changed_at: datetime | None

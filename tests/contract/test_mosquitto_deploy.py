@@ -92,7 +92,7 @@ def test_intakes_may_share_a_subscription(account: Callable[[str], Account]) -> 
     assert intake.hears() == ("homevigil/1/gw-a/readings", b"up")
 
 
-@pytest.mark.parametrize("channel", ["readings", "status", "receipts", "config"])
+@pytest.mark.parametrize("channel", ["readings", "status", "receipts", "config", "diagnostics"])
 def test_a_gateway_cannot_speak_in_anothers_name(account: Callable[[str], Account], channel: str) -> None:
     assert account("gw-a").says(f"homevigil/1/gw-b/{channel}") == not_authorised()
 

@@ -182,13 +182,14 @@ async def test_a_broker_that_is_not_the_clinics_gets_no_reading(
     await clinic.next_reading_arrives()
 
 
-@pytest.mark.parametrize("channel", ["readings", "status", "receipts", "config"])
+@pytest.mark.parametrize("channel", ["readings", "status", "receipts", "config", "diagnostics"])
 async def test_another_gateways_topics_are_closed(broker: ClinicBroker, clinic: Clinic, channel: str) -> None:
     forged = {
         "readings": clinic.home.envelope(clinic.home.pressure(now()), first_seq=2, epoch=clinic.sender.outbox.epoch),
         "receipts": encode_receipt(Receipt(epoch=clinic.sender.outbox.epoch, upto=2)),
         "config": b'{"zone": "Antarctica/Troll"}',
         "status": b'{"state": "offline"}',
+        "diagnostics": b'{"request": "r1"}',
     }
     with intruder(broker, certificate="gw-b") as neighbour:
         topic = f"homevigil/1/{clinic.home.gateway_id}/{channel}"

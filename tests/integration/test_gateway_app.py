@@ -1,68 +1,22 @@
 """The whole gateway in one process with an in-memory air, as the demo without dbus-daemon runs it; a real mosquitto."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from structlog.testing import capture_logs
 from unit.gateway.far_end import FarEnd, far_end
 from unit.gateway.samples import GATEWAY, NOW, TestClock
+from whole_gateway import air_of, inflate, running
 
-from firmware_sims.air import Air
-from firmware_sims.blood_pressure_meter import BloodPressureMeter
-from firmware_sims.settings import Meter
-from gateway.app import LOOK_AT_CLOCK_S, run_gateway
-from gateway.config import Settings
+from gateway.app import LOOK_AT_CLOCK_S
 from homevigil.embedded.broker import EmbeddedBroker
 from server.clock import now
 from vitals.reading import TimeQuality
 from vitals.topics import Channel
-
-
-@asynccontextmanager
-async def running(folder: Path, broker: EmbeddedBroker, air: Air, clock: TestClock) -> AsyncIterator[None]:
-    settings = Settings(
-        id=GATEWAY,
-        zone="Asia/Shanghai",
-        outbox=folder / "outbox.sqlite",
-        mqtt_host=broker.host,
-        mqtt_port=broker.port,
-    )
-    task = asyncio.create_task(run_gateway(settings, radio=air, clock=clock.clock))
-    pulse = asyncio.create_task(_pulse(clock))
-    try:
-        yield
-    finally:
-        for one in (task, pulse):
-            one.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await one
-
-
-async def _pulse(clock: TestClock) -> None:
-    while True:
-        await asyncio.sleep(0.05)
-        clock.tick(0.05)
-
-
-def _air(**settings: Any) -> Air:
-    meter = msgspec.convert({"name": "bp", "kind": "blood_pressure", "index": 1} | settings, Meter)
-    return Air([meter], now=lambda: NOW, interval_s=0.02)
-
-
-def _inflate(air: Air) -> bytes:
-    meter = air.meters["bp"]
-    assert isinstance(meter.firmware, BloodPressureMeter)
-    raw = meter.firmware.measure(wall=meter.wall, systolic_mmhg=152, diastolic_mmhg=94, pulse_bpm=72)
-    meter.wake()
-    return raw
 
 
 async def _stored(far: FarEnd, count: int) -> list[Any]:
@@ -70,10 +24,10 @@ async def _stored(far: FarEnd, count: int) -> list[Any]:
 
 
 async def test_a_reading_travels_from_the_air_to_the_far_end(mosquitto: EmbeddedBroker, tmp_path: Path) -> None:
-    air = _air()
+    air = air_of()
     with far_end(mosquitto.host, mosquitto.port) as far:
         async with running(tmp_path, mosquitto, air, TestClock()):
-            raw = _inflate(air)
+            raw = inflate(air)
             (reading,) = await _stored(far, 1)
     assert reading.raw == raw
     assert reading.zone == "Asia/Shanghai"
@@ -82,7 +36,7 @@ async def test_a_reading_travels_from_the_air_to_the_far_end(mosquitto: Embedded
 async def test_a_zone_set_by_the_clinic_counts_from_then_on_and_after_a_restart(
     mosquitto: EmbeddedBroker, tmp_path: Path
 ) -> None:
-    air = _air()
+    air = air_of()
     with far_end(mosquitto.host, mosquitto.port) as far:
         far.send(GATEWAY, Channel.CONFIG, json.dumps({"zone": "Asia/Urumqi"}).encode())
         async with running(tmp_path, mosquitto, air, TestClock()):
@@ -90,7 +44,7 @@ async def test_a_zone_set_by_the_clinic_counts_from_then_on_and_after_a_restart(
             far.send(GATEWAY, Channel.CONFIG, json.dumps({"zone": "Mars/Olympus"}).encode())
             far.send(GATEWAY, Channel.CONFIG, json.dumps({"zone": "Asia/Urumqi"}).encode(), retain=True)
             await asyncio.to_thread(far.until_status, zone="Asia/Urumqi")
-            _inflate(air)
+            inflate(air)
             (reading,) = await _stored(far, 1)
             assert reading.zone == "Asia/Urumqi"
         far.send(GATEWAY, Channel.CONFIG, b"", retain=True)
@@ -102,11 +56,11 @@ async def test_a_zone_set_by_the_clinic_counts_from_then_on_and_after_a_restart(
 async def test_a_reading_taken_in_1970_arrives_with_its_true_time_once_the_clock_is_right(
     mosquitto: EmbeddedBroker, tmp_path: Path
 ) -> None:
-    air = _air(clock="absent")
+    air = air_of(clock="absent")
     clock = TestClock(wall=NOW - timedelta(days=20_000), synchronised=False)
     with far_end(mosquitto.host, mosquitto.port, tells_time=False) as far:
         async with running(tmp_path, mosquitto, air, clock):
-            _inflate(air)
+            inflate(air)
             waiting = await asyncio.to_thread(far.until_status, clock="waiting")
             assert waiting["state"] == "online"
             assert await asyncio.to_thread(far.is_silent, LOOK_AT_CLOCK_S / 2)
@@ -121,9 +75,9 @@ async def test_a_reading_taken_in_1970_arrives_with_its_true_time_once_the_clock
 async def test_a_box_without_ntp_takes_the_time_from_the_server_and_places_what_waited(
     mosquitto: EmbeddedBroker, tmp_path: Path, off_by: timedelta
 ) -> None:
-    air, clock = _air(clock="absent"), TestClock(wall=NOW + off_by, synchronised=False)
+    air, clock = air_of(clock="absent"), TestClock(wall=NOW + off_by, synchronised=False)
     async with running(tmp_path, mosquitto, air, clock):
-        _inflate(air)
+        inflate(air)
         while not air.meters["bp"].is_heard and air.meters["bp"].link is None:  # noqa: ASYNC110  # the air gives no events
             await asyncio.sleep(0.01)
         with far_end(mosquitto.host, mosquitto.port) as far:
@@ -138,14 +92,14 @@ async def test_a_box_without_ntp_takes_the_time_from_the_server_and_places_what_
 async def test_a_gateway_whose_ntp_says_otherwise_than_the_server_believes_ntp_and_says_so_once(
     mosquitto: EmbeddedBroker, tmp_path: Path
 ) -> None:
-    air, clock = _air(clock="absent"), TestClock(wall=NOW + timedelta(days=1000))
+    air, clock = air_of(clock="absent"), TestClock(wall=NOW + timedelta(days=1000))
     with capture_logs() as logs, far_end(mosquitto.host, mosquitto.port) as far:
         async with running(tmp_path, mosquitto, air, clock):
             await asyncio.to_thread(far.until_status, clock="believable")
             far.send(GATEWAY, Channel.CONFIG, b"{}")  # after which the status is said again
             while (await asyncio.to_thread(far.until_status))["time"]["differs_s"] is None:
                 far.send(GATEWAY, Channel.CONFIG, b"{}")
-            _inflate(air)
+            inflate(air)
             (reading,) = await _stored(far, 1)
     assert reading.measured_at > NOW + timedelta(days=999)
     assert [line["event"] for line in logs].count("clock_differs") == 1
@@ -153,9 +107,9 @@ async def test_a_gateway_whose_ntp_says_otherwise_than_the_server_believes_ntp_a
 
 async def test_without_a_broker_the_gateway_lives_and_keeps(mosquitto: EmbeddedBroker, tmp_path: Path) -> None:
     mosquitto.kill()
-    air = _air()
+    air = air_of()
     async with running(tmp_path, mosquitto, air, TestClock()):
-        _inflate(air)
+        inflate(air)
         while air.meters["bp"].is_heard or air.meters["bp"].link is None:  # noqa: ASYNC110  # the air gives no events
             await asyncio.sleep(0.01)
         mosquitto.start()
@@ -166,12 +120,12 @@ async def test_without_a_broker_the_gateway_lives_and_keeps(mosquitto: EmbeddedB
 @pytest.mark.parametrize("times", [3])
 async def test_starting_again_and_again_touches_no_row(mosquitto: EmbeddedBroker, tmp_path: Path, times: int) -> None:
     """ThingsBoard's gateway destroyed its storage on reconnect (thingsboard-gateway#2124)."""
-    air = _air()
+    air = air_of()
     with far_end(mosquitto.host, mosquitto.port, answers=False) as far:
         for _ in range(times):
             async with running(tmp_path, mosquitto, air, TestClock()):
                 if not far.stored:
-                    _inflate(air)
+                    inflate(air)
                 await asyncio.to_thread(far.next_envelope)
     assert len(far.stored) == 1
     assert list(far.seqs.values()) == [{1}]

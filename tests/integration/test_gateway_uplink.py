@@ -1,7 +1,6 @@
 """The uplink against a real mosquitto: only a receipt confirms, and nothing published is ever too long."""
 
 import asyncio
-import json
 from datetime import timedelta
 from pathlib import Path
 

@@ -681,7 +681,7 @@ def test_a_gateway_that_is_shut_out_or_unknown_is_not_told_the_time(
 def test_a_status_is_kept_and_a_last_will_is_no_sign_of_life(intake: Intake, home: Household, pool: Pool) -> None:
     intake.note_status(b'{"state":"offline"}', topic_gateway=home.gateway_id, is_old=False)
     assert ask(pool, "select last_status, last_heard_at from gateway") == [({"state": "offline"}, None)]
-    for payload in (b"nonsense", b"[]", b'{"a":"\\u0000"}', b'{"a":"' + b"x" * 5000 + b'"}', b"\xff"):
+    for payload in (b"nonsense", b"[]", b'{"a":"\\u0000"}', b'{"a":"' + b"x" * 17_000 + b'"}', b"\xff"):
         intake.note_status(payload, topic_gateway=home.gateway_id, is_old=False)
     intake.note_status(b'{"state":"online"}', topic_gateway=home.gateway_id, is_old=True)
     assert ask(pool, "select last_status, last_heard_at from gateway") == [({"state": "online"}, None)]

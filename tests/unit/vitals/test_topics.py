@@ -86,4 +86,5 @@ def test_a_filter_matches_one_channel_of_every_gateway() -> None:
         "homevigil/1/+/receipts",
         "homevigil/1/+/status",
         "homevigil/1/+/config",
+        "homevigil/1/+/diagnostics",
     ]
