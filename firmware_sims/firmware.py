@@ -133,7 +133,7 @@ class Firmware(ABC):
         return False
 
     def on_tick(self, *, wall: datetime) -> None:
-        """Another `Meter.tick_ms` has begun, when the wall clock shows `wall`."""
+        """Another `Meter.tick_ms` has passed, and the wall clock shows `wall`."""
         assert self.is_ticking, "time is told to those only to whom it means something"
 
     @abstractmethod

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from vitals.gatt import uuids
 
-Kind = Literal["blood_pressure", "glucose"]
+Kind = Literal["blood_pressure", "glucose", "weight", "temperature", "oxygen_saturation", "heart_rate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,30 @@ KINDS: Final[dict[Kind, KindOfMeter]] = {
         firmware="Glucometer",
         address_byte=0x08,
         measurements=frozenset({uuids.GLUCOSE_MEASUREMENT, uuids.GLUCOSE_CONTEXT}),
+    ),
+    "weight": KindOfMeter(
+        module="firmware_sims.weight_scale",
+        firmware="WeightScale",
+        address_byte=0x1D,
+        measurements=frozenset({uuids.WEIGHT_MEASUREMENT}),
+    ),
+    "temperature": KindOfMeter(
+        module="firmware_sims.thermometer",
+        firmware="Thermometer",
+        address_byte=0x09,
+        measurements=frozenset({uuids.TEMPERATURE_MEASUREMENT}),
+    ),
+    "oxygen_saturation": KindOfMeter(
+        module="firmware_sims.pulse_oximeter",
+        firmware="PulseOximeter",
+        address_byte=0x22,
+        measurements=frozenset({uuids.PLX_SPOT_CHECK}),
+    ),
+    "heart_rate": KindOfMeter(
+        module="firmware_sims.heart_rate_strap",
+        firmware="HeartRateStrap",
+        address_byte=0x0D,
+        measurements=frozenset({uuids.HEART_RATE_MEASUREMENT}),
     ),
 }
 

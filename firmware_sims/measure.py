@@ -13,7 +13,11 @@ Pressure = Annotated[int, Meta(ge=0, le=2000)]
 
 
 class Measure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="measure"):
-    """One inflation, or one drop of blood; `at` is what the wall clock shows, now if it is left out."""
+    """One inflation, one drop of blood, one step on the scale; `at` is what the wall clock shows, now if it is left out.
+
+    `rises` lets a thermometer take its time and show on the way how far it is. `is_worn` puts a strap or an oximeter on, which
+    then tells every second what it shows, or takes it off.
+    """
 
     meter: str
     systolic_mmhg: Pressure | None = None
@@ -21,6 +25,15 @@ class Measure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     pulse_bpm: Pressure | None = None
     user_slot: Annotated[int, Meta(ge=0, le=255)] | None = None
     glucose_mg_dl: Milligrams | None = None
+    weight_kg: Annotated[float, Meta(ge=0, le=300)] | None = None
+    height_m: Annotated[float, Meta(ge=0, le=3)] | None = None
+    temperature_celsius: Annotated[float, Meta(ge=0, le=60)] | None = None
+    site: Literal["armpit", "body", "ear", "finger", "mouth", "rectum", "toe", "tympanum"] | None = None
+    rises: bool | None = None
+    spo2_percent: Annotated[int, Meta(ge=0, le=100)] | None = None
+    sensor_status: Annotated[int, Meta(ge=0, le=0xFFFFFF)] | None = None
+    is_worn: bool | None = None
+    has_contact: bool | None = None
     meal: Literal["preprandial", "postprandial", "fasting", "casual", "bedtime"] | None = None
     status: Annotated[int, Meta(ge=0, le=0xFFFF)] | None = None
     at: NaiveTime | None = None

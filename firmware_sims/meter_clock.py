@@ -19,12 +19,13 @@ LAST: Final = datetime(2099, 12, 31, 23, 59, 59)  # noqa: DTZ001
 
 @dataclass(slots=True, kw_only=True)
 class MeterClock:
-    """`is_there` is False for a meter without any clock."""
+    """`is_there` is False for a meter without any clock; `says_so` is True while it knows that nobody has set it."""
 
     is_there: bool = True
     is_set: bool = True
     offset: timedelta = timedelta(0)
     stuck_at: datetime | None = None
+    says_so: bool = False
 
     @classmethod
     def of(cls, setting: Clock) -> "MeterClock":
@@ -34,11 +35,12 @@ class MeterClock:
             case "absent":
                 return cls(is_there=False)
             case "unset":
-                return cls(is_set=False)
+                return cls(is_set=False, says_so=True)
             case "1970":
-                return cls(stuck_at=NEVER_SET)
+                return cls(stuck_at=NEVER_SET, says_so=True)
             case WrongClock():
-                return cls(offset=timedelta(seconds=setting.offset_s), stuck_at=setting.stuck_at)
+                offset = timedelta(seconds=setting.offset_s)
+                return cls(offset=offset, stuck_at=setting.stuck_at, says_so=setting.says_so)
 
     def shown(self, wall: datetime) -> datetime | None:
         """What the display shows when the wall shows `wall` (naive); None if the clock is absent or unset."""
@@ -58,6 +60,6 @@ class MeterClock:
         """Set the display; False if it cannot show that. A stuck clock takes the write and stays stuck."""
         if not FIRST <= shown <= LAST:
             return False
-        self.is_set = True
+        self.is_set, self.says_so = True, False
         self.offset = shown - wall
         return True

@@ -92,10 +92,11 @@ class MeterOnAir:
 
     async def _tick(self) -> None:
         while self.firmware.is_ticking:
-            self.firmware.on_tick(wall=self.wall)
+            await asyncio.sleep(self.meter.tick_ms / 1000)
+            if self.firmware.is_ticking:
+                self.firmware.on_tick(wall=self.wall)
             self._wake.set()
             await self._advertise_if_wanted()
-            await asyncio.sleep(self.meter.tick_ms / 1000)
 
     # --- advertising and connections
 

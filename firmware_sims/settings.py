@@ -15,18 +15,28 @@ from vitals.errors import MalformedError
 
 
 class WrongClock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A clock that runs `offset_s` seconds ahead of the wall, or stands still at `stuck_at`."""
+    """A clock that runs `offset_s` seconds ahead of the wall, or stands still at `stuck_at`. `says_so`: the meter tells
+    that nobody has set it, where its frames have a flag for that (oximeters)."""
 
     offset_s: int = 0
     stuck_at: NaiveTime | None = None
+    says_so: bool = False
 
 
 Clock = Literal["ok", "absent", "unset", "1970"] | WrongClock
 """`absent`: no time stamp and no clock service. `unset`: every date field is 0, "unknown". `1970`: never set, never runs."""
 
 
+class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody whose records a shared meter gives only to who knows the consent code, four digits."""
+
+    index: Annotated[int, Meta(ge=0, le=0xFE)]
+    consent_code: Annotated[int, Meta(ge=0, le=9_999)]
+
+
 class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One simulated meter. `passkey` makes it show this number when pairing; `zone` is that of the wall it hangs on.
+    """One simulated meter. `passkey` makes it show this number when pairing; `zone` is that of the wall it hangs on. `users`
+    makes a scale ask for consent (User Data Service).
 
     `connection_interval_ms` paces its indications: no meter can say more than one in each connection interval. `tick_ms`
     paces what a meter shows while it measures, or for as long as it is worn.
@@ -41,6 +51,9 @@ class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     zone: str = "Asia/Shanghai"
     clock: Clock = "ok"
     unit: Literal["kg/L", "mol/L"] = "kg/L"
+    weight_unit: Literal["kg", "lb"] = "kg"
+    temperature_unit: Literal["°C", "°F"] = "°C"
+    users: tuple[User, ...] = ()
     advertising_interval_ms: Annotated[int, Meta(ge=20, le=10_240)] = 100
     connection_interval_ms: Annotated[int, Meta(ge=0, le=4_000)] = 30
     tick_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
