@@ -20,6 +20,7 @@ from vitals.errors import MalformedError
 from vitals.gatt import uuids
 from vitals.gatt.user_data import DatabaseChangeIncrement, UserIndex
 from vitals.gatt.weight_scale import UNSUCCESSFUL, WeightMeasurement, WeightScaleFeature
+from vitals.reading import GUEST
 from vitals.units import KG_PER_LB, M_PER_INCH
 
 _GRAMS_5: Final = 7
@@ -168,8 +169,9 @@ def _shown(value: float, per_unit: Decimal, *, is_imperial: bool) -> Decimal:
 
 
 def _owner(record: bytes) -> int | None:
-    """Whose record it is; None for nobody's."""
+    """Whose record it is; None for nobody's, a guest's and one that cannot be read."""
     try:
-        return WeightMeasurement.from_bytes(record).user_slot
+        slot = WeightMeasurement.from_bytes(record).user_slot
     except MalformedError:
         return None
+    return None if slot == GUEST else slot

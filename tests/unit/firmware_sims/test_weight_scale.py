@@ -162,6 +162,14 @@ def test_a_command_must_be_listened_to_and_wait_its_turn() -> None:
     assert refused.value.code == AttCode.INVALID_LENGTH
 
 
+def test_a_guests_record_goes_to_anybody_who_has_consented() -> None:
+    scale = a_meter("weight", users=[ANNA])
+    tell(scale, weight_kg=70, user_slot=255)
+    listen_to(scale, READING, uuids.USER_CONTROL)
+    ask(scale, UserControl.consent(1, 1234))
+    assert scale.records == ()  # type: ignore[attr-defined]
+
+
 def test_a_raw_frame_belongs_to_whoever_has_consented() -> None:
     scale = a_meter("weight", users=[ANNA])
     scale.keep(b"\x0e\x78")
