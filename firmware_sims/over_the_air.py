@@ -297,8 +297,8 @@ def _device(meter: Meter, link: VirtualLink, service: str) -> Device:
     return Device(config=configuration, host=Host(controller, AsyncPipeSink(controller)))
 
 
-def _uuid(short: str) -> UUID:
-    return UUID.from_16_bits(int(short, 16))
+def _uuid(name: str) -> UUID:
+    return UUID(name)
 
 
 async def _hang_up_later(connection: Connection, after_ms: int) -> None:

@@ -78,7 +78,7 @@ class BleakRadio:
         def note(device: BLEDevice, advertised: AdvertisementData | None) -> None:
             self._devices[device.address] = device
             named = advertised.service_uuids if advertised else ()
-            services = frozenset(s for u in named if (s := uuids.short(u)) is not None)
+            services = frozenset(uuids.name_of(u) for u in named)
             rssi = advertised.rssi if advertised else None
             _put(heard, Advertisement(address=device.address, name=device.name, services=services, rssi=rssi))
 
@@ -162,16 +162,14 @@ class _BleakLink:
 
     def __init__(self, client: BleakClient, events: asyncio.Queue[Notified | Disconnected]) -> None:
         self._client, self._events = client, events
-        self._by_number: dict[str, BleakGATTCharacteristic] = {}
+        self._by_name: dict[str, BleakGATTCharacteristic] = {}
         for characteristic in client.services.characteristics.values():
-            number = uuids.short(characteristic.uuid)
-            if number is not None:
-                self._by_number.setdefault(number, characteristic)
+            self._by_name.setdefault(uuids.name_of(characteristic.uuid), characteristic)
         self.is_bond_doubtful = False
 
     @property
     def characteristics(self) -> frozenset[str]:
-        return frozenset(self._by_number)
+        return frozenset(self._by_name)
 
     async def read(self, characteristic: str) -> bytes:
         return bytes(await self._guard(self._client.read_gatt_char(self._find(characteristic)), VERB_S))
@@ -197,9 +195,9 @@ class _BleakLink:
             return None
 
     def _find(self, characteristic: str) -> BleakGATTCharacteristic:
-        found = self._by_number.get(characteristic)
+        found = self._by_name.get(characteristic)
         if found is None:
-            raise LinkError(f"the meter has no characteristic 0x{characteristic.upper()}")
+            raise LinkError(f"the meter has no characteristic {characteristic}")
         return found
 
     async def _guard(self, verb: Any, timeout_s: float) -> Any:

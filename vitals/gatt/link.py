@@ -1,7 +1,7 @@
 """The ports between a radio and everything above it: few verbs, no library in sight.
 
 `gateway.bleak_radio` implements them on a real adapter, `firmware_sims.air` in memory for seeded runs. Characteristics are
-named by four hex digits ("2a35"), services likewise ("1810").
+named by four hex digits ("2a35"), services likewise ("1810"); a maker's own by its 36 characters (`uuids.name_of`).
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Names for the sixteen-bit numbers of the Bluetooth SIG. Services and characteristics are four hex digits everywhere."""
+"""Names of services and characteristics: four hex digits for the Bluetooth SIG's numbers, the 36 characters for a maker's own."""
 
 import re
 from typing import Final
@@ -57,6 +57,12 @@ SOFTWARE_REVISION: Final = "2a28"
 MANUFACTURER_NAME: Final = "2a29"
 PNP_ID: Final = "2a50"
 
+LONG: Final = 36
+"""Characters of a maker's own number."""
+CONTOUR_CLOCK: Final = "00001026-0002-11e2-9e96-0800200c9a66"
+CARESENS_CLOCK: Final = "fff1"
+"""Not the SIG's either: a number that i-SENS has taken from the range kept free for the SIG's members."""
+
 _BASE: Final = "-0000-1000-8000-00805f9b34fb"
 _SHORT: Final = re.compile(r"(?:0x)?([0-9a-f]{4})|0000([0-9a-f]{4})" + _BASE, re.ASCII)
 
@@ -67,7 +73,12 @@ def short(uuid: str) -> str | None:
     return None if match is None else match[1] or match[2]
 
 
-def full(short_uuid: str) -> str:
-    """The 128-bit form of four hex digits."""
-    assert short(short_uuid) == short_uuid, short_uuid
-    return f"0000{short_uuid}{_BASE}"
+def name_of(uuid: str) -> str:
+    """How a characteristic is called here: four hex digits if the number is the SIG's, else the 36 lower-case characters."""
+    return short(uuid) or uuid.lower()
+
+
+def full(name: str) -> str:
+    """The 128-bit form of what `name_of` gives."""
+    assert name_of(name) == name, name
+    return f"0000{name}{_BASE}" if len(name) == 4 else name

@@ -40,6 +40,12 @@ def test_what_is_not_the_sigs_has_no_short_name(name: str) -> None:
     assert uuids.short(name) is None
 
 
+def test_what_a_maker_numbers_itself_is_called_by_all_of_its_number() -> None:
+    assert uuids.name_of("00001026-0002-11E2-9E96-0800200C9A66") == uuids.CONTOUR_CLOCK
+    assert uuids.full(uuids.CONTOUR_CLOCK) == uuids.CONTOUR_CLOCK
+    assert uuids.name_of(uuids.full("2a35")) == "2a35"
+
+
 def test_short_and_full_are_the_same_thing() -> None:
     assert uuids.full("1810") == "00001810-0000-1000-8000-00805f9b34fb"
     assert uuids.short(uuids.full("180a")) == uuids.DEVICE_INFORMATION_SERVICE
