@@ -1,0 +1,245 @@
+"""Every kind of standard meter is read by the real collector: in memory, and over the bridge by unmodified bleak.
+
+What was measured is what is kept: the bytes as sent, the values in the canonical unit and as sent, the time by the meter's own
+clock, and what is no value as what it is.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from fix_meters import VirtualAir
+from integration.test_gateway_radio import Box, box
+from unit.gateway.homes import at_home
+
+from firmware_sims.commands import Driven, carry_out
+from firmware_sims.measure import Measure
+from gateway import bleak_radio
+from vitals.gatt import uuids
+from vitals.quality import grade
+from vitals.reading import Measurement, OxygenSaturation, Reading, Temperature, TimeQuality, Weight
+
+SERVICES = (
+    uuids.WEIGHT_SCALE_SERVICE,
+    uuids.HEALTH_THERMOMETER_SERVICE,
+    uuids.PULSE_OXIMETER_SERVICE,
+    uuids.HEART_RATE_SERVICE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A meter (`settings` as in a meters file), what it is told, and what must be kept of it."""
+
+    kind: str
+    told: dict[str, Any]
+    kept: Measurement
+    settings: dict[str, Any] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    user_slot: int | None = None
+    has_time: bool = True
+    time_quality: TimeQuality = TimeQuality.CORRECTED
+
+
+CASES = {
+    "a weight in kg with height and user": Case(
+        kind="weight",
+        told={"weight_kg": 117.92, "height_m": 1.92, "user_slot": 1},
+        kept=Weight(weight_kg=117.92, unit_sent="kg", weight_sent=117.92, bmi=32.0, height_m=1.92),
+        user_slot=1,
+    ),
+    "a weight in lb": Case(
+        kind="weight",
+        told={"weight_kg": 25.764046616},
+        settings={"weight_unit": "lb"},
+        kept=Weight(weight_kg=25.764046616, unit_sent="lb", weight_sent=56.8),
+    ),
+    "a scale that could not weigh": Case(
+        kind="weight",
+        told={"weight_kg": 70},
+        settings={"faults": {"fails": True}},
+        kept=Weight(weight_kg=None, unit_sent="kg"),
+        reasons=("value_special",),
+    ),
+    "a scale that has no clock": Case(
+        kind="weight",
+        told={"weight_kg": 61.2},
+        settings={"clock": "absent"},
+        kept=Weight(weight_kg=61.2, unit_sent="kg", weight_sent=61.2),
+        has_time=False,
+        time_quality=TimeQuality.RECEIVED,
+    ),
+    "a scale that hangs up": Case(
+        kind="weight",
+        told={"weight_kg": 61.2},
+        settings={"faults": {"hangs_up": True}},
+        kept=Weight(weight_kg=61.2, unit_sent="kg", weight_sent=61.2),
+    ),
+    "a temperature in °C, where it is always taken": Case(
+        kind="temperature",
+        told={"temperature_celsius": 38.4},
+        kept=Temperature(temperature_celsius=38.4, unit_sent="°C", temperature_sent=38.4, site="armpit"),
+    ),
+    "a temperature in °F, in the mouth": Case(
+        kind="temperature",
+        told={"temperature_celsius": 37.0, "site": "mouth"},
+        settings={"temperature_unit": "°F"},
+        kept=Temperature(temperature_celsius=37.0, unit_sent="°F", temperature_sent=98.6, site="mouth"),
+    ),
+    "a thermometer that takes its time": Case(
+        kind="temperature",
+        told={"temperature_celsius": 38.4, "rises": True},
+        settings={"tick_ms": 20},
+        kept=Temperature(temperature_celsius=38.4, unit_sent="°C", temperature_sent=38.4, site="armpit"),
+    ),
+    "a thermometer that failed": Case(
+        kind="temperature",
+        told={"temperature_celsius": 38.4, "site": "ear"},
+        settings={"faults": {"fails": True}},
+        kept=Temperature(temperature_celsius=None, unit_sent="°C", site="ear"),
+        reasons=("value_special",),
+    ),
+    "a stored spot check": Case(
+        kind="oxygen_saturation",
+        told={"spo2_percent": 97, "pulse_bpm": 66},
+        kept=OxygenSaturation(spo2_percent=97, pulse_bpm=66, status=0x0300),
+    ),
+    "a spot check with a cold finger": Case(
+        kind="oxygen_saturation",
+        told={"spo2_percent": 93, "pulse_bpm": 88, "sensor_status": 0x20},
+        kept=OxygenSaturation(spo2_percent=93, pulse_bpm=88, status=0x0300, sensor_status=0x20),
+        reasons=("low_perfusion",),
+    ),
+    "an oximeter without a finger": Case(
+        kind="oxygen_saturation",
+        told={"spo2_percent": 97, "pulse_bpm": 66},
+        settings={"faults": {"fails": True}},
+        kept=OxygenSaturation(spo2_percent=None, pulse_bpm=None, status=0x0300),
+        reasons=("value_special",),
+    ),
+}
+
+
+def tell(meter: Driven, **fields: Any) -> None:
+    name = meter.firmware.meter.name
+    carry_out(msgspec.convert({"do": "measure", "meter": name, **fields}, Measure), {name: meter})
+
+
+def check(reading: Reading, case: Case, sent: list[bytes], meter: Driven) -> None:
+    assert reading.measurement == case.kept
+    assert sent[-1] == reading.raw
+    assert reading.user_slot == case.user_slot
+    assert grade(reading.measurement)[1] == case.reasons
+    assert reading.meter_time == (meter.wall.isoformat() if case.has_time else None)
+    assert reading.time_quality is case.time_quality
+
+
+@pytest.fixture
+def hears_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scan asks for these kinds, too."""
+    scanned = dict.fromkeys((*bleak_radio.SERVICE_UUIDS, *map(uuids.full, SERVICES)))
+    monkeypatch.setattr(bleak_radio, "SERVICE_UUIDS", tuple(scanned))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_it_is_read_in_memory(case: Case, tmp_path: Path) -> None:
+    async with at_home(
+        tmp_path / "outbox.sqlite", {"name": "m", "kind": case.kind, "index": 1, **case.settings}
+    ) as home:
+        tell(home.meter("m"), **case.told)
+        (reading,) = await home.until_kept(1)
+        check(reading, case, [happening.raw for happening in home.happened], home.meter("m"))
+        assert home.outbox.counts().quarantined == 0
+
+
+@pytest.mark.radio
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_it_is_read_by_bleak(case: Case, air: VirtualAir, hears_all: None, tmp_path: Path) -> None:
+    meter = await air.put(case.kind, **case.settings)
+    async with box(tmp_path / "outbox.sqlite", air) as home:
+        tell(meter, **case.told)
+        (reading,) = await home.until_kept(1)
+        check(reading, case, air.said(meter), meter)
+        assert home.outbox.counts().quarantined == 0
+
+
+@pytest.mark.radio
+async def test_four_kinds_are_read_side_by_side(air: VirtualAir, hears_all: None, tmp_path: Path) -> None:
+    told: dict[str, dict[str, Any]] = {
+        "blood_pressure": {"systolic_mmhg": 152, "diastolic_mmhg": 94},
+        "weight": {"weight_kg": 61.2},
+        "temperature": {"temperature_celsius": 38.4},
+        "oxygen_saturation": {"spo2_percent": 97, "pulse_bpm": 66},
+    }
+    for kind, fields in told.items():
+        tell(await air.put(kind), **fields)
+    async with box(tmp_path / "outbox.sqlite", air) as home:
+        readings = await home.until_kept(len(told))
+    assert {msgspec.to_builtins(r.measurement)["kind"] for r in readings} == set(told)
+
+
+@pytest.mark.radio
+async def test_a_worn_strap_is_let_be(air: VirtualAir, hears_all: None, tmp_path: Path) -> None:
+    """A strap has nothing that could be a reading; whatever a session makes of it, nothing is kept and nothing breaks."""
+    strap = await air.put("heart_rate", tick_ms=20)
+    tell(strap, pulse_bpm=72, is_worn=True)
+    async with box(tmp_path / "outbox.sqlite", air) as home:
+        tell(await air.put("weight"), weight_kg=61.2)
+        (reading,) = await home.until_kept(1)
+        assert isinstance(reading.measurement, Weight)
+        assert home.outbox.counts().quarantined == 0
+
+
+async def test_a_scale_that_wants_consent_gives_us_nothing_and_keeps_everything(tmp_path: Path) -> None:
+    scale: dict[str, Any] = {"name": "ws", "kind": "weight", "index": 1, "users": [{"index": 1, "consent_code": 1234}]}
+    scale |= {"faults": {"disconnect_after_ms": 50}}
+    async with at_home(tmp_path / "outbox.sqlite", scale) as home:
+        meter = home.meter("ws")
+        tell(meter, weight_kg=61.2, user_slot=1)
+        await home.until(lambda: home.collector.totals.sessions >= 1)
+        assert home.outbox.counts().kept == 0
+        assert meter.firmware.is_advertising
+
+
+@pytest.mark.parametrize("kind", ["weight", "temperature", "oxygen_saturation"])
+async def test_a_frame_that_is_cut_short_lies_in_quarantine(kind: str, tmp_path: Path) -> None:
+    told = next(case.told for case in CASES.values() if case.kind == kind)
+    settings = {"name": "m", "kind": kind, "index": 1, "faults": {"truncate_to": 4}}
+    async with at_home(tmp_path / "outbox.sqlite", settings) as home:
+        tell(home.meter("m"), **told)
+        await home.until(lambda: home.outbox.counts().quarantined == 1)
+        assert home.outbox.counts().kept == 0
+
+
+async def test_a_second_spot_check_is_told_from_a_repeat(tmp_path: Path) -> None:
+    """An oximeter gives all its records each time."""
+    oximeter = {"name": "po", "kind": "oxygen_saturation", "index": 1}
+    async with at_home(tmp_path / "outbox.sqlite", oximeter) as home:
+        meter = home.meter("po")
+        tell(meter, spo2_percent=97, pulse_bpm=66)
+        await home.until_kept(1)
+        tell(meter, spo2_percent=97, pulse_bpm=67)
+        readings = await home.until_kept(2)
+        assert len({r.reading_id for r in readings}) == 2
+
+
+@pytest.mark.radio
+async def test_a_confirmation_that_the_scale_never_saw_brings_the_weight_again_and_it_is_kept_once(
+    air: VirtualAir, hears_all: None, tmp_path: Path
+) -> None:
+    scale = await air.put("weight", faults={"drops_after_indication": 1})
+    async with box(tmp_path / "outbox.sqlite", air) as home:
+        tell(scale, weight_kg=61.2)
+        await air.until(lambda: len(air.said(scale, "confirmed")) == 1, within_s=30)
+        await _settled(home)
+        assert len(air.said(scale)) == 2
+        assert home.outbox.counts().kept == 1
+
+
+async def _settled(home: Box) -> None:
+    """Until the session with the meter is over."""
+    await home.until(lambda: home.collector.totals.sessions >= 1)
+    await asyncio.sleep(0)
