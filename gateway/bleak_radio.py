@@ -163,6 +163,7 @@ class _BleakLink:
     def __init__(self, client: BleakClient, events: asyncio.Queue[Notified | Disconnected]) -> None:
         self._client, self._events = client, events
         self._by_name: dict[str, BleakGATTCharacteristic] = {}
+        self._subscribed: set[str] = set()
         for characteristic in client.services.characteristics.values():
             self._by_name.setdefault(uuids.name_of(characteristic.uuid), characteristic)
         self.is_bond_doubtful = False
@@ -181,7 +182,11 @@ class _BleakLink:
         def note(_: BleakGATTCharacteristic, value: bytearray) -> None:
             self._events.put_nowait(Notified(characteristic=characteristic, value=bytes(value)))
 
-        await self._guard(self._client.start_notify(self._find(characteristic), note), SUBSCRIBE_S)
+        found = self._find(characteristic)
+        if characteristic in self._subscribed:  # told off first, or BlueZ believes that the meter still knows
+            await self._guard(self._client.stop_notify(found), SUBSCRIBE_S)
+        await self._guard(self._client.start_notify(found, note), SUBSCRIBE_S)
+        self._subscribed.add(characteristic)
 
     async def event(self, timeout_s: float) -> Notified | Disconnected | None:
         if not self._events.empty():

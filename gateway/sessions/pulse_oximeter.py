@@ -4,19 +4,21 @@ The stream of a finger that is in the meter (0x2A5F) is not listened to. The gat
 each time, because they have no numbers to ask by, and repeats are known by their id.
 """
 
+from datetime import datetime
+from functools import partial
 from typing import Final
 
-from gateway.sessions import unasked
-from gateway.sessions.commands import Heard, Script, read, set_aside, subscribe, wait, write
+from gateway.sessions import record_access, unasked
+from gateway.sessions.commands import Script, read, subscribe
 from gateway.sessions.meter_clock import MeterClock
 from gateway.sessions.unasked import Sent
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
-from vitals.gatt.link import Disconnected, LinkError, Notified
+from vitals.gatt.link import LinkError
 from vitals.gatt.pulse_oximeter import RECORD_ACCESS_S, Features, SpotCheck
-from vitals.gatt.record_access import OpCode, RecordAccess, ResponseCode
+from vitals.gatt.record_access import RecordAccess, ResponseCode
 
-_HAS_NONE: Final = frozenset({ResponseCode.SUCCESS, ResponseCode.NO_RECORDS_FOUND, ResponseCode.OP_CODE_NOT_SUPPORTED})
+_HAS_NONE: Final = record_access.ENDED | {ResponseCode.OP_CODE_NOT_SUPPORTED}
 """Answers after which there is nothing more to ask for."""
 
 
@@ -29,12 +31,11 @@ def collect(characteristics: frozenset[str], clock: MeterClock | None) -> Script
         return (yield from unasked.collect(uuids.PLX_SPOT_CHECK, decode, clock))
     yield from subscribe(uuids.PLX_SPOT_CHECK)
     yield from subscribe(uuids.RECORD_ACCESS)
-    yield from write(uuids.RECORD_ACCESS, bytes(RecordAccess.report_all()))
-    code = None
-    while code is None:
-        code = yield from _report(clock)
-    if code not in _HAS_NONE:
-        raise LinkError(f"the meter ended its report with code {code}")
+    answer = yield from record_access.report(
+        RecordAccess.report_all(), (uuids.PLX_SPOT_CHECK,), partial(_take_stored, clock), timeout_s=RECORD_ACCESS_S
+    )
+    if answer.code not in _HAS_NONE:
+        raise LinkError(f"the meter ended its report with code {answer.code}")
     return (yield from unasked.listen(uuids.PLX_SPOT_CHECK, decode, clock, first_within_s=unasked.QUIET_S))
 
 
@@ -48,28 +49,8 @@ def _stores(characteristics: frozenset[str]) -> Script[bool]:
         return False
 
 
-def _report(clock: MeterClock | None) -> Script[int | None]:
-    """One step of the report; the code that ends it, or None while it goes on."""
-    heard = yield from wait(RECORD_ACCESS_S)
-    match heard.event:
-        case None:
-            raise LinkError(f"the meter did not finish its report within {RECORD_ACCESS_S:.0f} s")
-        case Disconnected():
-            raise LinkError("the meter went away in the middle of its report")
-        case Notified(characteristic=uuids.PLX_SPOT_CHECK, value=raw):
-            yield from _take_stored(raw, heard, clock)
-        case Notified(characteristic=uuids.RECORD_ACCESS, value=raw):
-            try:
-                answer = RecordAccess.from_bytes(raw)
-            except MalformedError as e:
-                yield from set_aside(uuids.RECORD_ACCESS, raw, e.reason, e.message)
-                return None
-            return answer.response_code_value if answer.request_op_code == OpCode.REPORT_STORED_RECORDS else None
-    return None
-
-
-def _take_stored(raw: bytes, heard: Heard, clock: MeterClock | None) -> Script[None]:
-    yield from unasked.take(uuids.PLX_SPOT_CHECK, raw, decode, received_at=heard.at, clock=clock, is_live=False)
+def _take_stored(clock: MeterClock | None, characteristic: str, raw: bytes, at: datetime) -> Script[None]:
+    yield from unasked.take(characteristic, raw, decode, received_at=at, clock=clock, is_live=False)
 
 
 def decode(raw: bytes) -> Sent:

@@ -20,6 +20,7 @@ from gateway.collector import Collector
 from gateway.outbox import Outbox
 from gateway.pairing_agent import PairingAgent
 from vitals.envelope import decode_stored_reading
+from vitals.gatt.link import LinkError, Notified
 from vitals.reading import Glucose, Reading
 
 pytestmark = pytest.mark.radio
@@ -210,3 +211,31 @@ async def test_ten_meters_are_read_by_two_workers_and_none_is_lost(air: VirtualA
     async with box(path, air) as home:
         readings = await home.until_kept(10, within_s=60)
     assert {r.meter_id for r in readings} == {m.meter.meter_id for m in meters}
+
+
+async def test_a_meter_that_has_forgotten_who_listens_is_told_again(air: VirtualAir) -> None:
+    meter = await air.put("glucose")
+    prick(meter)
+    radio = BleakRadio()
+    agent = PairingAgent(on_bluez_restart=radio.stack_restarted)
+    task = asyncio.create_task(agent.run())
+    try:
+        async with asyncio.timeout(30):
+            async with radio.advertisements() as heard:
+                advertisement = await anext(heard)
+            async with radio.connect(advertisement) as link:
+                for _ in range(2):
+                    for characteristic in ("2a18", "2a34", "2a52"):
+                        await link.subscribe(characteristic)
+                    await link.write("2a52", b"\x01\x01")
+                    assert [await link.event(5) for _ in range(2)][-1] == Notified(
+                        characteristic="2a52", value=bytes.fromhex("06000101")
+                    )
+                    for characteristic in ("2a18", "2a34", "2a52"):
+                        meter.firmware.on_subscribed(characteristic, is_on=False)
+                    with pytest.raises(LinkError) as refused:
+                        await link.write("2a52", b"\x01\x01")
+                    assert refused.value.code == 0xFD
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

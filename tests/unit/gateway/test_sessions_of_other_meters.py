@@ -1,27 +1,10 @@
 """Sessions with scales, thermometers and spot oximeters, played by what such a meter sends: no radio, and no firmware of ours."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
-
 import pytest
 from unit.gateway.samples import NOW, SHANGHAI
+from unit.gateway.scripted_meter import Told
 
-from gateway.sessions.commands import (
-    Done,
-    Heard,
-    Keep,
-    Kept,
-    MeterRecord,
-    Read,
-    SetAside,
-    Subscribe,
-    Value,
-    Wait,
-    Write,
-)
-from gateway.sessions.conversation import Findings, Known, converse, take_late
+from gateway.sessions.conversation import Findings, take_late
 from gateway.timing import place
 from vitals.gatt.link import Disconnected, LinkError, Notified
 from vitals.reading import OxygenSaturation, Temperature, TimeQuality, Weight
@@ -32,68 +15,6 @@ FEVER = "06680100FFE207030A15340002"
 SPOT_UNSET = "1761006000E10701010122132000200000"
 SPOT = "0161004200EA070B15071E00"
 STORED = "0361004200EA070B150700000002"
-
-
-@dataclass
-class Told:
-    """Answers a session: `says` is what the meter sends, in order, each once the session waits; a write may add to it."""
-
-    values: dict[str, str] = field(default_factory=dict)
-    says: list[tuple[str, str] | Disconnected] = field(default_factory=list)
-    answers: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    kept: list[MeterRecord] = field(default_factory=list)
-    set_aside: list[SetAside] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    now: datetime = NOW
-
-    def session(self, *characteristics: str) -> Findings:
-        findings = Findings()
-        known = Known(characteristics=frozenset((*characteristics, *self.values)), zone=SHANGHAI, about={"model": "x"})
-        self.play(converse(known, findings))
-        return findings
-
-    def play(self, script: Any) -> None:
-        step: Callable[[], Any] = lambda: next(script)  # noqa: E731
-        while True:
-            try:
-                command = step()
-            except StopIteration:
-                return
-            self.now += timedelta(milliseconds=20)
-            reply = self._answer(command)
-            if isinstance(reply, LinkError):
-                step = lambda reply=reply: script.throw(reply)  # noqa: E731
-            else:
-                step = lambda reply=reply: script.send(reply)  # noqa: E731
-
-    def _answer(self, command: Any) -> Any:
-        match command:
-            case Keep(record=record):
-                self.kept.append(record)
-                return Kept(is_new=True)
-            case SetAside():
-                self.set_aside.append(command)
-            case Wait(timeout_s=timeout_s):
-                return self._hear(timeout_s)
-            case Read(characteristic=characteristic):
-                self.asked.append(f"read {characteristic}")
-                value = self.values[characteristic]
-                return LinkError("refused", 3) if value == "refused" else Value(value=bytes.fromhex(value), at=self.now)
-            case Subscribe(characteristic=characteristic):
-                self.asked.append(f"subscribe {characteristic}")
-            case Write(characteristic=characteristic, value=value):
-                self.asked.append(f"write {characteristic} {value.hex()}")
-                self.says += self.answers.get(value.hex(), [])
-        return Done(at=self.now)
-
-    def _hear(self, timeout_s: float) -> Heard:
-        if not self.says:
-            self.now += timedelta(seconds=timeout_s)
-            return Heard(event=None, at=self.now)
-        said = self.says.pop(0)
-        if isinstance(said, Disconnected):
-            return Heard(event=said, at=self.now)
-        return Heard(event=Notified(characteristic=said[0], value=bytes.fromhex(said[1])), at=self.now)
 
 
 def test_a_weighing_is_kept_with_whom_and_when() -> None:
