@@ -13,6 +13,7 @@ from typing import Any, Final, Never
 import structlog
 
 from gateway import log, systemd
+from gateway.adapters import load
 from gateway.clock import DIFFERS, Clock, Witness
 from gateway.collector import Collector
 from gateway.config import Settings
@@ -49,6 +50,7 @@ class _Gateway:
         self._remote = AppliedConfig(outbox, gateway_id=settings.id)
         self._obey()
         self._collector: Collector | None = None
+        self._adapters = load([name for name in settings.meter_adapters.split(",") if name])
         self._uplink = Uplink(
             settings=settings,
             outbox=outbox,
@@ -75,6 +77,7 @@ class _Gateway:
                 clock=self._clock,
                 on_kept=self._uplink.wake,
                 workers=self._settings.workers,
+                adapters=self._adapters,
                 is_paused=self._is_paused,
             )
             group.create_task(collector.run(), name="collector")
@@ -89,7 +92,7 @@ class _Gateway:
         from gateway.bleak_radio import BleakRadio
         from gateway.pairing_agent import PairingAgent
 
-        radio = BleakRadio(adapter=self._settings.adapter)
+        radio = BleakRadio(adapter=self._settings.adapter, also_services=self._adapters.services)
         agent = PairingAgent(on_bluez_restart=radio.stack_restarted)
         group.create_task(agent.run(), name="pairing-agent")
         return radio
@@ -166,6 +169,7 @@ class _Gateway:
                 "sessions": totals.sessions,
                 "failed_sessions": totals.failed_sessions,
             },
+            "adapters": self._adapters.states,
             "meters": dict(list(totals.meters.items())[-16:]),
         }
 

@@ -6,7 +6,7 @@ its bond is removed here too.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -57,9 +57,10 @@ _log = structlog.get_logger(__name__)
 
 
 class BleakRadio:
-    """The adapter `adapter` of this machine, as a `Radio`."""
+    """The adapter `adapter` of this machine, as a `Radio`. `also_services`: those of a maker's own that are scanned for too."""
 
-    def __init__(self, *, adapter: str = "hci0") -> None:
+    def __init__(self, *, adapter: str = "hci0", also_services: Collection[str] = ()) -> None:
+        self._services = [*SERVICE_UUIDS, *map(uuids.full, sorted(also_services))]
         self._bluez = BlueZScannerArgs(adapter=adapter)
         self._adapter = adapter
         self._devices: dict[str, BLEDevice] = {}
@@ -82,7 +83,7 @@ class BleakRadio:
             rssi = advertised.rssi if advertised else None
             _put(heard, Advertisement(address=device.address, name=device.name, services=services, rssi=rssi))
 
-        scanner = BleakScanner(note, list(SERVICE_UUIDS), bluez=self._bluez)
+        scanner = BleakScanner(note, self._services, bluez=self._bluez)
         try:
             async with asyncio.timeout(VERB_S):
                 await scanner.start()
@@ -105,7 +106,7 @@ class BleakRadio:
         while True:
             with suppress(*_TROUBLE):
                 adapter = await BleakAdapter.get(bluez=BlueZAdapterArgs(adapter=self._adapter))
-                for device in await adapter.get_connected_devices(list(SERVICE_UUIDS)):
+                for device in await adapter.get_connected_devices(self._services):
                     note(device, None)
             await asyncio.sleep(STALE_LINK_S)
 

@@ -6,45 +6,25 @@ clinic does not know is read too: whose it is, is the server's question.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Never
 from zoneinfo import ZoneInfo
 
 import structlog
 
+from gateway.adapters import Adapters, run_source
 from gateway.backoff import Backoff
-from gateway.clock import Clock, Timeline
-from gateway.errors import OutboxFullError
+from gateway.clock import Clock
+from gateway.driving import Hands, SourceDesk, drive
+from gateway.keeping import Keeper, Tally
 from gateway.outbox import Outbox
-from gateway.outbox_rows import MeterMemory, Unbelieved
-from gateway.readings import to_reading
+from gateway.outbox_rows import MeterMemory
 from gateway.rota import Rota
-from gateway.sessions.commands import (
-    Command,
-    Done,
-    Heard,
-    Keep,
-    Kept,
-    Look,
-    LookUp,
-    MeterRecord,
-    Read,
-    Reply,
-    Script,
-    SetAside,
-    Subscribe,
-    Value,
-    Wait,
-    Write,
-)
-from gateway.sessions.conversation import Findings, Known, converse, take_late
-from gateway.version import installed_version
+from gateway.sessions.conversation import Findings, Known, converse, set_late_aside, take_late
 from vitals.errors import UnavailableError
 from vitals.gatt.link import Advertisement, Link, LinkError, Notified, Radio
-from vitals.reading import Reading, kind_of
 
 SESSION_S: Final = 300.0
 """The longest session: a full glucometer reports a thousand records in about a minute; a stuck link must not hold a worker."""
@@ -53,15 +33,6 @@ LOOK_AROUND_S: Final = 10.0
 RETRY_SCAN: Final = Backoff(first_s=1.0, longest_s=30.0)
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one session brought."""
-
-    new: int = 0
-    repeated: int = 0
-    set_aside: int = 0
 
 
 @dataclass(slots=True)
@@ -92,15 +63,17 @@ class Collector:
         on_kept: Callable[[], None],
         workers: int = 2,
         is_paused: Callable[[], bool] = lambda: False,
+        adapters: Adapters | None = None,
     ) -> None:
         """`is_paused`: whether the adapter is to be left alone for now; what is being read is read to its end."""
         self._is_paused = is_paused
         self._radio, self._outbox, self._clock = radio, outbox, clock
-        self._gateway_id, self._zone, self._on_kept = gateway_id, zone, on_kept
+        self._gateway_id, self._zone = gateway_id, zone
+        self._keeper = Keeper(outbox=outbox, gateway_id=gateway_id, zone=zone, clock=clock, on_kept=on_kept)
         self._workers = workers
+        self._adapters = Adapters() if adapters is None else adapters
         self._rota = Rota()
         self._changed = asyncio.Event()
-        self._decoder = f"homevigil-{installed_version()}"[:32]
         self.totals = Totals()
         names = ("scan", *(f"read-{nth + 1}" for nth in range(workers)))
         self._alive_s = dict.fromkeys(names, clock.since_boot_s())
@@ -111,6 +84,9 @@ class Collector:
             group.create_task(self._scan(), name="scan")
             for nth in range(self._workers):
                 group.create_task(self._work(f"read-{nth + 1}"), name=f"read-{nth + 1}")
+            for name in self._adapters.sources:
+                desk = SourceDesk(self._keeper, self._adapters.decoder(name), Tally())
+                group.create_task(run_source(name, self._adapters, desk), name=f"source-{name}")
         raise AssertionError("the tasks above never end by themselves")
 
     # -- hearing -------------------------------------------------------------------------------------------------------
@@ -215,8 +191,8 @@ class Collector:
 
     async def _hold_session(self, advertisement: Advertisement, meter_id: str, tally: Tally) -> None:
         findings = Findings()
-        timeline = self._clock.timeline(is_believed=self.is_clock_believable())
-        hands = _Hands(meter_id, self, tally, timeline)
+        timeline = self._keeper.timeline()
+        hands = Hands(meter_id, self._keeper, tally, timeline)
         link: Link | None = None
         try:
             async with asyncio.timeout(SESSION_S), self._radio.connect(advertisement) as link:
@@ -228,13 +204,19 @@ class Collector:
                     about=memory.about,
                     is_clock_believable=timeline.is_believed,
                 )
-                await drive(converse(known, findings), partial(hands.do, link))
+                theirs = self._adapters.for_meter(link.characteristics)
+                if theirs is None:
+                    script = converse(known, findings)
+                else:
+                    hands = replace(hands, decoder=self._adapters.decoder(theirs), adapter=theirs)
+                    script = self._adapters.converse(theirs, known, findings)
+                await drive(script, partial(hands.do, link))
         finally:
             if link is not None:
                 await self._take_leftovers(link, findings, hands)
         await self._remember(memory, findings)
 
-    async def _take_leftovers(self, link: Link, findings: Findings, hands: "_Hands") -> None:
+    async def _take_leftovers(self, link: Link, findings: Findings, hands: Hands) -> None:
         """What a cuff sent while we were leaving has been confirmed to it by the stack: it will not send it again."""
         while True:
             try:
@@ -243,7 +225,10 @@ class Collector:
                 return
             if not isinstance(event, Notified):
                 return
-            script = take_late(event, findings, received_at=hands.timeline.now())
+            if hands.adapter is None:
+                script = take_late(event, findings, received_at=hands.timeline.now())
+            else:
+                script = set_late_aside(event, hands.adapter)
             await drive(script, partial(hands.do, link))
 
     async def _remember(self, before: MeterMemory, findings: Findings) -> None:
@@ -263,126 +248,9 @@ class Collector:
             "read_at": now.isoformat(),
         }
 
-    # -- keeping -------------------------------------------------------------------------------------------------------
-
     def is_clock_believable(self) -> bool:
         return self._clock.is_believable()
-
-    async def keep(self, meter_id: str, record: MeterRecord, timeline: Timeline, tally: Tally) -> bool:
-        """Make the record durable; whether it is new. Raises `OutboxFullError`."""
-        is_new = await asyncio.to_thread(self._keep, meter_id, record, timeline)
-        if is_new:
-            tally.new += 1
-            self._on_kept()
-        else:
-            tally.repeated += 1
-        return is_new
-
-    async def knows(self, meter_id: str, record: MeterRecord) -> bool:
-        """Whether the record has been kept before."""
-        return await asyncio.to_thread(self._knows, meter_id, record)
-
-    def _knows(self, meter_id: str, record: MeterRecord) -> bool:
-        return self._outbox.knows(self._reading_of(meter_id, record).reading_id)
-
-    def _reading_of(self, meter_id: str, record: MeterRecord) -> Reading:
-        return to_reading(
-            record, meter_id=meter_id, gateway_id=self._gateway_id, zone=self._zone(), decoder=self._decoder
-        )
-
-    def _keep(self, meter_id: str, record: MeterRecord, timeline: Timeline) -> bool:
-        reading = self._reading_of(meter_id, record)
-        unbelieved = None if timeline.is_believed else self._unbelieved(record, timeline)
-        log = _log.bind(reading_id=str(reading.reading_id), meter_id=meter_id, gateway_id=self._gateway_id)
-        try:
-            seq = self._outbox.keep(reading, unbelieved=unbelieved)
-        except OutboxFullError as e:
-            log.error("reading_refused", why=str(e))  # noqa: TRY400 # no traceback: its locals would say the value
-            raise
-        if seq is None:
-            log.info("reading_repeated")
-        else:
-            kind, time_quality = kind_of(record.measurement), reading.time_quality.value
-            log.info("reading_kept", seq=seq, kind=kind, time_quality=time_quality, held=unbelieved is not None)
-        return seq is not None
-
-    def _unbelieved(self, record: MeterRecord, timeline: Timeline) -> Unbelieved:
-        ago_s = (timeline.now() - record.evidence.received_at).total_seconds()
-        return Unbelieved(
-            boot_id=self._clock.boot_id(),
-            since_boot_s=self._clock.since_boot_s() - ago_s,
-            evidence=record.evidence,
-        )
-
-    async def set_aside(self, meter_id: str, frame: SetAside, tally: Tally) -> None:
-        """Keep a frame that is no record."""
-        tally.set_aside += 1
-        _log.warning("frame_set_aside", meter_id=meter_id, characteristic=frame.characteristic, reason=frame.reason)
-        await asyncio.to_thread(
-            self._outbox.set_aside,
-            reason=frame.reason,
-            detail=frame.detail,
-            meter_id=meter_id,
-            characteristic=frame.characteristic,
-            raw=frame.raw,
-            now=self._clock.now(),
-        )
-
-    @property
-    def clock(self) -> Clock:
-        return self._clock
-
-
-async def drive(script: Script[None], do: Callable[[Command], Awaitable[Reply]]) -> None:
-    """Run a session: each command is done, its reply sent back, a `LinkError` thrown in."""
-    step: Callable[[], Command] = partial(next, script)
-    while True:
-        try:
-            command = step()
-        except StopIteration:
-            return
-        try:
-            reply = await do(command)
-        except LinkError as e:
-            step = partial(script.throw, e)
-        else:
-            step = partial(script.send, reply)
 
 
 async def _next(advertisements: AsyncIterator[Advertisement]) -> Advertisement | None:
     return await anext(advertisements, None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Hands:
-    """Does a session's commands for one meter."""
-
-    meter_id: str
-    collector: Collector
-    tally: Tally
-    timeline: Timeline
-
-    async def do(self, link: Link, command: Command) -> Reply:
-        match command:
-            case Read(characteristic=characteristic):
-                value = await link.read(characteristic)
-                return Value(value=value, at=self._now())
-            case Write(characteristic=characteristic, value=value):
-                await link.write(characteristic, value)
-            case Subscribe(characteristic=characteristic):
-                await link.subscribe(characteristic)
-            case Wait(timeout_s=timeout_s):
-                event = await link.event(timeout_s)
-                return Heard(event=event, at=self._now())
-            case Keep(record=record):
-                return Kept(is_new=await self.collector.keep(self.meter_id, record, self.timeline, self.tally))
-            case LookUp(record=record):
-                return Kept(is_new=not await self.collector.knows(self.meter_id, record))
-            case SetAside():
-                await self.collector.set_aside(self.meter_id, command, self.tally)
-            case Look():
-                pass
-        return Done(at=self._now())
-
-    def _now(self) -> datetime:
-        return self.timeline.now()

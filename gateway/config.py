@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     mqtt_cert_file: Annotated[Path | None, Field(strict=False)] = None
     mqtt_key_file: Annotated[Path | None, Field(strict=False)] = None
     adapter: Annotated[str, Field(pattern=r"^hci\d{1,2}$")] = "hci0"
+    meter_adapters: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,19}(,[a-z0-9][a-z0-9-]{0,19})*)?$")] = ""
+    """Adapters for meters of no standard profile, by name, with commas between them (`gateway.adapters`)."""
     workers: Annotated[int, Field(strict=False, ge=1, le=3)] = 2
     """How many meters are read at the same time; a small adapter holds few links."""
 

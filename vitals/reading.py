@@ -152,8 +152,8 @@ class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `meter_time` is the meter's own clock as it said it (ISO 8601 without a zone), never corrected. `measured_at` is the
     best estimate in UTC, and `time_quality` says how good. `clock_offset_s` is the gateway's clock minus the meter's, read
-    together. `zone` is the zone of the home. `raw` holds the frame of `characteristic` (four hex digits), `context_raw`
-    the 0x2A34 frame that belongs to it.
+    together. `zone` is the zone of the home. `raw` holds the frame of `characteristic` (four hex digits, or the UUID of a
+    maker's own), `context_raw` the 0x2A34 frame that belongs to it.
     """
 
     reading_id: UUID
@@ -167,7 +167,7 @@ class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     time_quality: TimeQuality
     clock_offset_s: float | None = None
     zone: ZoneName
-    characteristic: Annotated[str, Meta(pattern=r"^[0-9a-f]{4}\Z")]
+    characteristic: Annotated[str, Meta(pattern=r"^([0-9a-f]{4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})\Z")]
     raw: Annotated[bytes, Meta(max_length=512)]
     context_raw: Annotated[bytes, Meta(max_length=512)] | None = None
     decoder: Annotated[str, Meta(pattern=r"^[ -~]{1,32}\Z")]

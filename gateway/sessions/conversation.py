@@ -10,7 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.sessions import blood_pressure, glucose, health_thermometer, pulse_oximeter, unasked, weight_scale
-from gateway.sessions.commands import Script, read
+from gateway.sessions.commands import Script, read, set_aside
 from gateway.sessions.meter_clock import ClockCare, MeterClock, read_clock, set_clock
 from gateway.sessions.unasked import Decode
 from vitals.gatt import device_information, uuids
@@ -80,6 +80,11 @@ def take_late(event: Notified, findings: Findings, *, received_at: datetime) -> 
         yield from unasked.take(
             event.characteristic, event.value, decode, received_at=received_at, clock=findings.clock, is_live=False
         )
+
+
+def set_late_aside(event: Notified, adapter: str) -> Script[None]:
+    """The same of a meter with an adapter, whose frames nobody else can read: a person has them."""
+    yield from set_aside(event.characteristic, event.value, "came_late", f"after the conversation of adapter {adapter}")
 
 
 def _listen(characteristics: frozenset[str], clock: MeterClock | None) -> Script[bool]:

@@ -19,8 +19,9 @@ from faults.simulation.meters import PowerCutError, SessionPlan, SimLink, SimMet
 from faults.simulation.people import Person
 from faults.simulation.records import File, Records
 from gateway.clock import Clock
-from gateway.collector import SESSION_S, Collector
+from gateway.collector import SESSION_S
 from gateway.flights import WINDOW, Flights, pack
+from gateway.keeping import OURS, Keeper
 from gateway.outbox import MAX_UNCONFIRMED, Outbox
 from gateway.outbox_rows import MeterMemory, Unbelieved
 from gateway.readings import settled
@@ -145,8 +146,7 @@ class Box:
         outbox = WatchedOutbox(path, now=self._clock.now(), max_unconfirmed=self._max_unconfirmed)
         outbox.on_keep, outbox.on_settle = self._on_keep, self._on_settle
         self.outbox = outbox
-        self._collector = Collector(
-            radio=None,  # type: ignore[arg-type] # nobody scans here
+        self._keeper = Keeper(
             outbox=outbox,
             gateway_id=self.gateway_id,
             zone=lambda: self.person.zone,
@@ -290,7 +290,7 @@ class Box:
         memory = self.outbox.recall(meter.meter_id)
         findings = Findings()
         plan = self._draw_session()
-        self._timeline = self._clock.timeline(is_believed=self._collector.is_clock_believable())
+        self._timeline = self._keeper.timeline()
         link = SimLink(
             meter,
             self._watch,
@@ -342,7 +342,7 @@ class Box:
         self.outbox.remember(memory, now=self._clock.now())
 
     def _drive(self, script: Script[None], link: SimLink, meter: SimMeter) -> None:
-        """As `gateway.collector.drive`."""
+        """As `gateway.driving.drive`."""
         try:
             command = next(script)
             while True:
@@ -369,9 +369,9 @@ class Box:
                 return Heard(event=event, at=self._timeline.now())
             case Keep(record=record):
                 self._given = link.given
-                return Kept(is_new=self._collector._keep(meter.meter_id, record, self._timeline))
+                return Kept(is_new=self._keeper._keep(meter.meter_id, record, self._timeline, OURS))
             case LookUp(record=record):
-                return Kept(is_new=not self._collector._knows(meter.meter_id, record))
+                return Kept(is_new=not self._keeper._knows(meter.meter_id, record))
             case SetAside():
                 self._set_aside(command, link, meter)
             case Look():
@@ -511,7 +511,7 @@ class Box:
         """As the gateway's task that waits for a clock."""
         if self.outbox is None:
             return
-        for one in self.outbox.held(1000) if self._collector.is_clock_believable() else ():
+        for one in self.outbox.held(1000) if self._clock.is_believable() else ():
             reading = settled(
                 one,
                 now=self._clock.now(),

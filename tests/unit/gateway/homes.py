@@ -16,6 +16,7 @@ from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.glucometer import Glucometer
 from firmware_sims.happenings import Happening
 from firmware_sims.settings import Meter
+from gateway.adapters import Adapters
 from gateway.collector import Collector
 from gateway.outbox import Outbox
 from vitals.envelope import decode_stored_reading
@@ -79,6 +80,7 @@ async def at_home(
     max_unconfirmed: int = 50_000,
     gateway_id: str = GATEWAY,
     true_now: datetime = NOW,
+    adapters: Adapters | None = None,
 ) -> AsyncIterator[Home]:
     """The collector runs while the context is open; `clock` is the gateway's, right unless it is given."""
     clock = clock or TestClock(wall=true_now)
@@ -93,6 +95,7 @@ async def at_home(
             zone=lambda: SHANGHAI,
             clock=clock.clock,
             on_kept=lambda: home.news.set(),
+            adapters=adapters,
         )
         home = Home(true_now, outbox, air, collector, clock, happened)
         task = asyncio.create_task(collector.run())
