@@ -18,17 +18,19 @@ from gateway.clock import DIFFERS, Clock, Witness
 from gateway.collector import Collector
 from gateway.config import Settings
 from gateway.errors import OutboxFullError
+from gateway.health import look_at_machine
+from gateway.lives import Lives
 from gateway.outbox import Outbox
 from gateway.readings import settled
 from gateway.remote_config import AppliedConfig
+from gateway.status import MeterFacts, meter_facts
 from gateway.uplink import Uplink
 from gateway.version import installed_version
+from gateway.watchdog import feed_watchdog
 from vitals.gatt.link import Radio
 
 LOOK_AT_CLOCK_S: Final = 5.0
 UPKEEP_S: Final = 3600.0
-STALLED_S: Final = 400.0
-"""A part that has not come round for so long hangs: longer than the longest session, and systemd restarts us."""
 SETTLE_AT_A_TIME: Final = 100
 
 _log = structlog.get_logger(__name__)
@@ -41,12 +43,18 @@ async def run_gateway(settings: Settings, *, radio: Radio | None = None, clock: 
     """
     clock = clock or Clock()
     with Outbox(settings.outbox, now=clock.now()) as outbox:
-        await _Gateway(settings, outbox, clock).run(radio)
+        gateway = _Gateway(settings, outbox, clock)
+        try:
+            await gateway.run(radio)
+        except asyncio.CancelledError:
+            gateway.told_to_end()
+            raise
 
 
 class _Gateway:
     def __init__(self, settings: Settings, outbox: Outbox, clock: Clock) -> None:
         self._settings, self._outbox, self._clock = settings, outbox, clock
+        self._lives = Lives(outbox, boot_id=clock.boot_id(), since_boot_s=clock.since_boot_s())
         self._remote = AppliedConfig(outbox, gateway_id=settings.id)
         self._obey()
         self._collector: Collector | None = None
@@ -84,8 +92,17 @@ class _Gateway:
             group.create_task(self._uplink.run(), name="uplink")
             group.create_task(self._settle_when_believable(collector), name="clock")
             group.create_task(self._upkeep(), name="upkeep")
-            group.create_task(self._feed_watchdog(collector), name="watchdog")
+            watchdog = feed_watchdog(
+                lambda: min(collector.alive_s, self._uplink.alive_s),
+                now_s=self._clock.since_boot_s,
+                gateway_id=self._settings.id,
+            )
+            group.create_task(watchdog, name="watchdog")
             systemd.notify("READY=1")
+
+    def told_to_end(self) -> None:
+        """It ends because somebody wants it to."""
+        self._lives.told_to_end()
 
     def _bluez_radio(self, group: asyncio.TaskGroup) -> Radio:
         """BlueZ, with the agent that pairs for it. Imported here: a simulated radio needs neither."""
@@ -103,6 +120,8 @@ class _Gateway:
         """Correct the readings that wait for a clock, before they are sent."""
         while True:
             held = await asyncio.to_thread(self._outbox.held, SETTLE_AT_A_TIME)
+            if collector.is_clock_believable():
+                await asyncio.to_thread(self._lives.dated, self._clock.now(), self._clock.since_boot_s())
             if held and collector.is_clock_believable():
                 for one in held:
                     reading = settled(
@@ -133,24 +152,14 @@ class _Gateway:
                     await asyncio.to_thread(self._outbox.purge, now=self._clock.now())
             await asyncio.sleep(UPKEEP_S)
 
-    async def _feed_watchdog(self, collector: Collector) -> Never:
-        period_s = systemd.watchdog_period_s() or 10.0
-        while True:
-            oldest_s = self._clock.since_boot_s() - min(collector.alive_s, self._uplink.alive_s)
-            if oldest_s < STALLED_S:
-                systemd.notify("WATCHDOG=1")
-            else:
-                _log.error("gateway_stalled", gateway_id=self._settings.id, for_s=round(oldest_s))
-            await asyncio.sleep(period_s)
-
     # -- what others ask -----------------------------------------------------------------------------------------------
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> tuple[dict[str, Any], list[MeterFacts]]:
         """For the status message; called in a thread."""
         assert self._collector is not None
-        totals, time = self._collector.totals, self._clock.time()
+        totals, time, since_boot_s = self._collector.totals, self._clock.time(), self._clock.since_boot_s()
         differs_by = time.differs_by
-        return {
+        said = {
             "version": installed_version(),
             "at": time.now.isoformat(),
             "zone": self._zone.key,
@@ -170,8 +179,10 @@ class _Gateway:
                 "failed_sessions": totals.failed_sessions,
             },
             "adapters": self._adapters.states,
-            "meters": dict(list(totals.meters.items())[-16:]),
+            "machine": look_at_machine(self._settings.outbox.parent).describe(),
+            "starts": self._lives.describe(time.now, since_boot_s),
         }
+        return said, meter_facts(self._outbox.remembered(), totals.meters, now=time.now, since_boot_s=since_boot_s)
 
     def _take_time(self) -> None:
         """The server has told the time: what waits for it need not wait any more."""

@@ -6,6 +6,7 @@ session. paho's thread only passes on what it learns. Nothing here knows what a 
 
 import asyncio
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class Answered:
 class _Up:
     reason: ReasonCode
     max_bytes: int | None
+    thread: threading.Thread
 
 
 Event = Down | Message | Answered | None
@@ -82,6 +84,7 @@ class Line:
     def __init__(self, client: mqtt.Client, events: "asyncio.Queue[_Up | Event]") -> None:
         self._client, self._events = client, events
         self._max_packet_bytes = MAX_BYTES_SENT * 2
+        self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
         """Let `next_events` return."""
@@ -110,7 +113,8 @@ class Line:
             async with asyncio.timeout(within_s):
                 events = [await self._events.get()]
         except TimeoutError:
-            return []
+            is_dead = self._thread is not None and not self._thread.is_alive()
+            return [Down("the thread of the connection has ended", is_cut=False)] if is_dead else []
         while not self._events.empty():
             events.append(self._events.get_nowait())
         return [event for event in events if not isinstance(event, _Up)]
@@ -124,7 +128,8 @@ class Line:
         except TimeoutError as e:
             raise UnavailableError(f"the broker at {where} accepts the connection and says nothing") from e
         match event:
-            case _Up(reason=reason, max_bytes=max_bytes) if not reason.is_failure:
+            case _Up(reason=reason, max_bytes=max_bytes, thread=thread) if not reason.is_failure:
+                self._thread = thread
                 self._heed(max_bytes, where)
             case _Up(reason=reason):
                 raise UnavailableError(
@@ -200,7 +205,7 @@ def _pass_on(client: mqtt.Client, put: Callable[[_Up | Event], object]) -> None:
     """Hand what paho's thread learns to the event loop; nothing else happens in that thread."""
 
     def connected(_: object, __: Any, ___: object, reason: ReasonCode, said: Properties | None) -> None:
-        put(_Up(reason, getattr(said, "MaximumPacketSize", None)))
+        put(_Up(reason, getattr(said, "MaximumPacketSize", None), threading.current_thread()))
 
     def disconnected(_: object, __: Any, flags: mqtt.DisconnectFlags, reason: ReasonCode, ___: object) -> None:
         is_cut = reason.getName() in _BLAMING if flags.is_disconnect_packet_from_server else not _is_ours(reason)

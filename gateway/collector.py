@@ -7,9 +7,9 @@ clinic does not know is read too: whose it is, is the server's question.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Never
+from typing import Final, Never
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -23,6 +23,7 @@ from gateway.outbox import Outbox
 from gateway.outbox_rows import MeterMemory
 from gateway.rota import Rota
 from gateway.sessions.conversation import Findings, Known, converse, set_late_aside, take_late
+from gateway.totals import Totals
 from vitals.errors import UnavailableError
 from vitals.gatt.link import Advertisement, Link, LinkError, Notified, Radio
 
@@ -33,20 +34,6 @@ LOOK_AROUND_S: Final = 10.0
 RETRY_SCAN: Final = Backoff(first_s=1.0, longest_s=30.0)
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Totals:
-    """Since this process started."""
-
-    sessions: int = 0
-    failed_sessions: int = 0
-    kept: int = 0
-    repeated: int = 0
-    set_aside: int = 0
-    is_scanning: bool = False
-    wrong_with_radio: str | None = None
-    meters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Collector:
@@ -132,7 +119,9 @@ class Collector:
                 await asyncio.wait({coming})
 
     def _hear(self, advertisement: Advertisement) -> None:
-        self._rota.heard(advertisement, self._clock.since_boot_s())
+        now_s = self._clock.since_boot_s()
+        self._rota.heard(advertisement, now_s)
+        self.totals.of(advertisement.address.upper()).heard_s = now_s
         self._changed.set()
 
     def _turned(self, loop: str) -> None:
@@ -164,20 +153,23 @@ class Collector:
     async def _read_meter(self, advertisement: Advertisement) -> None:
         meter_id = advertisement.address.upper()
         log = _log.bind(meter_id=meter_id, gateway_id=self._gateway_id)
-        tally, failed = Tally(), True
+        tally, why = Tally(), "ended"
         try:
             await self._hold_session(advertisement, meter_id, tally)
-            failed = False
+            why = ""
             log.info("session_ended", new=tally.new, repeated=tally.repeated, set_aside=tally.set_aside)
         except (LinkError, UnavailableError) as e:
-            code = getattr(e, "code", None)
-            log.warning("session_failed", why=str(e), code=code, new=tally.new, repeated=tally.repeated)
+            code, why = getattr(e, "code", None), str(e)
+            log.warning("session_failed", why=why, code=code, new=tally.new, repeated=tally.repeated)
         except TimeoutError:
-            log.warning("session_failed", why=f"not done after {SESSION_S:.0f} s", new=tally.new)
+            why = f"not done after {SESSION_S:.0f} s"
+            log.warning("session_failed", why=why, new=tally.new)
         finally:
-            self._note_end(advertisement.address, tally, failed=failed)
+            self._note_end(advertisement.address, tally, why)
 
-    def _note_end(self, address: str, tally: Tally, *, failed: bool) -> None:
+    def _note_end(self, address: str, tally: Tally, why: str) -> None:
+        """The session is over; `why` it failed, or nothing."""
+        failed = bool(why)
         self._rota.ended(
             address, self._clock.since_boot_s(), failed=failed, new_records=tally.new, fraction=random.random()
         )
@@ -187,6 +179,12 @@ class Collector:
         totals.kept += tally.new
         totals.repeated += tally.repeated
         totals.set_aside += tally.set_aside
+        meter = totals.of(address.upper())
+        meter.sessions += 1
+        meter.failed += failed
+        meter.failed_in_a_row = meter.failed_in_a_row + 1 if failed else 0
+        meter.why = why or meter.why
+        meter.kept += tally.new
         self._changed.set()
 
     async def _hold_session(self, advertisement: Advertisement, meter_id: str, tally: Tally) -> None:
@@ -241,12 +239,7 @@ class Collector:
         )
         now = self._clock.now()
         await asyncio.to_thread(self._outbox.remember, memory, now=now)
-        self.totals.meters[before.meter_id] = {
-            "about": findings.about,
-            "battery_percent": findings.battery_percent,
-            "clock": findings.clock_care.value,
-            "read_at": now.isoformat(),
-        }
+        self.totals.of(before.meter_id).clock = findings.clock_care.value
 
     def is_clock_believable(self) -> bool:
         return self._clock.is_believable()

@@ -222,6 +222,21 @@ class Outbox:
             return MeterMemory(meter_id=meter_id)
         return MeterMemory(meter_id=meter_id, highest_sequence=row[0], about=json.loads(row[1]), battery_percent=row[2])
 
+    def remembered(self) -> list[tuple[MeterMemory, datetime]]:
+        """Every meter that was ever read, and when it last was, newest first."""
+        query = (
+            "select meter_id, highest_sequence, about, battery_percent, last_read_at from meter"
+            " where last_read_at is not null order by last_read_at desc"
+        )
+        rows = self._read(lambda db: db.execute(query).fetchall())
+        return [
+            (
+                MeterMemory(meter_id=row[0], highest_sequence=row[1], about=json.loads(row[2]), battery_percent=row[3]),
+                datetime.fromisoformat(row[4]),
+            )
+            for row in rows
+        ]
+
     def remember(self, memory: MeterMemory, *, now: datetime) -> None:
         """Keep `memory` in the place of what was known of its meter."""
         row = (

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from gateway.errors import OutboxFullError
 from gateway.outbox import Outbox
 from vitals.errors import MalformedError
 from vitals.remote_config import RemoteConfig, decode_config, encode_config, revision_of
@@ -51,14 +52,15 @@ class AppliedConfig:
         try:
             config, ignored = decode_config(payload)
             _check(config, now)
-        except MalformedError as e:
-            why = f"{e.reason}: {e.message}"[:REASON_CHARACTERS]
+            is_new = config != self.config
+            if is_new:
+                self._outbox.set_setting(_CONFIG, encode_config(config).decode())
+        except (MalformedError, OutboxFullError) as e:
+            why = str(e)[:REASON_CHARACTERS]
             self._verdict = Verdict(revision=revision_of(payload), state="refused", why=why)
             _log.warning("config_refused", gateway_id=self._gateway_id, revision=self._verdict.revision, why=why)
             return False
-        is_new = config != self.config
         if is_new:
-            self._outbox.set_setting(_CONFIG, encode_config(config).decode())
             self.config = config
             _log.info("config_applied", gateway_id=self._gateway_id, revision=config.revision, ignored=list(ignored))
         self._verdict = Verdict(revision=config.revision, state="applied", ignored=ignored)

@@ -5,9 +5,8 @@ message over the size limit is never published, and one that makes the broker cu
 """
 
 import asyncio
-import json
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, Never
 
@@ -21,6 +20,7 @@ from gateway.config import Settings
 from gateway.errors import OutboxFullError
 from gateway.flights import WINDOW, Flights, pack
 from gateway.outbox import Outbox
+from gateway.status import MeterFacts, encode_status, encoded
 from vitals.envelope import Receipt, decode_receipt
 from vitals.errors import MalformedError, UnavailableError
 from vitals.topics import Channel, Topic
@@ -33,6 +33,9 @@ BARE_STATUS_S: Final = 3600.0
 LOOK_AGAIN_S: Final = 5.0
 """How often the outbox is looked at even if nobody has called; a call can get lost with a cancelled session."""
 LOOK_AGAIN_WITH_CAUTION_S: Final = 1.0
+SILENT_S: Final = 90.0
+"""A broker that has not answered a message for three keepalives, on a connection that is said to be up, is not there; nor is,
+perhaps, the thread that should have noticed."""
 READMIT_EVERY_S: Final = 86400.0
 """How often what was put aside is tried again, beside at every start: somebody may have raised a limit meanwhile."""
 RECONNECT: Final = Backoff(first_s=0.5, longest_s=30.0)
@@ -44,9 +47,8 @@ _log = structlog.get_logger(__name__)
 class Uplink:
     """One gateway's connection to its broker, for as long as `run` runs.
 
-    `describe` gives what people want to know about the box, for the status message. `on_config` gets what the clinic has set,
-    as it came.
-    `on_time` is called after the server has told the time, each time.
+    `describe` gives what people want to know about the box and its meters, for the status message. `on_config` gets what the
+    clinic has set, as it came. `on_time` is called after the server has told the time, each time.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Uplink:
         settings: Settings,
         outbox: Outbox,
         clock: Clock,
-        describe: Callable[[], dict[str, Any]],
+        describe: Callable[[], tuple[Mapping[str, Any], Sequence[MeterFacts]]],
         on_config: Callable[[bytes], Awaitable[None]],
         on_time: Callable[[], None] = lambda: None,
         reconnect: Backoff = RECONNECT,
@@ -67,6 +69,7 @@ class Uplink:
         self._line: Line | None = None
         self._flights = Flights()
         self._caution = Caution()
+        self._unanswered: dict[int, float] = {}
         self._status_due_s = 0.0
         self._readmit_due_s = 0.0
         self._bare_status_until_s = 0.0
@@ -114,6 +117,7 @@ class Uplink:
     async def _serve(self, line: Line) -> None:
         _log.info("uplink_connected", gateway_id=self._settings.id)
         self._status_due_s = 0.0
+        self._unanswered.clear()
         while True:
             now_s = self.alive_s = self._clock.since_boot_s()
             await self._readmit(now_s)
@@ -127,7 +131,16 @@ class Uplink:
                     case Message(topic=topic, payload=payload):
                         await self._take(topic, payload)
                     case Answered(number=number):
+                        self._unanswered.pop(number, None)
                         self._caution.answered(number)
+            self._check_silence()
+
+    def _check_silence(self) -> None:
+        if not self._unanswered:
+            return
+        silent_s = self._clock.since_boot_s() - min(self._unanswered.values())
+        if silent_s > SILENT_S:
+            raise UnavailableError(f"the broker has left a message unanswered for {silent_s:.0f} s")
 
     def _pause_s(self) -> float:
         """Until it is time to look again."""
@@ -167,15 +180,18 @@ class Uplink:
         if now_s < self._status_due_s:
             return
         asks = {"epoch": self._outbox.epoch, "question": self._clock.question()}
-        status: dict[str, Any] = {"state": "online", "asks": asks}
+        payload, topic = encoded({"state": "online", "asks": asks}), self._topics[Channel.STATUS]
         if now_s >= self._bare_status_until_s:
-            status |= await asyncio.to_thread(self._describe)
-        if self._publish(line, self._topics[Channel.STATUS], json.dumps(status).encode(), seqs=(STATUS,), retain=True):
+            said, meters = await asyncio.to_thread(self._describe)
+            whole = {"state": "online", "asks": asks, **said}
+            payload = encode_status(whole, meters, max_bytes=line.max_payload_bytes(topic))
+        if self._publish(line, topic, payload, seqs=(STATUS,), retain=True):
             self._status_due_s = now_s + (STATUS_EVERY_S if self._clock.is_believable() else STATUS_WITHOUT_TIME_S)
 
     def _publish(self, line: Line, topic: str, payload: bytes, *, seqs: Iterable[int], retain: bool = False) -> bool:
         number = line.publish(topic, payload, retain=retain)
         if number is not None:
+            self._unanswered[number] = self._clock.since_boot_s()
             self._caution.published(number, seqs, self._clock.since_boot_s())
         return number is not None
 

@@ -1,14 +1,20 @@
 """The uplink against a real mosquitto: only a receipt confirms, and nothing published is ever too long."""
 
 import asyncio
+import os
+import signal
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from paho.mqtt.client import Client
+from structlog.testing import capture_logs
 from unit.gateway.far_end import far_end
 from unit.gateway.samples import GATEWAY, NOW, evidence, reading
 from unit.gateway.sender import sending
 
+from gateway import uplink
 from gateway.outbox_rows import Unbelieved
 from homevigil.embedded.broker import EmbeddedBroker
 from vitals.envelope import Receipt, Rejection, encode_receipt
@@ -186,3 +192,41 @@ async def test_held_readings_stay_here_until_they_are_settled(mosquitto: Embedde
             sender.uplink.wake()
             await sender.until_confirmed(2)
     assert [r.received_at for r in far.stored.values()] == [NOW, NOW]
+
+
+async def test_a_line_whose_thread_has_died_is_left_for_a_new_one(
+    mosquitto: EmbeddedBroker, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[object] = []
+    misc = Client.loop_misc
+
+    def dies_once(client: Client) -> object:
+        if client.is_connected() and client._client_id == GATEWAY.encode() and not ended:
+            ended.append(client)
+            raise SystemExit
+        return misc(client)
+
+    monkeypatch.setattr(Client, "loop_misc", dies_once)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with far_end(mosquitto.host, mosquitto.port) as far:
+        async with sending(path, mosquitto) as sender:
+            await sender.until(lambda: bool(ended))
+            sender.keep(1)
+            await sender.until_confirmed(1)
+    assert len(far.stored) == 1
+
+
+async def test_a_broker_that_answers_nothing_any_more_is_left(
+    mosquitto: EmbeddedBroker, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink, "SILENT_S", 0.2)
+    monkeypatch.setattr(uplink, "LOOK_AGAIN_S", 0.05)
+    with far_end(mosquitto.host, mosquitto.port), capture_logs() as logs:
+        async with sending(path, mosquitto) as sender:
+            await sender.until(lambda: sender.uplink.is_connected)
+            os.kill(mosquitto.pid, signal.SIGSTOP)
+            sender.keep(1)
+            await sender.until(lambda: not sender.uplink.is_connected)
+            os.kill(mosquitto.pid, signal.SIGCONT)
+            await sender.until_confirmed(1)
+    assert any("left a message unanswered" in line.get("why", "") for line in logs)

@@ -66,7 +66,7 @@ async def sending_by(
             settings=settings,
             outbox=outbox,
             clock=clock or Clock(),
-            describe=lambda: {"outbox": {"unconfirmed": outbox.counts().unconfirmed}},
+            describe=lambda: ({"outbox": {"unconfirmed": outbox.counts().unconfirmed}}, ()),
             on_config=take,
             reconnect=reconnect,
         )

@@ -97,6 +97,7 @@ async def test_the_cuff_of_the_page_is_read_and_a_standard_meter_beside_it(page:
         home.prick()
         readings = await home.until_kept(3)
         await home.until(lambda: home.collector.totals.sessions == 2)
+        remembered = home.outbox.recall("F0:00:00:10:00:01")
     theirs = [each for each in readings if isinstance(each.measurement, BloodPressure)]
     assert [
         (each.measurement.systolic_mmhg, each.raw) for each in theirs if isinstance(each.measurement, BloodPressure)
@@ -107,7 +108,7 @@ async def test_the_cuff_of_the_page_is_read_and_a_standard_meter_beside_it(page:
     assert {(each.characteristic, each.decoder, each.time_quality) for each in theirs} == {
         (RESULT, "example-cuff-1.0", TimeQuality.RECEIVED)
     }
-    assert home.collector.totals.meters["F0:00:00:10:00:01"]["about"] == {"manufacturer": "Example", "model": "Cuff"}
+    assert remembered.about == {"manufacturer": "Example", "model": "Cuff"}
     assert adapters.states == {"example-cuff": READY}
 
 

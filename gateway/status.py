@@ -1,0 +1,124 @@
+"""The status message as it is sent: never longer than the broker takes, the meters last of all and as many as fit. Pure.
+
+Of a home with a hundred meters each is there with when it was heard and read; what a meter says of itself is there as far as
+there is room.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from gateway.outbox_rows import MeterMemory
+
+METERS_MAX: Final = 100
+_METER_BYTES: Final = 4
+"""Of one entry besides its two parts: colon, comma, and some to spare."""
+
+
+class Counted(Protocol):
+    """What the collector counts of a meter."""
+
+    @property
+    def heard_s(self) -> float: ...
+
+    @property
+    def failed_in_a_row(self) -> int: ...
+
+    @property
+    def clock(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterFacts:
+    """What is known of one meter. `heard_at` is since the start of this process; `failed`: sessions in a row that broke."""
+
+    meter_id: str
+    heard_at: datetime | None = None
+    read_at: datetime | None = None
+    battery_percent: int | None = None
+    clock: str | None = None
+    failed: int = 0
+    about: Mapping[str, str] | None = None
+
+    @property
+    def last_at(self) -> datetime | None:
+        return max((at for at in (self.heard_at, self.read_at) if at is not None), default=None)
+
+    def in_short(self) -> dict[str, Any]:
+        said = {
+            "heard_at": _minute(self.heard_at),
+            "read_at": _minute(self.read_at),
+            "battery_percent": self.battery_percent,
+            "failed": self.failed or None,
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+    def in_full(self) -> dict[str, Any]:
+        return self.in_short() | {"clock": self.clock, "about": dict(self.about or {})}
+
+
+def meter_facts(
+    remembered: Sequence[tuple[MeterMemory, datetime]],
+    counted: Mapping[str, Counted],
+    *,
+    now: datetime,
+    since_boot_s: float,
+) -> list[MeterFacts]:
+    """Every meter that was ever read here, or heard since the process started."""
+    read = {memory.meter_id: (memory, at) for memory, at in remembered}
+    found = []
+    for meter_id in read.keys() | counted.keys():
+        memory, read_at = read.get(meter_id, (None, None))
+        count = counted.get(meter_id)
+        heard_at = now - timedelta(seconds=since_boot_s - count.heard_s) if count and count.heard_s else None
+        found.append(
+            MeterFacts(
+                meter_id=meter_id,
+                heard_at=heard_at,
+                read_at=read_at,
+                battery_percent=None if memory is None else memory.battery_percent,
+                clock=None if count is None else count.clock,
+                failed=0 if count is None else count.failed_in_a_row,
+                about=None if memory is None else memory.about,
+            )
+        )
+    return found
+
+
+def encode_status(said: dict[str, Any], meters: Sequence[MeterFacts], *, max_bytes: int) -> bytes:
+    """The message with as much of `meters` as `max_bytes` have room for, the newest first; the others are counted."""
+    ordered = sorted(meters, key=_newest_first)[:METERS_MAX]
+    room = max_bytes - len(encoded(said | {"meters": {}, "meters_left_out": len(meters)}))
+    shown: dict[str, dict[str, Any]] = {}
+    for meter in ordered:  # each in short, before any in full
+        room -= _cost(meter.meter_id, meter.in_short())
+        if room < 0:
+            room += _cost(meter.meter_id, meter.in_short())
+            break
+        shown[meter.meter_id] = meter.in_short()
+    for meter in ordered[: len(shown)]:
+        more = _cost(meter.meter_id, meter.in_full()) - _cost(meter.meter_id, meter.in_short())
+        if more <= room:
+            room -= more
+            shown[meter.meter_id] = meter.in_full()
+    left_out = len(meters) - len(shown)
+    return encoded(said | {"meters": shown} | ({"meters_left_out": left_out} if left_out else {}))
+
+
+def encoded(said: Mapping[str, Any]) -> bytes:
+    """Compact JSON."""
+    return json.dumps(said, separators=(",", ":")).encode()
+
+
+def _cost(meter_id: str, said: Mapping[str, Any]) -> int:
+    return len(encoded({meter_id: said})) - 2 + _METER_BYTES
+
+
+def _newest_first(meter: MeterFacts) -> tuple[float, str]:
+    return (-(meter.last_at.timestamp() if meter.last_at else 0.0), meter.meter_id)
+
+
+def _minute(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="minutes").replace("+00:00", "Z")
