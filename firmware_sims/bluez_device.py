@@ -34,6 +34,7 @@ class Timing:
     temporary_for_s: float = 30.0  # bluetoothd: 30 s (TemporaryTimeout)
     connect_timeout_s: float = 20.0  # Linux: 20 s (HCI_LE_CONN_TIMEOUT)
     no_agent_stall_s: float = 30.0  # bluetoothd: 32.7 s measured until StartNotify without an agent failed
+    services_shown_after_s: float = 0.02  # bluetoothd: 10 to 400 ms after it has answered a Pair that connected
     pairing_timeout_s: float = 30.0  # Linux: 30 s (SMP_TIMEOUT; Core Vol 3, Part H, 3.4); then it drops the link
 
 
@@ -61,6 +62,7 @@ class RemoteDevice:
         self._connection: Connection | None = None
         self._establishing: asyncio.Task[None] | None = None
         self._pairing_for: str | None = None
+        self._showing: set[asyncio.Task[None]] = set()
         self._delegate = AgentDelegate(tree, None, path)
         self.gatt = GattObjects(path, tree=tree, ask=self._ask_meter)
         self._staleness: asyncio.TimerHandle | None = None
@@ -104,6 +106,8 @@ class RemoteDevice:
 
     def stop_watching(self) -> None:
         """It will not go stale any more: it is removed, or the bridge closes."""
+        for task in tuple(self._showing):
+            task.cancel()
         if self._staleness is not None:
             self._staleness.cancel()
             self._staleness = None
@@ -188,7 +192,10 @@ class RemoteDevice:
         self._tree.change(self.path, DEVICE, {"Connected": Variant("b", True)})
         try:
             await self._secure(connection, is_pairing)
-            self._resolved(await self.gatt.discover(connection))
+            if is_pairing:
+                self._resolve_later(connection)
+            else:
+                self._resolved(await self.gatt.discover(connection))
         except BondLostError as e:
             await self.drop()
             raise bluez_errors.error("Failed", "br-connection-canceled") from e
@@ -198,6 +205,21 @@ class RemoteDevice:
         except bluez_errors.BluezError:
             await self.drop()
             raise
+
+    def _resolve_later(self, connection: Connection) -> None:
+        """bluetoothd, when it connects in order to pair, says that the services are resolved and answers Pair before it has shown
+        the objects (seen with 5.82): they come one after the other, and who looks at once sees a part of them."""
+        self._tree.change(self.path, DEVICE, {"ServicesResolved": Variant("b", True)})
+        task = asyncio.create_task(self._show_services(connection), name=f"services of {self.address}")
+        self._showing.add(task)
+        task.add_done_callback(self._showing.discard)
+
+    async def _show_services(self, connection: Connection) -> None:
+        try:
+            await asyncio.sleep(self._timing.services_shown_after_s)
+            self._resolved(await self.gatt.discover(connection))
+        except (BaseBumbleError, LinkDroppedError, KeyError):
+            await self.drop()  # or it has ended already, and the device is gone with it
 
     def _lost_while_connecting(self, *, is_pairing: bool) -> bluez_errors.BluezError:
         """bluetoothd words every loss of a link whose Connect is still pending as "canceled", whatever the reason
@@ -282,7 +304,7 @@ class RemoteDevice:
         try:
             return await unless_dropped(work())
         except LinkDroppedError as e:
-            raise bluez_errors.not_connected() from e
+            raise bluez_errors.att_error(bluez_errors.UNLIKELY) from e  # what was asked ends with the link, as 0x0E
         except att.ATT_Error:
             raise
         except BaseBumbleError as e:
@@ -302,5 +324,5 @@ class RemoteDevice:
             await asyncio.sleep(self._timing.no_agent_stall_s)
             raise bluez_errors.att_error(bluez_errors.UNLIKELY)
         if not await self._delegate.authorize():
-            raise bluez_errors.att_error(0x05)
+            raise bluez_errors.att_error(bluez_errors.UNLIKELY)
         await self._pair(connection)

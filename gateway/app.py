@@ -6,6 +6,7 @@ log about what to do. It ends when it is cancelled, or for a fault of our own.
 
 import asyncio
 import errno
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final, Never
@@ -56,6 +57,8 @@ class _Gateway:
         self._settings, self._outbox, self._clock = settings, outbox, clock
         self._lives = Lives(outbox, boot_id=clock.boot_id(), since_boot_s=clock.since_boot_s())
         self._remote = AppliedConfig(outbox, gateway_id=settings.id)
+        self._take_codes: Callable[[Mapping[str, str]], None] = lambda _: None
+        self._describe_radio: Callable[[], dict[str, Any]] = dict
         self._obey()
         self._collector: Collector | None = None
         self._adapters = load([name for name in settings.meter_adapters.split(",") if name])
@@ -109,10 +112,20 @@ class _Gateway:
         from gateway.bleak_radio import BleakRadio
         from gateway.pairing_agent import PairingAgent
 
-        radio = BleakRadio(adapter=self._settings.adapter, also_services=self._adapters.services)
-        agent = PairingAgent(on_bluez_restart=radio.stack_restarted)
+        agent = PairingAgent(folder=self._settings.outbox.parent)
+        radio = BleakRadio(adapter=self._settings.adapter, agent=agent, also_services=self._adapters.services)
+        agent.on_bluez_restart = radio.stack_restarted
+        agent.desk.on_arrival = self._hurry
+        self._take_codes, self._describe_radio = agent.codes.take_from_clinic, radio.describe
+        self._take_codes(self._remote.config.pairing_codes)
         group.create_task(agent.run(), name="pairing-agent")
+        group.create_task(radio.care.run(), name="adapter")
         return radio
+
+    def _hurry(self, meter_id: str) -> None:
+        """Somebody stands beside this meter and waits: it is not left in peace for its last failures."""
+        if self._collector is not None:
+            self._collector.hurry(meter_id)
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
@@ -177,6 +190,7 @@ class _Gateway:
                 "wrong": totals.wrong_with_radio,
                 "sessions": totals.sessions,
                 "failed_sessions": totals.failed_sessions,
+                **self._describe_radio(),
             },
             "adapters": self._adapters.states,
             "machine": look_at_machine(self._settings.outbox.parent).describe(),
@@ -208,6 +222,7 @@ class _Gateway:
         """Let what the clinic has set count from now on."""
         self._zone = self._remote.zone(self._settings.zone)
         log.set_level(self._remote.config.log_level or "info")
+        self._take_codes(self._remote.config.pairing_codes)
 
     def _is_paused(self) -> bool:
         """Whether the adapter is to be left alone; never for as long as nobody vouches for the time."""

@@ -1,14 +1,17 @@
 """A real adapter through bleak: the only module that imports bleak or bleak-retry-connector.
 
-What real stacks do is in docs/explanation/bluetooth: every call has our own deadline (a subscription without an agent blocks
-for half a minute), a device object dies 30 s after the scan that found it, a meter that lost its bond refuses for ever until
-its bond is removed here too.
+What real stacks do is in docs/explanation/bluetooth: every call has our own deadline, which holds even if bleak's own clean-up
+hangs (`deadline`); operations on one link never overlap; a device object dies 30 s after the scan that found it; a meter that
+lost its bond refuses for ever until its bond is removed here too (`bonds` says when).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import structlog
 from bleak import BleakAdapter, BleakClient, BleakScanner
@@ -19,19 +22,19 @@ from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
 from bleak_retry_connector import BleakClientWithServiceCache, establish_connection
 
+from gateway.adapter import AdapterCare
+from gateway.bluez import CALL_S, Bluez
+from gateway.bonds import Bonds, Sign, sign_of
+from gateway.deadline import within
+from gateway.ladder import Patience
+from gateway.pairing_agent import PairingAgent, is_refusal
 from vitals.errors import UnavailableError
 from vitals.gatt import uuids
 from vitals.gatt.link import Advertisement, Disconnected, Link, LinkError, Notified
 
 SERVICE_UUIDS: Final = (uuids.full(uuids.BLOOD_PRESSURE_SERVICE), uuids.full(uuids.GLUCOSE_SERVICE))
-CONNECT_S: Final = 45.0
-"""Connecting, pairing and discovery together; a connection takes under a second when it works, and pairing a few."""
-VERB_S: Final = 10.0
-"""A read or a write; the ATT transaction timeout is 30 s, after which the link is dead anyway."""
-SUBSCRIBE_S: Final = 35.0
-"""The first subscription may raise the security of the link: pairing, a stack's own 30 s, and a little."""
-LEAVE_S: Final = 10.0
-"""BlueZ takes 2 to 3 s to disconnect."""
+PERSON_S: Final = 45.0
+"""A pairing at which a person types a code; the meter itself gives up 30 s after it has shown it."""
 STALE_LINK_S: Final = 20.0
 """How often links are looked for that nobody holds. BlueZ keeps a link whose program was killed; such a meter does not
 advertise, and would never be heard again."""
@@ -40,153 +43,273 @@ ATTEMPTS: Final = 2
 HEARD_BOUND: Final = 256
 """Advertisements waiting to be looked at; beyond it the oldest goes: they are chances, not readings."""
 
-_BOND_LOST: Final = (
-    "AuthenticationFailed",
-    "AuthenticationRejected",
-    "br-connection-canceled",
-    "connection-key-missing",
-)
-"""How BlueZ words a connection to a meter that no longer knows our key (battery change, or another phone)."""
 _BOND_CODES: Final = frozenset({0x05, 0x0C, 0x0F})
 """ATT: insufficient authentication, key size, encryption."""
 _TROUBLE: Final = (BleakError, OSError, EOFError, TimeoutError, AttributeError, KeyError)
 """What bleak raises when a link or the bus breaks; the last three leak out of its teardown (bleak-retry-connector retries
 on them for the same reason)."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """In seconds; the defaults are for real adapters and real meters."""
+
+    connect_s: float = 45.0
+    """Connecting and discovery together, twice if need be; it takes under a second when it works."""
+    pair_s: float = 40.0
+    """Pairing takes a few seconds; a meter that says nothing more is given up by the kernel after 30."""
+    verb_s: float = 10.0
+    """A read or a write; the ATT transaction timeout is 30 s, after which the link is dead anyway."""
+    subscribe_s: float = 35.0
+    """The first subscription may raise the security of the link: pairing, a stack's own 30 s, and a little."""
+    leave_s: float = 10.0
+    """BlueZ takes 2 to 3 s to disconnect."""
+
+
 _log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class BleakRadio:
-    """The adapter `adapter` of this machine, as a `Radio`. `also_services`: those of a maker's own that are scanned for too."""
+    """The adapter `adapter` of this machine, as a `Radio`. `agent` pairs for it; `care.run()` looks after the adapter.
 
-    def __init__(self, *, adapter: str = "hci0", also_services: Collection[str] = ()) -> None:
+    `also_services`: those of a maker's own that are scanned for too.
+    """
+
+    def __init__(
+        self,
+        *,
+        agent: PairingAgent,
+        adapter: str = "hci0",
+        also_services: Collection[str] = (),
+        deadlines: Deadlines | None = None,
+        patience: Patience | None = None,
+        requests: Path | None = None,
+        call_s: float = CALL_S,
+    ) -> None:
         self._services = [*SERVICE_UUIDS, *map(uuids.full, sorted(also_services))]
-        self._bluez = BlueZScannerArgs(adapter=adapter)
+        self._scanner_args = BlueZScannerArgs(adapter=adapter)
         self._adapter = adapter
+        self._agent = agent
+        self._deadlines = deadlines or Deadlines()
+        self._bluez = Bluez(adapter, call_s=call_s)
         self._devices: dict[str, BLEDevice] = {}
-        self._heard: asyncio.Queue[Advertisement | None] | None = None
-        self.bonds_removed = 0
+        self._heard: asyncio.Queue[Advertisement | str] | None = None
+        self.bonds = Bonds()
+        self.care = AdapterCare(self._bluez, restart_scan=self.restart_scan, patience=patience, requests=requests)
 
     def stack_restarted(self) -> None:
         """The Bluetooth service has come back: the scan of the old one hears nothing more, so end it."""
+        self.restart_scan("the Bluetooth service was restarted; scanning again")
+
+    def restart_scan(self, why: str) -> None:
+        """End the scan that runs, if one does; whoever listens begins another."""
         if self._heard is not None:
-            _put(self._heard, None)
+            _put(self._heard, why)
+
+    def describe(self) -> dict[str, Any]:
+        """For the status: the adapter's health, and what there is to say of the pairing of meters."""
+        pairing = self.bonds.describe(time.monotonic())
+        for meter_id, facts in self._agent.pairings.describe().items():
+            pairing[meter_id] = {**pairing.get(meter_id, {}), **facts}
+        return {
+            "ladder": self.care.describe(),
+            "pairing": pairing,
+            "bonds_removed": self.bonds.removed,
+            "strangers_refused": self._agent.pairings.strangers_refused,
+        }
+
+    # -- hearing -------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def advertisements(self) -> AsyncIterator[AsyncIterator[Advertisement]]:
-        heard: asyncio.Queue[Advertisement | None] = asyncio.Queue(HEARD_BOUND)
+        heard: asyncio.Queue[Advertisement | str] = asyncio.Queue(HEARD_BOUND)
 
         def note(device: BLEDevice, advertised: AdvertisementData | None) -> None:
             self._devices[device.address] = device
+            self.care.ladder.heard(time.monotonic())
             named = advertised.service_uuids if advertised else ()
             services = frozenset(uuids.name_of(u) for u in named)
             rssi = advertised.rssi if advertised else None
             _put(heard, Advertisement(address=device.address, name=device.name, services=services, rssi=rssi))
 
-        scanner = BleakScanner(note, self._services, bluez=self._bluez)
-        try:
-            async with asyncio.timeout(VERB_S):
-                await scanner.start()
-        except _TROUBLE as e:
-            raise UnavailableError(f"cannot scan on {self._adapter}: {_words(e)}; {_advice(e)}") from e
+        scanner = await self._start_scan(note)
         self._heard = heard
         stale_links = asyncio.create_task(self._hear_stale_links(note), name="stale-links")
         try:
             yield _each(heard)
         finally:
             self._heard = None
+            self.care.scan_ended()
             stale_links.cancel()
             with suppress(*_TROUBLE):
-                async with asyncio.timeout(VERB_S):
-                    await scanner.stop()
+                await within(self._deadlines.verb_s, scanner.stop())
+
+    async def _start_scan(self, note: Callable[[BLEDevice, AdvertisementData], None]) -> BleakScanner:
+        scanner = BleakScanner(note, self._services, bluez=self._scanner_args)
+        try:
+            await within(self._deadlines.verb_s, scanner.start())
+        except _TROUBLE as e:
+            seen = await self.care.scan_failed()
+            raise UnavailableError(f"cannot scan on {self._adapter}: {_words(e)}; {seen or _advice(e)}") from e
+        self.care.scan_started()
+        return scanner
 
     async def _hear_stale_links(self, note: Callable[[BLEDevice, None], None]) -> None:
         """A meter to which a link is still up is as good as heard; bleak takes the link over. A meter that is being read is
         named here too, and the rota knows that it is busy."""
         while True:
             with suppress(*_TROUBLE):
-                adapter = await BleakAdapter.get(bluez=BlueZAdapterArgs(adapter=self._adapter))
-                for device in await adapter.get_connected_devices(self._services):
+                for device in await within(self._deadlines.verb_s, self._connected()):
                     note(device, None)
             await asyncio.sleep(STALE_LINK_S)
+
+    async def _connected(self) -> list[BLEDevice]:
+        adapter = await BleakAdapter.get(bluez=BlueZAdapterArgs(adapter=self._adapter))
+        return list(await adapter.get_connected_devices(self._services))
+
+    # -- connecting ----------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def connect(self, advertisement: Advertisement) -> AsyncIterator[Link]:
         device = self._devices.get(advertisement.address)
         if device is None:
             raise LinkError("this meter has not been heard by this radio")
-        events: asyncio.Queue[Notified | Disconnected] = asyncio.Queue()
-        client = await self._establish(device, events)
-        link = _BleakLink(client, events)
-        try:
-            yield link
-        finally:
-            with suppress(*_TROUBLE):
-                async with asyncio.timeout(LEAVE_S):
-                    await client.disconnect()
-            if link.is_bond_doubtful:
-                await self._remove_bond(device)
+        meter_id, path = advertisement.address.upper(), str(device.details["path"])
+        with self._agent.pairings.expected(path, meter_id):
+            was_paired = await self._is_paired(path)
+            events: asyncio.Queue[Notified | Disconnected] = asyncio.Queue()
+            client = await self._establish(device, meter_id, events, was_paired=was_paired)
+            link = _BleakLink(client, events, self._deadlines)
+            try:
+                yield link
+            finally:
+                await self._leave(client)
+                await self._judge_bond(meter_id, path, link, was_paired=was_paired)
 
     async def _establish(
-        self, device: BLEDevice, events: asyncio.Queue[Notified | Disconnected]
+        self, device: BLEDevice, meter_id: str, events: asyncio.Queue[Notified | Disconnected], *, was_paired: bool
     ) -> BleakClientWithServiceCache:
         def gone(_: BleakClient) -> None:
             events.put_nowait(Disconnected())
 
+        path = str(device.details["path"])
+        connecting = establish_connection(
+            BleakClientWithServiceCache,
+            device,
+            device.name or device.address,
+            disconnected_callback=gone,
+            max_attempts=ATTEMPTS,
+            ble_device_callback=lambda: self._devices.get(device.address, device),
+        )
         try:
-            async with asyncio.timeout(CONNECT_S):
-                return await establish_connection(
-                    BleakClientWithServiceCache,
-                    device,
-                    device.name or device.address,
-                    disconnected_callback=gone,
-                    max_attempts=ATTEMPTS,
-                    ble_device_callback=lambda: self._devices.get(device.address, device),
-                    pair=True,
-                )
+            client = await within(self._deadlines.connect_s, connecting)
         except _TROUBLE as e:
-            if any(mark in str(e) for mark in _BOND_LOST):
-                await self._remove_bond(device)
+            await self._note_unconnected(meter_id, path, _words(e), was_paired=was_paired)
             raise LinkError(f"cannot connect: {_words(e)}") from e
+        self.care.ladder.connected(time.monotonic())
+        if not was_paired and not self.bonds.connects_without_pairing(meter_id):
+            await self._pair(client, meter_id)
+        return client
 
-    async def _remove_bond(self, device: BLEDevice) -> None:
-        """Forget the meter, so that the next time it is heard it is paired as a new one."""
-        self.bonds_removed += 1
-        _log.warning("bond_removed", meter_id=device.address.upper(), times=self.bonds_removed)
+    async def _pair(self, client: BleakClient, meter_id: str) -> None:
+        """After connecting, not with it: when BlueZ pairs first, it says that the services are resolved before it has shown them
+        all, and bleak takes an incomplete list for the whole (seen with BlueZ 5.82)."""
+        await self._agent.claim()
+        has_help = self._agent.desk.has(meter_id)
+        try:
+            await within(PERSON_S if has_help else self._deadlines.pair_s, client.pair())
+        except _TROUBLE as e:
+            words = _words(e)
+            self._agent.ended(meter_id, words)
+            if is_refusal(words) and not self._agent.pairings.wants_code(meter_id):
+                self.bonds.pairing_failed(meter_id, time.monotonic())
+            await self._leave(client)
+            raise LinkError(f"cannot pair: {words}") from e
+        self.bonds.paired(meter_id, time.monotonic())
+        self._agent.ended(meter_id, None)
+
+    async def _leave(self, client: BleakClient) -> None:
         with suppress(*_TROUBLE):
-            async with asyncio.timeout(VERB_S):
-                await BleakClient(device).unpair()
+            await within(self._deadlines.leave_s, client.disconnect())
+
+    # -- bonds ---------------------------------------------------------------------------------------------------------
+
+    async def _note_unconnected(self, meter_id: str, path: str, words: str, *, was_paired: bool) -> None:
+        """No connection: a matter of the bond, or of the adapter?"""
+        sign = sign_of(words) if was_paired else Sign.NOTHING
+        if sign is Sign.NOTHING:
+            self.care.ladder.connect_failed(meter_id, time.monotonic())
+        else:
+            await self._doubt_bond(meter_id, path, sign)
+
+    async def _judge_bond(self, meter_id: str, path: str, link: "_BleakLink", *, was_paired: bool) -> None:
+        """After a session: has the bond held?"""
+        if not link.is_bond_doubtful:
+            if link.has_worked:
+                self.bonds.held(meter_id, time.monotonic())
+        elif was_paired or await self._is_paired(path):
+            await self._doubt_bond(meter_id, path, Sign.PROOF)
+        else:
+            self.bonds.pairing_failed(meter_id, time.monotonic())
+
+    async def _doubt_bond(self, meter_id: str, path: str, sign: Sign) -> None:
+        """Forget the meter if that is justified, so that the next time it is heard it is paired as a new one."""
+        if not self.bonds.is_to_be_removed(meter_id, sign, time.monotonic()):
+            _log.info("bond_doubted", meter_id=meter_id, sign=sign.value)
+            return
+        _log.warning("bond_removed", meter_id=meter_id, sign=sign.value, times=self.bonds.removed)
+        try:
+            await self._bluez.remove(path)
+        except UnavailableError as e:
+            _log.warning("bond_not_removed", meter_id=meter_id, why=str(e))
+
+    async def _is_paired(self, path: str) -> bool:
+        """Asked of BlueZ; a bond that nobody can tell us about is neither made nor removed, so no answer ends the session."""
+        try:
+            return await self._bluez.is_paired(path)
+        except UnavailableError as e:
+            raise LinkError(f"cannot ask BlueZ about this meter: {e}") from e
 
 
 class _BleakLink:
-    """A connected client as a `Link`."""
+    """A connected client as a `Link`: one operation at a time, and none after one that was never answered."""
 
-    def __init__(self, client: BleakClient, events: asyncio.Queue[Notified | Disconnected]) -> None:
-        self._client, self._events = client, events
+    def __init__(
+        self, client: BleakClient, events: asyncio.Queue[Notified | Disconnected], deadlines: Deadlines
+    ) -> None:
+        self._client, self._events, self._deadlines = client, events, deadlines
         self._by_name: dict[str, BleakGATTCharacteristic] = {}
         self._subscribed: set[str] = set()
         for characteristic in client.services.characteristics.values():
             self._by_name.setdefault(uuids.name_of(characteristic.uuid), characteristic)
+        self._one_at_a_time = asyncio.Lock()
+        self._is_dead = False
         self.is_bond_doubtful = False
+        self.has_worked = False
 
     @property
     def characteristics(self) -> frozenset[str]:
         return frozenset(self._by_name)
 
     async def read(self, characteristic: str) -> bytes:
-        return bytes(await self._guard(self._client.read_gatt_char(self._find(characteristic)), VERB_S))
+        found = self._find(characteristic)
+        return bytes(await self._do(lambda: self._client.read_gatt_char(found), self._deadlines.verb_s))
 
     async def write(self, characteristic: str, value: bytes) -> None:
-        await self._guard(self._client.write_gatt_char(self._find(characteristic), value, response=True), VERB_S)
+        found = self._find(characteristic)
+        await self._do(lambda: self._client.write_gatt_char(found, value, response=True), self._deadlines.verb_s)
 
     async def subscribe(self, characteristic: str) -> None:
+        found = self._find(characteristic)
+
         def note(_: BleakGATTCharacteristic, value: bytearray) -> None:
             self._events.put_nowait(Notified(characteristic=characteristic, value=bytes(value)))
 
-        found = self._find(characteristic)
         if characteristic in self._subscribed:  # told off first, or BlueZ believes that the meter still knows
-            await self._guard(self._client.stop_notify(found), SUBSCRIBE_S)
-        await self._guard(self._client.start_notify(found, note), SUBSCRIBE_S)
+            await self._do(lambda: self._client.stop_notify(found), self._deadlines.subscribe_s)
+        await self._do(lambda: self._client.start_notify(found, note), self._deadlines.subscribe_s)
         self._subscribed.add(characteristic)
 
     async def event(self, timeout_s: float) -> Notified | Disconnected | None:
@@ -206,30 +329,37 @@ class _BleakLink:
             raise LinkError(f"the meter has no characteristic {characteristic}")
         return found
 
-    async def _guard(self, verb: Any, timeout_s: float) -> Any:
-        """Await one of bleak's verbs by our own deadline, and say in our words what went wrong."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await verb
-        except BleakGATTProtocolError as e:
-            self.is_bond_doubtful |= int(e.code) in _BOND_CODES
-            raise LinkError(_words(e), int(e.code)) from e
-        except BleakDBusError as e:
-            self.is_bond_doubtful |= "Not paired" in str(e)
-            raise LinkError(_words(e)) from e
-        except _TROUBLE as e:
-            raise LinkError(_words(e)) from e
+    async def _do(self, verb: Callable[[], Awaitable[T]], timeout_s: float) -> T:
+        """One of bleak's verbs by our own deadline, and in our words what went wrong."""
+        async with self._one_at_a_time:
+            if self._is_dead:
+                raise LinkError("an operation on this link was never answered; nothing more is asked on it")
+            try:
+                answer = await within(timeout_s, verb())
+            except TimeoutError as e:
+                self._is_dead = True  # it may still be under way, and ATT knows one request at a time
+                raise LinkError(_words(e)) from e
+            except BleakGATTProtocolError as e:
+                self.is_bond_doubtful |= int(e.code) in _BOND_CODES
+                raise LinkError(_words(e), int(e.code)) from e
+            except BleakDBusError as e:
+                self.is_bond_doubtful |= "Not paired" in str(e)
+                raise LinkError(_words(e)) from e
+            except _TROUBLE as e:
+                raise LinkError(_words(e)) from e
+            self.has_worked = True
+            return answer
 
 
-async def _each(heard: asyncio.Queue[Advertisement | None]) -> AsyncIterator[Advertisement]:
+async def _each(heard: asyncio.Queue[Advertisement | str]) -> AsyncIterator[Advertisement]:
     while True:
         advertisement = await heard.get()
-        if advertisement is None:
-            raise UnavailableError("the Bluetooth service was restarted; scanning again")
+        if isinstance(advertisement, str):
+            raise UnavailableError(advertisement)
         yield advertisement
 
 
-def _put(queue: asyncio.Queue[Advertisement | None], item: Advertisement | None) -> None:
+def _put(queue: asyncio.Queue[Advertisement | str], item: Advertisement | str) -> None:
     if queue.full():
         queue.get_nowait()
     queue.put_nowait(item)

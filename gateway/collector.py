@@ -124,6 +124,11 @@ class Collector:
         self.totals.of(advertisement.address.upper()).heard_s = now_s
         self._changed.set()
 
+    def hurry(self, meter_id: str) -> None:
+        """Read this meter as soon as it is heard, whatever became of it before."""
+        self._rota.hurry(meter_id)
+        self._changed.set()
+
     def _turned(self, loop: str) -> None:
         self._alive_s[loop] = self._clock.since_boot_s()
 

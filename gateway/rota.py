@@ -79,6 +79,12 @@ class Rota:
             rest_s = AFTER_NOTHING.delay_s(meter.empty_sessions)
         meter.rest_until_s = now_s + rest_s
 
+    def hurry(self, meter_id: str) -> None:
+        """Let this meter rest no longer; somebody waits for it."""
+        for address, meter in self._meters.items():
+            if address.upper() == meter_id:
+                meter.rest_until_s = 0.0
+
     def wake_in_s(self, now_s: float) -> float | None:
         """Seconds until a waiting meter has rested; None if nobody waits."""
         rests = [m.rest_until_s - now_s for m in self._meters.values() if m.is_waiting and not m.is_busy]

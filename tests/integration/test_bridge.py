@@ -61,7 +61,10 @@ async def found(meter: MeterOnAir) -> BLEDevice:
 
 @asynccontextmanager
 async def session(meter: MeterOnAir, *, pair: bool = True, **options: Any) -> AsyncIterator[BleakClient]:
-    async with BleakClient(await found(meter), pair=pair, timeout=10, **options) as client:
+    """Pairs after connecting: paired first, the services are not all there yet (see test_bridge_manners)."""
+    async with BleakClient(await found(meter), timeout=10, **options) as client:
+        if pair:
+            await client.pair()
         yield client
 
 
@@ -69,9 +72,11 @@ async def session(meter: MeterOnAir, *, pair: bool = True, **options: Any) -> As
 async def until_gone(meter: MeterOnAir, *, pair: bool = True) -> AsyncIterator[tuple[BleakClient, asyncio.Event]]:
     """A session that the meter ends. bleak keeps the client's D-Bus connection open until it is told to disconnect."""
     gone = asyncio.Event()
-    client = BleakClient(await found(meter), lambda _: gone.set(), pair=pair, timeout=10)
+    client = BleakClient(await found(meter), lambda _: gone.set(), timeout=10)
     try:
         await client.connect()
+        if pair:
+            await client.pair()
         async with asyncio.timeout(5):
             yield client, gone
     finally:
@@ -188,8 +193,9 @@ async def test_an_agent_that_refuses_leaves_the_meter_unread(air: VirtualAir) ->
     cuff = await air.put("blood_pressure")
     inflate(cuff)
     async with agent(refuses=True):
-        with pytest.raises(BleakDBusError, match="Not paired"):
+        with pytest.raises(BleakGATTProtocolError) as refused:
             await read_out(cuff, pair=False)
+    assert refused.value.code == 0x0E  # the stack's own word for "did not work", not the meter's
     assert air.said(cuff) == []
 
 
@@ -426,7 +432,8 @@ async def test_bleak_retry_connector_works_unmodified(air: VirtualAir) -> None:
     cuff = await air.put("blood_pressure")
     raw = inflate(cuff)
     async with agent():
-        client = await establish_connection(BleakClientWithServiceCache, await found(cuff), "cuff", pair=True)
+        client = await establish_connection(BleakClientWithServiceCache, await found(cuff), "cuff")
+        await client.pair()
         inbox = Inbox(client)
         await inbox.subscribe(uuids.BLOOD_PRESSURE_MEASUREMENT)
         assert await inbox.next(uuids.BLOOD_PRESSURE_MEASUREMENT) == raw
@@ -442,7 +449,8 @@ async def test_four_meters_are_read_at_the_same_time(air: VirtualAir) -> None:
 
 
 async def _read_device(device: BLEDevice) -> bytes:
-    async with BleakClient(device, pair=True, timeout=10) as client:
+    async with BleakClient(device, timeout=10) as client:
+        await client.pair()
         inbox = Inbox(client)
         await inbox.subscribe(uuids.BLOOD_PRESSURE_MEASUREMENT)
         return await inbox.next(uuids.BLOOD_PRESSURE_MEASUREMENT)

@@ -124,6 +124,31 @@ async def test_without_an_agent_subscribing_stalls_and_then_fails(virtual_air: V
     assert failed.value.code == 0x0E
 
 
+async def test_a_connection_made_in_order_to_pair_is_resolved_before_its_services_are_shown(air: VirtualAir) -> None:
+    cuff = await air.put("blood_pressure")
+    inflate(cuff)
+    device = await found(cuff)
+    async with agent():
+        bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+        reply = await call(bus, device.details["path"], "org.bluez.Device1", "Pair")
+        assert reply.message_type is MessageType.METHOD_RETURN, reply.body
+        reply = await call(bus, "/", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+        at_once = reply.body[0]
+        assert at_once[device.details["path"]]["org.bluez.Device1"]["ServicesResolved"].value is True
+        later = at_once
+        async with asyncio.timeout(5):
+            while not _shows(later, uuids.CURRENT_TIME):
+                reply = await call(bus, "/", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+                later = reply.body[0]
+        assert not _shows(at_once, uuids.CURRENT_TIME)
+        await leave(bus)
+
+
+def _shows(objects: dict[str, dict[str, dict[str, Variant]]], characteristic: str) -> bool:
+    faces = (faces.get("org.bluez.GattCharacteristic1", {}) for faces in objects.values())
+    return uuids.full(characteristic) in [face["UUID"].value for face in faces if face]
+
+
 async def test_a_disconnect_takes_its_time(virtual_air: VirtualAir) -> None:
     await virtual_air.bridge_with(Timing(disconnect_delay_s=0.3))
     cuff = await virtual_air.put("blood_pressure", secure=False)

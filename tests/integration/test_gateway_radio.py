@@ -51,8 +51,9 @@ class Box:
 @asynccontextmanager
 async def box(path: Path, air: VirtualAir, *, with_agent: bool = True) -> AsyncIterator[Box]:
     clock = TestClock(wall=air.now)
-    radio = BleakRadio()
-    agent = PairingAgent(on_bluez_restart=radio.stack_restarted)
+    agent = PairingAgent(folder=path.parent)
+    radio = BleakRadio(agent=agent)
+    agent.on_bluez_restart = radio.stack_restarted
     with Outbox(path, now=air.now) as outbox:
         collector = Collector(
             radio=radio,
@@ -62,7 +63,8 @@ async def box(path: Path, air: VirtualAir, *, with_agent: bool = True) -> AsyncI
             clock=clock.clock,
             on_kept=lambda: None,
         )
-        tasks = [asyncio.create_task(collector.run()), asyncio.create_task(_pulse(clock))]
+        running = (collector.run(), radio.care.run(), _pulse(clock))
+        tasks = [asyncio.create_task(one) for one in running]
         if with_agent:
             tasks.append(asyncio.create_task(agent.run()))
         try:
@@ -126,7 +128,7 @@ async def test_two_sittings_over_one_bond(air: VirtualAir, path: Path) -> None:
         await home.until(lambda: home.collector.totals.sessions == 1)
         inflate(meter, 148)
         await home.until_kept(2)
-        assert home.radio.bonds_removed == 0
+        assert home.radio.bonds.removed == 0
         assert home.collector.totals.failed_sessions == 0
 
 
@@ -138,7 +140,7 @@ async def test_a_meter_that_forgot_its_bond_is_paired_anew(air: VirtualAir, path
         await home.until(lambda: home.collector.totals.sessions == 1)
         inflate(meter, 148)
         await home.until_kept(2, within_s=60)
-        assert home.radio.bonds_removed >= 1
+        assert home.radio.bonds.removed >= 1
 
 
 async def test_a_cuff_that_hangs_up_after_its_record_is_read(air: VirtualAir, path: Path) -> None:
@@ -213,12 +215,12 @@ async def test_ten_meters_are_read_by_two_workers_and_none_is_lost(air: VirtualA
     assert {r.meter_id for r in readings} == {m.meter.meter_id for m in meters}
 
 
-async def test_a_meter_that_has_forgotten_who_listens_is_told_again(air: VirtualAir) -> None:
+async def test_a_meter_that_has_forgotten_who_listens_is_told_again(air: VirtualAir, tmp_path: Path) -> None:
     meter = await air.put("glucose")
     prick(meter)
-    radio = BleakRadio()
-    agent = PairingAgent(on_bluez_restart=radio.stack_restarted)
-    task = asyncio.create_task(agent.run())
+    agent = PairingAgent(folder=tmp_path)
+    radio = BleakRadio(agent=agent)
+    tasks = [asyncio.create_task(agent.run()), asyncio.create_task(radio.care.run())]
     try:
         async with asyncio.timeout(30):
             async with radio.advertisements() as heard:
@@ -237,5 +239,6 @@ async def test_a_meter_that_has_forgotten_who_listens_is_told_again(air: Virtual
                         await link.write("2a52", b"\x01\x01")
                     assert refused.value.code == 0xFD
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,65 @@
+"""A deadline that holds even if the work under it does not want to end.
+
+`asyncio.timeout` cancels once, and then waits for ever for a clean-up that itself waits for a reply: bleak, cancelled while
+it connects, asks BlueZ to disconnect and waits for the answer, which a hanging bluetoothd never gives. Here the work is
+cancelled, cancelled again, and then left behind.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Final, TypeVar
+
+GRACE_S: Final = 2.0
+"""For cleaning up after a cancellation, twice. BlueZ disconnects in 2 to 3 s when it works; when it does not, nothing is
+gained by waiting."""
+
+T = TypeVar("T")
+
+_left_behind: set[asyncio.Future[Any]] = set()
+"""Work that would not end. It is kept so that it is not destroyed while pending; it ends with its bus connection."""
+
+
+async def within(timeout_s: float, work: Awaitable[T], *, grace_s: float = GRACE_S) -> T:
+    """What `work` gives; raises `TimeoutError` after `timeout_s` and at most two `grace_s`, whatever the work does."""
+    task = asyncio.ensure_future(_coroutine(work))
+    try:
+        await asyncio.wait({task}, timeout=timeout_s)
+    except asyncio.CancelledError:
+        await _end(task, grace_s)
+        raise
+    if not task.done():
+        await _end(task, grace_s)
+        raise TimeoutError(f"not done after {timeout_s:g} s")
+    if task.cancelled():
+        raise ConnectionAbortedError("cancelled from below")
+    return task.result()
+
+
+def left_behind() -> int:
+    """How much work is pending that would not end."""
+    return len(_left_behind)
+
+
+async def _end(task: "asyncio.Future[Any]", grace_s: float) -> None:
+    for _ in range(2):
+        task.cancel()
+        await asyncio.wait({task}, timeout=grace_s)
+        if task.done():
+            if not task.cancelled():
+                task.exception()  # heard; why it failed late is of no interest
+            return
+    _left_behind.add(task)
+    task.add_done_callback(_drop)
+
+
+def _drop(task: "asyncio.Future[Any]") -> None:
+    _left_behind.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
+def _coroutine(work: Awaitable[T]) -> Coroutine[Any, Any, T]:
+    async def wait() -> T:
+        return await work
+
+    return wait()
