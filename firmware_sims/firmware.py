@@ -21,12 +21,15 @@ BATTERY_PERCENT: Final = 87
 
 
 class AttCode(IntEnum):
-    """ATT errors that a meter gives (Core Vol 3, Part F, 3.4.1.1; Core Supplement, Part B, 1.2)."""
+    """ATT errors that a meter gives (Core Vol 3, Part F, 3.4.1.1; Core Supplement, Part B, 1.2; those about an E2E-CRC: CGMS
+    1.0.2 section 1.8)."""
 
     READ_NOT_PERMITTED = 0x02
     WRITE_NOT_PERMITTED = 0x03
     INVALID_LENGTH = 0x0D
     VALUE_NOT_ALLOWED = 0x13
+    MISSING_CRC = 0x80
+    INVALID_CRC = 0x81
     CCCD_IMPROPERLY_CONFIGURED = 0xFD
     PROCEDURE_IN_PROGRESS = 0xFE
 

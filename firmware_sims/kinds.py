@@ -9,7 +9,9 @@ from typing import Final, Literal
 
 from vitals.gatt import uuids
 
-Kind = Literal["blood_pressure", "glucose", "weight", "temperature", "oxygen_saturation", "heart_rate"]
+Kind = Literal[
+    "blood_pressure", "glucose", "weight", "temperature", "oxygen_saturation", "heart_rate", "sensor_glucose"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,12 @@ KINDS: Final[dict[Kind, KindOfMeter]] = {
         firmware="HeartRateStrap",
         address_byte=0x0D,
         measurements=frozenset({uuids.HEART_RATE_MEASUREMENT}),
+    ),
+    "sensor_glucose": KindOfMeter(
+        module="firmware_sims.glucose_sensor",
+        firmware="GlucoseSensor",
+        address_byte=0x1F,
+        measurements=frozenset({uuids.CGM_MEASUREMENT}),
     ),
 }
 

@@ -158,9 +158,9 @@ class Collector:
     async def _read_meter(self, advertisement: Advertisement) -> None:
         meter_id = advertisement.address.upper()
         log = _log.bind(meter_id=meter_id, gateway_id=self._gateway_id)
-        tally, why = Tally(), "ended"
+        tally, why, rest_s = Tally(), "ended", None
         try:
-            await self._hold_session(advertisement, meter_id, tally)
+            rest_s = await self._hold_session(advertisement, meter_id, tally)
             why = ""
             log.info("session_ended", new=tally.new, repeated=tally.repeated, set_aside=tally.set_aside)
         except (LinkError, UnavailableError) as e:
@@ -170,13 +170,18 @@ class Collector:
             why = f"not done after {SESSION_S:.0f} s"
             log.warning("session_failed", why=why, new=tally.new)
         finally:
-            self._note_end(advertisement.address, tally, why)
+            self._note_end(advertisement.address, tally, why, rest_s)
 
-    def _note_end(self, address: str, tally: Tally, why: str) -> None:
-        """The session is over; `why` it failed, or nothing."""
+    def _note_end(self, address: str, tally: Tally, why: str, rest_s: float | None) -> None:
+        """The session is over; `why` it failed, or nothing, and how long the meter wants to rest if it did not."""
         failed = bool(why)
         self._rota.ended(
-            address, self._clock.since_boot_s(), failed=failed, new_records=tally.new, fraction=random.random()
+            address,
+            self._clock.since_boot_s(),
+            failed=failed,
+            new_records=tally.new,
+            fraction=random.random(),
+            wanted_rest_s=rest_s,
         )
         totals = self.totals
         totals.sessions += 1
@@ -192,7 +197,8 @@ class Collector:
         meter.kept += tally.new
         self._changed.set()
 
-    async def _hold_session(self, advertisement: Advertisement, meter_id: str, tally: Tally) -> None:
+    async def _hold_session(self, advertisement: Advertisement, meter_id: str, tally: Tally) -> float | None:
+        """One session from its link to what is remembered of it; how long the meter wants to be left in peace."""
         findings = Findings()
         timeline = self._keeper.timeline()
         hands = Hands(meter_id, self._keeper, tally, timeline)
@@ -218,6 +224,7 @@ class Collector:
             if link is not None:
                 await self._take_leftovers(link, findings, hands)
         await self._remember(memory, findings)
+        return findings.rest_s
 
     async def _take_leftovers(self, link: Link, findings: Findings, hands: Hands) -> None:
         """What a cuff sent while we were leaving has been confirmed to it by the stack: it will not send it again."""
@@ -245,6 +252,7 @@ class Collector:
         now = self._clock.now()
         await asyncio.to_thread(self._outbox.remember, memory, now=now)
         self.totals.of(before.meter_id).clock = findings.clock_care.value
+        self.totals.of(before.meter_id).worn = None if findings.worn is None else findings.worn.told()
 
     def is_clock_believable(self) -> bool:
         return self._clock.is_believable()

@@ -63,8 +63,18 @@ class Rota:
                 return meter.advertisement
         return None
 
-    def ended(self, address: str, now_s: float, *, failed: bool, new_records: int, fraction: float = 1.0) -> None:
-        """The session with this meter is over; `fraction` in [0, 1] spreads the rest after a failure."""
+    def ended(
+        self,
+        address: str,
+        now_s: float,
+        *,
+        failed: bool,
+        new_records: int,
+        fraction: float = 1.0,
+        wanted_rest_s: float | None = None,
+    ) -> None:
+        """The session with this meter is over. `fraction` in [0, 1] spreads the rest after a failure; `wanted_rest_s` is for one
+        that is there all the time and has something new only now and then."""
         meter = self._meters[address]
         assert meter.is_busy, address
         meter.is_busy = False
@@ -73,6 +83,8 @@ class Rota:
         meter.empty_sessions = 0 if failed or new_records else meter.empty_sessions + 1
         if failed:
             rest_s = AFTER_FAILURE.delay_s(meter.failures, fraction)
+        elif wanted_rest_s is not None:
+            rest_s = wanted_rest_s
         elif new_records:
             rest_s = AFTER_RECORDS_S
         else:

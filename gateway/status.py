@@ -29,6 +29,9 @@ class Counted(Protocol):
     @property
     def clock(self) -> str | None: ...
 
+    @property
+    def worn(self) -> Mapping[str, Any] | None: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterFacts:
@@ -41,6 +44,7 @@ class MeterFacts:
     clock: str | None = None
     failed: int = 0
     about: Mapping[str, str] | None = None
+    worn: Mapping[str, Any] | None = None
 
     @property
     def last_at(self) -> datetime | None:
@@ -56,7 +60,8 @@ class MeterFacts:
         return {name: value for name, value in said.items() if value is not None}
 
     def in_full(self) -> dict[str, Any]:
-        return self.in_short() | {"clock": self.clock, "about": dict(self.about or {})}
+        said = self.in_short() | {"clock": self.clock, "about": dict(self.about or {})}
+        return said if self.worn is None else said | {"worn": dict(self.worn)}
 
 
 def meter_facts(
@@ -82,6 +87,7 @@ def meter_facts(
                 clock=None if count is None else count.clock,
                 failed=0 if count is None else count.failed_in_a_row,
                 about=None if memory is None else memory.about,
+                worn=None if count is None else count.worn,
             )
         )
     return found

@@ -1,7 +1,7 @@
 """What the collector counts: of one meter, and of all meters since the process started. Pure."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 METERS_COUNTED: Final = 256
 """As many as the rota knows."""
@@ -33,7 +33,7 @@ class Totals:
 @dataclass(slots=True)
 class MeterTotals:
     """One meter since this process started. `heard_s`: in seconds since boot; `failed_in_a_row` ends with a good session;
-    `why`: of the last one that broke."""
+    `why`: of the last one that broke; `worn`: what a glucose sensor says of its own session."""
 
     heard_s: float = 0.0
     sessions: int = 0
@@ -42,3 +42,4 @@ class MeterTotals:
     kept: int = 0
     why: str | None = None
     clock: str | None = None
+    worn: dict[str, Any] | None = None

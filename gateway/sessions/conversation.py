@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from gateway.sessions import blood_pressure, glucose, health_thermometer, pulse_oximeter, unasked, weight_scale
+from gateway.sessions import blood_pressure, cgm, glucose, health_thermometer, pulse_oximeter, unasked, weight_scale
 from gateway.sessions.commands import Script, read, set_aside
 from gateway.sessions.meter_clock import ClockCare, MeterClock, read_clock, set_clock
 from gateway.sessions.unasked import Decode
@@ -20,6 +20,7 @@ READABLE: Final = frozenset(
     {
         uuids.BLOOD_PRESSURE_MEASUREMENT,
         uuids.GLUCOSE_MEASUREMENT,
+        uuids.CGM_MEASUREMENT,
         uuids.WEIGHT_MEASUREMENT,
         uuids.TEMPERATURE_MEASUREMENT,
         uuids.PLX_SPOT_CHECK,
@@ -54,6 +55,9 @@ class Findings:
     clock: MeterClock | None = None
     highest_sequence: int | None = None
     clock_care: ClockCare = ClockCare.UNREADABLE
+    worn: cgm.Worn | None = None
+    rest_s: float | None = None
+    """How long the meter wants to be left in peace after a session that went well; None where nothing is known of it."""
 
 
 def converse(known: Known, findings: Findings) -> Script[None]:
@@ -66,6 +70,8 @@ def converse(known: Known, findings: Findings) -> Script[None]:
     if uuids.GLUCOSE_MEASUREMENT in known.characteristics:
         highest = yield from glucose.collect(known.characteristics, findings.clock, highest=known.highest_sequence)
         findings.highest_sequence = highest
+    elif uuids.CGM_MEASUREMENT in known.characteristics:  # one control point: no meter is known that has both
+        yield from _visit(known, findings)
     if (yield from _listen(known.characteristics, findings.clock)):
         care = yield from set_clock(findings.clock, known.zone, is_ours_right=known.is_clock_believable)
         findings.clock_care = care
@@ -85,6 +91,13 @@ def take_late(event: Notified, findings: Findings, *, received_at: datetime) -> 
 def set_late_aside(event: Notified, adapter: str) -> Script[None]:
     """The same of a meter with an adapter, whose frames nobody else can read: a person has them."""
     yield from set_aside(event.characteristic, event.value, "came_late", f"after the conversation of adapter {adapter}")
+
+
+def _visit(known: Known, findings: Findings) -> Script[None]:
+    """Read a glucose sensor that is worn, which is there all the time."""
+    worn = yield from cgm.meet(known.characteristics, known.zone, is_ours_right=known.is_clock_believable)
+    findings.worn, findings.rest_s = worn, cgm.REST_S
+    findings.highest_sequence = yield from cgm.collect(worn, highest=known.highest_sequence)
 
 
 def _listen(characteristics: frozenset[str], clock: MeterClock | None) -> Script[bool]:

@@ -81,6 +81,11 @@ class Harvest:
             yield from keep(self.anchor)  # two records of one number: neither may be lost
         self.anchor = record
 
+    def refuse(self, characteristic: str, raw: bytes, why: MalformedError) -> Script[None]:
+        """Set aside what cannot be read; the report will be asked for once more."""
+        self.malformed += 1
+        yield from set_aside(characteristic, raw, why.reason, why.message)
+
 
 class Reader(Protocol):
     """What a profile makes of the frames of one report."""
@@ -168,8 +173,7 @@ def _ask_once(
         try:
             yield from reader.take(characteristic, raw, at)
         except MalformedError as e:
-            harvest.malformed += 1
-            yield from set_aside(characteristic, raw, e.reason, e.message)
+            yield from harvest.refuse(characteristic, raw, e)
 
     answer = yield from report(request, sources, take)
     yield from reader.finish()

@@ -91,6 +91,11 @@ class RecordAccess:
         return cls(op_code=OpCode.REPORT_STORED_RECORDS, operator=Operator.GREATER_THAN_OR_EQUAL_TO, operand=operand)
 
     @classmethod
+    def combined_all(cls) -> Self:
+        """Every record, and in the answer how many they were."""
+        return cls(op_code=OpCode.COMBINED_REPORT, operator=Operator.ALL_RECORDS)
+
+    @classmethod
     def count_all(cls) -> Self:
         return cls(op_code=OpCode.REPORT_NUMBER_OF_STORED_RECORDS, operator=Operator.ALL_RECORDS)
 
@@ -107,6 +112,11 @@ class RecordAccess:
     def number(cls, n: int) -> Self:
         """The meter's answer to a count."""
         return cls(op_code=OpCode.NUMBER_OF_STORED_RECORDS_RESPONSE, operand=u16(n))
+
+    @classmethod
+    def combined(cls, n: int) -> Self:
+        """The meter's answer to a combined report of `n` records."""
+        return cls(op_code=OpCode.COMBINED_REPORT_RESPONSE, operand=u16(n))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

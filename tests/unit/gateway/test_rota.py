@@ -114,3 +114,23 @@ def test_the_meters_followed_are_bounded_and_a_busy_one_is_not_forgotten() -> No
         rota.heard(_from(nth), float(nth))
     rota.ended(_from(0).address, 100.0, failed=False, new_records=0)
     assert len(rota._meters) == MAX_METERS
+
+
+def test_a_meter_that_is_there_all_the_time_is_left_in_peace_as_long_as_it_wants() -> None:
+    rota = Rota()
+    rota.heard(_from(1), 0.0)
+    assert rota.next_due(0.0) is not None
+    rota.ended(_from(1).address, 10.0, failed=False, new_records=5, wanted_rest_s=300.0)
+    rota.heard(_from(1), 309.0)
+    assert rota.next_due(309.0) is None
+    rota.heard(_from(1), 310.0)
+    assert rota.next_due(310.0) is not None
+
+
+def test_a_rest_that_was_wanted_does_not_delay_what_has_failed() -> None:
+    rota = Rota()
+    rota.heard(_from(1), 0.0)
+    assert rota.next_due(0.0) is not None
+    rota.ended(_from(1).address, 10.0, failed=True, new_records=0, wanted_rest_s=300.0)
+    rota.heard(_from(1), 20.0)
+    assert rota.next_due(20.0) is not None
