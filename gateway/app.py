@@ -69,6 +69,7 @@ class _Gateway:
             describe=self._describe,
             on_config=self._take_config,
             on_time=self._take_time,
+            diagnoses=self,
         )
         self._time_told = asyncio.Event()
         self._has_said_differs = False
@@ -197,6 +198,30 @@ class _Gateway:
             "starts": self._lives.describe(time.now, since_boot_s),
         }
         return said, meter_facts(self._outbox.remembered(), totals.meters, now=time.now, since_boot_s=since_boot_s)
+
+    def wanted(self) -> str | None:
+        """Whether the clinic wants to know in detail how the box is (`uplink.Diagnoses`)."""
+        return self._remote.wanted_diagnostics()
+
+    def answer(self, request: str, max_bytes: int) -> bytes:
+        """How it is; called in a thread."""
+        from gateway import diagnostics  # nobody asks for it but in need
+
+        assert self._collector is not None
+        whole = diagnostics.bundle(
+            now=self._clock.now(),
+            settings=self._settings,
+            status=self._describe()[0],
+            remembered=self._outbox.remembered(),
+            counted=self._collector.totals.meters,
+            lines=log.last_lines(),
+            secrets=self._remote.config.pairing_codes.values(),
+            request=request,
+        )
+        return diagnostics.fitted(whole, max_bytes)
+
+    def sent(self, request: str) -> None:
+        self._remote.diagnostics_sent(request)
 
     def _take_time(self) -> None:
         """The server has told the time: what waits for it need not wait any more."""

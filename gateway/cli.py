@@ -47,6 +47,26 @@ def status(path: OutboxPath, as_json: AsJson = False) -> None:
     _print(state, as_json=as_json)
 
 
+@app.command()
+def diagnose(
+    out: Annotated[Path | None, typer.Option(help="Write it there instead of printing it.")] = None,
+) -> None:
+    """How the box is, in detail, as JSON for whoever helps: without values, names, bytes, passwords or codes."""
+    from gateway.bystander import look_at_box
+    from gateway.errors import SettingsError
+
+    try:
+        told = json.dumps(look_at_box(), indent=1)
+    except SettingsError as e:
+        typer.echo(str(e), err=True)
+        raise typer.Exit(2) from None
+    if out is None:
+        typer.echo(told)
+    else:
+        out.write_text(told + "\n", encoding="utf-8")
+        typer.echo(f"written to {out}")
+
+
 def _counts(path: Path) -> dict[str, Any]:
     from dataclasses import asdict
 

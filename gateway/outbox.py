@@ -224,18 +224,7 @@ class Outbox:
 
     def remembered(self) -> list[tuple[MeterMemory, datetime]]:
         """Every meter that was ever read, and when it last was, newest first."""
-        query = (
-            "select meter_id, highest_sequence, about, battery_percent, last_read_at from meter"
-            " where last_read_at is not null order by last_read_at desc"
-        )
-        rows = self._read(lambda db: db.execute(query).fetchall())
-        return [
-            (
-                MeterMemory(meter_id=row[0], highest_sequence=row[1], about=json.loads(row[2]), battery_percent=row[3]),
-                datetime.fromisoformat(row[4]),
-            )
-            for row in rows
-        ]
+        return self._read(_remembered)
 
     def remember(self, memory: MeterMemory, *, now: datetime) -> None:
         """Keep `memory` in the place of what was known of its meter."""
@@ -254,8 +243,7 @@ class Outbox:
         self._write(lambda db: db.execute(query, row), may_drain=False)
 
     def setting(self, name: str) -> str | None:
-        row = self._read(lambda db: db.execute("select value from setting where name = ?", (name,)).fetchone())
-        return None if row is None else str(row[0])
+        return self._read(lambda db: _setting(db, name))
 
     def set_setting(self, name: str, value: str) -> None:
         query = (
@@ -322,3 +310,34 @@ def read_counts(path: Path) -> Counts:
     """The counts of an outbox that another process may have open; changes nothing."""
     with looking(path) as db:
         return count_rows(db, ignored_receipts=0, beyond=0, disk_is_full=SpareRoom(path).is_used)
+
+
+def read_remembered(path: Path) -> list[tuple[MeterMemory, datetime]]:
+    """What is remembered of meters in an outbox that another process may have open; changes nothing."""
+    with looking(path) as db:
+        return _remembered(db)
+
+
+def read_setting(path: Path, name: str) -> str | None:
+    """A setting in an outbox that another process may have open; changes nothing."""
+    with looking(path) as db:
+        return _setting(db, name)
+
+
+def _remembered(db: sqlite3.Connection) -> list[tuple[MeterMemory, datetime]]:
+    query = (
+        "select meter_id, highest_sequence, about, battery_percent, last_read_at from meter"
+        " where last_read_at is not null order by last_read_at desc"
+    )
+    return [
+        (
+            MeterMemory(meter_id=row[0], highest_sequence=row[1], about=json.loads(row[2]), battery_percent=row[3]),
+            datetime.fromisoformat(row[4]),
+        )
+        for row in db.execute(query)
+    ]
+
+
+def _setting(db: sqlite3.Connection, name: str) -> str | None:
+    row = db.execute("select value from setting where name = ?", (name,)).fetchone()
+    return None if row is None else str(row[0])

@@ -4,6 +4,8 @@ A document that cannot be applied changes nothing: the one before it stays in fo
 forget the retained message, and the box may restart: what was applied counts until another document comes.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -43,7 +45,8 @@ class AppliedConfig:
 
     def __init__(self, outbox: Outbox, *, gateway_id: str) -> None:
         self._outbox, self._gateway_id = outbox, gateway_id
-        self.config = self._kept()
+        self.config = kept_config(outbox.setting)
+        self._answered = outbox.setting(_ANSWERED)
         state = "none" if self.config == RemoteConfig() else "applied"
         self._verdict = Verdict(revision=self.config.revision, state=state)
 
@@ -88,20 +91,24 @@ class AppliedConfig:
     def wanted_diagnostics(self) -> str | None:
         """The name of a bundle that is wanted and has not been sent."""
         wanted = self.config.diagnostics
-        return None if wanted is None or wanted == self._outbox.setting(_ANSWERED) else wanted
+        return None if wanted is None or wanted == self._answered else wanted
 
     def diagnostics_sent(self, request: str) -> None:
-        self._outbox.set_setting(_ANSWERED, request)
+        self._answered = request
+        with suppress(OutboxFullError):  # it is sent once more after the next start, and that is all
+            self._outbox.set_setting(_ANSWERED, request)
 
-    def _kept(self) -> RemoteConfig:
-        kept = self._outbox.setting(_CONFIG)
-        if kept is None:
-            return RemoteConfig(zone=self._outbox.setting(_ZONE))
-        try:
-            return decode_config(kept.encode())[0]
-        except MalformedError as e:  # written by a newer build, before it was taken back
-            _log.warning("kept_config_not_read", gateway_id=self._gateway_id, why=e.reason)
-            return RemoteConfig()
+
+def kept_config(setting: Callable[[str], str | None]) -> RemoteConfig:
+    """The document that an outbox file keeps; `setting` reads one of its settings."""
+    kept = setting(_CONFIG)
+    if kept is None:
+        return RemoteConfig(zone=setting(_ZONE))
+    try:
+        return decode_config(kept.encode())[0]
+    except MalformedError as e:  # written by a newer build, before it was taken back
+        _log.warning("kept_config_not_read", why=e.reason)
+        return RemoteConfig()
 
 
 def _check(config: RemoteConfig, now: datetime | None) -> None:

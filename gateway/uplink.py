@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, Final, Never
+from typing import Any, Final, Never, Protocol
 
 import structlog
 
@@ -44,6 +44,22 @@ OFFLINE: Final = b'{"state":"offline"}'
 _log = structlog.get_logger(__name__)
 
 
+class Diagnoses(Protocol):
+    """Who knows whether the clinic has asked how the box is, and what to answer."""
+
+    def wanted(self) -> str | None:
+        """The name of an answer that is wanted and has not been sent."""
+        ...
+
+    def answer(self, request: str, max_bytes: int) -> bytes:
+        """The answer; called in a thread."""
+        ...
+
+    def sent(self, request: str) -> None:
+        """The broker has it. Called in a thread."""
+        ...
+
+
 class Uplink:
     """One gateway's connection to its broker, for as long as `run` runs.
 
@@ -60,11 +76,13 @@ class Uplink:
         describe: Callable[[], tuple[Mapping[str, Any], Sequence[MeterFacts]]],
         on_config: Callable[[bytes], Awaitable[None]],
         on_time: Callable[[], None] = lambda: None,
+        diagnoses: Diagnoses | None = None,
         reconnect: Backoff = RECONNECT,
     ) -> None:
         self._settings, self._outbox, self._clock = settings, outbox, clock
         self._describe, self._on_config, self._reconnect = describe, on_config, reconnect
-        self._on_time = on_time
+        self._on_time, self._diagnoses = on_time, diagnoses
+        self._answering: tuple[int, str] | None = None
         self._topics = {channel: str(Topic(gateway_id=settings.id, channel=channel)) for channel in Channel}
         self._line: Line | None = None
         self._flights = Flights()
@@ -118,10 +136,12 @@ class Uplink:
         _log.info("uplink_connected", gateway_id=self._settings.id)
         self._status_due_s = 0.0
         self._unanswered.clear()
+        self._answering = None
         while True:
             now_s = self.alive_s = self._clock.since_boot_s()
             await self._readmit(now_s)
             await self._send_status(line, now_s)
+            await self._send_diagnosis(line)
             await self._send_readings(line, now_s)
             for event in await line.next_events(self._pause_s()):
                 match event:
@@ -132,6 +152,7 @@ class Uplink:
                         await self._take(topic, payload)
                     case Answered(number=number):
                         self._unanswered.pop(number, None)
+                        await self._note_answered(number)
                         self._caution.answered(number)
             self._check_silence()
 
@@ -187,6 +208,24 @@ class Uplink:
             payload = encode_status(whole, meters, max_bytes=line.max_payload_bytes(topic))
         if self._publish(line, topic, payload, seqs=(STATUS,), retain=True):
             self._status_due_s = now_s + (STATUS_EVERY_S if self._clock.is_believable() else STATUS_WITHOUT_TIME_S)
+
+    async def _send_diagnosis(self, line: Line) -> None:
+        """Once for each time that the clinic asks; again on the next connection if the broker has not taken it on this one."""
+        request = None if self._diagnoses is None or self._answering is not None else self._diagnoses.wanted()
+        if request is None or self._diagnoses is None:
+            return
+        topic = self._topics[Channel.DIAGNOSTICS]
+        payload = await asyncio.to_thread(self._diagnoses.answer, request, line.max_payload_bytes(topic))
+        number = line.publish(topic, payload)
+        if number is not None:
+            self._answering = (number, request)
+            _log.info("diagnosis_sent", gateway_id=self._settings.id, request=request, size=len(payload))
+
+    async def _note_answered(self, number: int) -> None:
+        if self._answering is None or self._diagnoses is None or self._answering[0] != number:
+            return
+        request, self._answering = self._answering[1], None
+        await asyncio.to_thread(self._diagnoses.sent, request)
 
     def _publish(self, line: Line, topic: str, payload: bytes, *, seqs: Iterable[int], retain: bool = False) -> bool:
         number = line.publish(topic, payload, retain=retain)

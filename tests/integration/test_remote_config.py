@@ -122,6 +122,30 @@ async def test_a_paused_gateway_reads_nothing_until_it_is_told_to_go_on(
             await asyncio.to_thread(far.until_stored, 1)
 
 
+async def test_a_gateway_that_is_asked_how_it_is_answers_once_and_the_clinic_reads_it(
+    clinic: Clinic, mosquitto: EmbeddedBroker, tmp_path: Path
+) -> None:
+    async with running(tmp_path, mosquitto, air_of(), TestClock()):
+        assert "asked (r1)" in await asyncio.to_thread(clinic.says, "diagnostics", GATEWAY, "--ask")
+        async with asyncio.timeout(20):
+            while not _diagnoses(clinic):  # noqa: ASYNC110  # a database gives no events
+                await asyncio.sleep(0.05)
+    async with running(tmp_path, mosquitto, air_of(), TestClock()):  # the broker still has the question
+        await clinic.until_it_says(revision=1, state="applied")
+    assert _diagnoses(clinic) == 1
+    told = await asyncio.to_thread(clinic.says, "diagnostics", GATEWAY)
+    assert "r1, received" in told
+    assert "mqtt host: 127.0.0.1" in told.replace("_", " ")
+    assert "gateway_started" in told or "log:" in told
+
+
+def _diagnoses(clinic: Clinic) -> int:
+    with transaction(clinic.pool) as conn:
+        row = conn.execute("select count(*) from gateway_diagnosis").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def test_a_code_that_is_none_is_refused_without_saying_it(clinic: Clinic) -> None:
     with pytest.raises(AssertionError) as refused:
         clinic.says("configure", GATEWAY, "--pairing-code", f"{CUFF}=9876543")

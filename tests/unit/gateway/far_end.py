@@ -35,6 +35,7 @@ class FarEnd:
     seqs: dict[str, set[int]] = field(default_factory=dict)
     envelopes: "queue.Queue[Envelope]" = field(default_factory=queue.Queue)
     statuses: "queue.Queue[dict[str, Any]]" = field(default_factory=queue.Queue)
+    diagnoses: "queue.Queue[bytes]" = field(default_factory=queue.Queue)
     subscribed: "queue.Queue[None]" = field(default_factory=queue.Queue)
 
     def next_envelope(self, within_s: float = 10.0) -> Envelope:
@@ -81,6 +82,9 @@ class FarEnd:
                 self.send(topic.gateway_id, Channel.RECEIPTS, encode_receipt(receipt))
             self.statuses.put(status)
             return
+        if topic.channel is Channel.DIAGNOSTICS:
+            self.diagnoses.put(bytes(message.payload))
+            return
         assert len(message.payload) <= MAX_BYTES_SENT
         envelope = decode_envelope(bytes(message.payload))
         assert envelope.gateway_id == topic.gateway_id
@@ -102,7 +106,8 @@ def far_end(host: str, port: int, *, answers: bool = True, tells_time: bool = Tr
     far = FarEnd(client, answers=answers, tells_time=tells_time)
 
     def connected(*_: object) -> None:
-        client.subscribe([(Channel.READINGS.for_every_gateway, 1), (Channel.STATUS.for_every_gateway, 1)])
+        wanted = (Channel.READINGS, Channel.STATUS, Channel.DIAGNOSTICS)
+        client.subscribe([(each.for_every_gateway, 1) for each in wanted])
 
     client.on_connect = connected  # type: ignore[assignment]
     client.on_subscribe = lambda *_: far.subscribed.put(None)  # type: ignore[assignment]
