@@ -50,7 +50,7 @@ class MeterInAir:
     def advertisement(self) -> Advertisement:
         return Advertisement(
             address=self.meter.meter_id,
-            name=self.meter.name,
+            name=self.meter.advertised_name,
             services=frozenset({self.firmware.advertised_service}),
             rssi=RSSI_DBM,
         )

@@ -14,6 +14,7 @@ class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     - `disconnect_after_ms`: the link drops so long after it came up.
     - `hangs_up`: the meter ends the link itself once its last record is confirmed (A&D UA-651BLE).
+    - `impatient_after`: the meter ends the link after more reads than this before anything was subscribed to (A&D's E10).
     - `drops_after_indication`: so many times, the link drops right after an indication was sent; the meter has not seen the
       confirmation, so it keeps the record and sends it again next time.
     - `forgets_bond`: after every connection, as if the battery had been changed.
@@ -25,6 +26,7 @@ class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     disconnect_after_ms: Annotated[int, Meta(ge=0)] | None = None
     hangs_up: bool = False
+    impatient_after: Annotated[int, Meta(ge=0)] | None = None
     drops_after_indication: Annotated[int, Meta(ge=0)] = 0
     forgets_bond: bool = False
     sends_twice: bool = False

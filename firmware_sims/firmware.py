@@ -10,12 +10,14 @@ from datetime import datetime
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from firmware_sims.clock_services import PLACES, WINDOW_FROM, Place, wanted
 from firmware_sims.measure import Measure
 from firmware_sims.meter_clock import UNKNOWN, MeterClock
 from firmware_sims.settings import Meter
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
 from vitals.gatt.current_time import CurrentTime
+from vitals.gatt.date_time import DateTime
 
 BATTERY_PERCENT: Final = 87
 
@@ -88,18 +90,17 @@ def _readable(uuid: str, service: str) -> Characteristic:
     return Characteristic(uuid=uuid, service=service, properties=Property.READ)
 
 
+def _private(uuid: str, service: str) -> Characteristic:
+    """One of the maker's own: it can be written to, and nothing comes of it here."""
+    return Characteristic(uuid=uuid, service=service, properties=Property.WRITE)
+
+
 _HOUSEKEEPING: Final = (
     _readable(uuids.MANUFACTURER_NAME, uuids.DEVICE_INFORMATION_SERVICE),
     _readable(uuids.MODEL_NUMBER, uuids.DEVICE_INFORMATION_SERVICE),
     _readable(uuids.SERIAL_NUMBER, uuids.DEVICE_INFORMATION_SERVICE),
     _readable(uuids.FIRMWARE_REVISION, uuids.DEVICE_INFORMATION_SERVICE),
     _readable(uuids.BATTERY_LEVEL, uuids.BATTERY_SERVICE),
-)
-_CLOCK: Final = Characteristic(
-    uuid=uuids.CURRENT_TIME,
-    service=uuids.CURRENT_TIME_SERVICE,
-    properties=Property.READ | Property.WRITE,
-    is_protected=True,
 )
 
 
@@ -118,12 +119,18 @@ class Firmware(ABC):
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.clock = MeterClock.of(meter.clock)
+        self.personality = meter.personality
+        self._reads = 0
+        self._has_lost_patience = False
+        self._asked_at: datetime | None = None
+        self._is_window_open = False
         self._subscribed: set[str] = set()
 
     @property
     def characteristics(self) -> tuple[Characteristic, ...]:
-        clock = (_CLOCK,) if self.clock.is_there else ()
-        return self.own_characteristics + clock + _HOUSEKEEPING
+        extra = self.personality.own_characteristic
+        private = () if extra is None else (_private(extra, self.advertised_service),)
+        return self.own_characteristics + private + self._clock_characteristics + _HOUSEKEEPING
 
     @property
     @abstractmethod
@@ -168,6 +175,7 @@ class Firmware(ABC):
     def on_connected(self) -> None:
         """Subscriptions are made anew on every connection, as every collector does."""
         self._subscribed.clear()
+        self._reads, self._is_window_open, self._has_lost_patience = 0, False, False
 
     def on_disconnected(self) -> None:
         self._subscribed.clear()
@@ -181,33 +189,76 @@ class Firmware(ABC):
 
     def read(self, characteristic: str, *, wall: datetime) -> bytes:
         """The value now, when the wall clock shows `wall`; raises `AttError`."""
+        self._reads, self._asked_at = self._reads + 1, wall
+        after = self.meter.faults.impatient_after
+        self._has_lost_patience |= after is not None and self._reads > after and not self._subscribed
+        about = self.personality.about
         match characteristic:
-            case uuids.MANUFACTURER_NAME:
-                return b"HomeVigil Sims"
             case uuids.MODEL_NUMBER:
-                return self.model.encode()
+                return about.get("model", self.model).encode()
+            case uuids.MANUFACTURER_NAME:
+                return about.get("manufacturer", "HomeVigil Sims").encode()
             case uuids.SERIAL_NUMBER:
                 return f"SIM{self.meter.index:06d}".encode()
             case uuids.FIRMWARE_REVISION:
-                return b"1.0"
+                return about.get("firmware", "1.0").encode()
             case uuids.BATTERY_LEVEL:
                 return bytes((BATTERY_PERCENT,))
-            case uuids.CURRENT_TIME if self.clock.is_there:
-                return bytes(self._current_time(wall))
-        raise AttError(AttCode.READ_NOT_PERMITTED)
+        place = self._clock_place
+        if place is None or characteristic != place.characteristic or not place.is_readable:
+            raise AttError(AttCode.READ_NOT_PERMITTED)
+        if characteristic == uuids.CURRENT_TIME:
+            return bytes(self._current_time(wall))
+        shown = self._shown(wall)
+        return bytes(UNKNOWN if shown is None else DateTime.of(shown))
 
     def write(self, characteristic: str, value: bytes, *, wall: datetime) -> None:
         """Take a write; raises `AttError`."""
-        if characteristic != uuids.CURRENT_TIME or not self.clock.is_there:
+        place = self._clock_place
+        if place is None or characteristic != place.characteristic or not place.is_writable:
             raise AttError(AttCode.WRITE_NOT_PERMITTED)
+        if place.says is not None and characteristic not in self._subscribed:
+            raise AttError(AttCode.CCCD_IMPROPERLY_CONFIGURED)
         try:
-            wanted = CurrentTime.from_bytes(value).naive
+            asked_for = wanted(self.personality.clock_service, value)
         except MalformedError as e:
             raise AttError(AttCode.INVALID_LENGTH) from e
-        if wanted is None:
+        if asked_for is None:
             raise AttError(AttCode.VALUE_NOT_ALLOWED)
-        if not self.meter.faults.ignores_clock_writes and not self._set_clock(wanted, wall):
+        if self.personality.clock_service == "window":
+            self._pass_window(asked_for, wall)
+        if not self.meter.faults.ignores_clock_writes and not self._set_clock(asked_for, wall):
             raise AttError(AttCode.VALUE_NOT_ALLOWED)
+
+    @property
+    def _clock_place(self) -> Place | None:
+        return PLACES.get(self.personality.clock_service) if self.clock.is_there else None
+
+    @property
+    def _clock_characteristics(self) -> tuple[Characteristic, ...]:
+        place = self._clock_place
+        if place is None:
+            return ()
+        properties = Property.READ if place.is_readable else Property(0)
+        properties |= Property.WRITE if place.is_writable else Property(0)
+        if place.says is not None:
+            properties |= Property.NOTIFY if place.says == "notify" else Property.INDICATE
+        service = place.service or self.advertised_service
+        return (Characteristic(uuid=place.characteristic, service=service, properties=properties, is_protected=True),)
+
+    def _open_window(self) -> Notify | None:
+        """The first notification of the clock on this link, once somebody listens to it; from then on it may be set. The time is
+        that of the last read: who listens to a clock has just read it."""
+        is_awaited = self.personality.clock_service == "window" and uuids.CURRENT_TIME in self._subscribed
+        if not is_awaited or self._is_window_open or self._asked_at is None:
+            return None
+        self._is_window_open = True
+        return Notify(characteristic=uuids.CURRENT_TIME, value=bytes(self._current_time(self._asked_at)))
+
+    def _pass_window(self, asked_for: datetime, wall: datetime) -> None:
+        shown = self._shown(wall)
+        if not self._is_window_open or (shown is not None and abs(asked_for - shown) <= WINDOW_FROM):
+            raise AttError(AttCode.WRITE_NOT_PERMITTED)
 
     def _set_clock(self, wanted: datetime, wall: datetime) -> bool:
         return self.clock.set_to(wanted, wall=wall)

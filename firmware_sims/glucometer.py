@@ -8,7 +8,7 @@ Behaviour: Bluetooth SIG, GLS 1.0.1 sections 3.2 to 3.4.
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -81,6 +81,11 @@ class Glucometer(Firmware):
         self._reported: Record | None = None
 
     @property
+    def characteristics(self) -> tuple[Characteristic, ...]:
+        mute = frozenset() if self.personality.has_context else frozenset({uuids.GLUCOSE_CONTEXT})
+        return tuple(each for each in super().characteristics if each.uuid not in mute)
+
+    @property
     def records(self) -> tuple[Record, ...]:
         """In the order in which they were taken."""
         return tuple(self._records)
@@ -112,10 +117,26 @@ class Glucometer(Firmware):
             sample_type=None if self.meter.faults.fails else sample_type,
             sample_location=None if self.meter.faults.fails else SampleLocation.FINGER,
             status=status,
-            context_follows=meal is not None,
+            context_follows=meal is not None and self.personality.has_context,
         )
-        context = None if meal is None else bytes(GlucoseContext(sequence=sequence, meal=Meal[meal.upper()]))
+        context = None
+        if frame.context_follows and meal is not None:
+            context = bytes(GlucoseContext(sequence=sequence, meal=Meal[meal.upper()]))
         return self._store(Record(sequence=sequence, measurement=self._cut(bytes(frame)), context=context))
+
+    def measure_ketone(self, *, wall: datetime, mmol_l: float) -> Record:
+        """Take a drop of blood with a ketone strip, as i-SENS writes it: mg/dL ten times the mmol/L, and a meal that is none
+        (xDrip, `GlucoseReadingRx.java` and `caresens/ContextRx.java`)."""
+        sequence = self._number()
+        frame = GlucoseMeasurement(
+            sequence=sequence,
+            base_time=self.clock.stamp(wall) or UNKNOWN,
+            concentration=self._concentration(mmol_l * 10),
+            unit=self.meter.unit,
+            context_follows=True,
+        )
+        context = b"\x02" + sequence.to_bytes(2, "little") + b"\x06"
+        return self._store(Record(sequence=sequence, measurement=bytes(frame), context=context))
 
     def keep(self, frame: bytes) -> None:
         self._store(Record(sequence=self._number(), measurement=frame))
@@ -236,15 +257,27 @@ class Glucometer(Firmware):
         if refusal is not None:
             self._respond(command.op_code, refusal)
             return
-        chosen = _choose(self._records, command)
+        chosen = _choose(self._numbered(), command)
         if command.op_code == OpCode.REPORT_NUMBER_OF_STORED_RECORDS:
             self._say(RecordAccess.number(len(chosen)))
             return
         if command.op_code == OpCode.REPORT_STORED_RECORDS:
             self._report(chosen)
         else:
-            self._records = deque((r for r in self._records if r not in chosen), maxlen=CAPACITY)
+            self._delete({record.sequence for record in chosen})
         self._respond(command.op_code, ResponseCode.SUCCESS if chosen else ResponseCode.NO_RECORDS_FOUND)
+
+    def _numbered(self) -> list[Record]:
+        """The records with the numbers that a collector sees: their own, or counted from the newest, which is sent first."""
+        if not self.personality.are_numbers_reversed:
+            return list(self._records)
+        return [_renumbered(record, nth) for nth, record in enumerate(reversed(self._records))]
+
+    def _delete(self, sequences: set[int]) -> None:
+        is_reversed = self.personality.are_numbers_reversed
+        seen = reversed(self._numbered()) if is_reversed else iter(self._numbered())
+        kept = (record for record, told in zip(self._records, seen, strict=True) if told.sequence not in sequences)
+        self._records = deque(kept, maxlen=CAPACITY)
 
     def _report(self, records: Iterable[Record]) -> None:
         """What is measured from now on is news again, even while this report runs."""
@@ -260,6 +293,11 @@ class Glucometer(Firmware):
 
     def _say(self, answer: RecordAccess) -> None:
         self._outgoing.append(Indicate(characteristic=uuids.RECORD_ACCESS, value=bytes(answer)))
+
+
+def _renumbered(record: Record, sequence: int) -> Record:
+    measurement = record.measurement[:1] + sequence.to_bytes(2, "little") + record.measurement[3:]
+    return replace(record, sequence=sequence, measurement=measurement)
 
 
 _SUPPORTED: Final = {

@@ -46,8 +46,12 @@ class IndicatingMeter(Firmware):
         self._may_hang_up = False
 
     def next_action(self) -> Action | None:
+        if self._has_lost_patience:
+            return HangUp()
         if self._sending is not None or self.measurement not in self._subscribed:
             return None
+        if (window := self._open_window()) is not None:
+            return window
         record = self._next_record()
         if record is not None:
             return self._indicate(record)
@@ -77,6 +81,7 @@ class IndicatingMeter(Firmware):
         return Indicate(characteristic=self.measurement, value=record, then_drops=then_drops)
 
     def _store(self, frame: SupportsBytes) -> bytes:
-        record = self._cut(bytes(frame))
-        self._records.append(record)
-        return record
+        """The frame as this model words it; the last of them, where it says more than one."""
+        records = [self._cut(each) for each in self.personality.wording(bytes(frame))]
+        self._records.extend(records)
+        return records[-1]

@@ -280,7 +280,7 @@ def _device(meter: Meter, link: VirtualLink, service: str) -> Device:
         public_address=meter.meter_id.replace("F0:00:00", "00:1B:DC"),
     )
     configuration = DeviceConfiguration()
-    configuration.name = meter.name
+    configuration.name = meter.advertised_name
     configuration.address = hci.Address(meter.meter_id)
     configuration.irk = secrets.token_bytes(16)
     configuration.advertising_interval_min = float(meter.advertising_interval_ms)
@@ -290,7 +290,7 @@ def _device(meter: Meter, link: VirtualLink, service: str) -> Device:
             [
                 (AdvertisingData.FLAGS, bytes((0x06,))),
                 (AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS, bytes.fromhex(service)[::-1]),
-                (AdvertisingData.COMPLETE_LOCAL_NAME, meter.name.encode()),
+                (AdvertisingData.COMPLETE_LOCAL_NAME, meter.advertised_name.encode()),
             ]
         )
     )

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 from firmware_sims.faults import NONE, Faults
 from firmware_sims.kinds import KINDS, Kind
 from firmware_sims.measure import NaiveTime
+from firmware_sims.personalities import PERSONALITIES, PLAIN, Personality
 from vitals.errors import MalformedError
 
 
@@ -39,7 +41,8 @@ class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     makes a scale ask for consent (User Data Service).
 
     `connection_interval_ms` paces its indications: no meter can say more than one in each connection interval. `tick_ms`
-    paces what a meter shows while it measures, or for as long as it is worn.
+    paces what a meter shows while it measures, or for as long as it is worn. `model` makes it one that is sold, with its ways and
+    its faults, if none are given (`firmware_sims.personalities`).
     """
 
     # 22 characters at most: an advertisement has 31 bytes, of which flags and service take 7 and the name's header 2.
@@ -58,6 +61,26 @@ class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connection_interval_ms: Annotated[int, Meta(ge=0, le=4_000)] = 30
     tick_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
     faults: Faults = NONE
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.model is None:
+            return
+        personality = PERSONALITIES.get(self.model)
+        if personality is None:
+            raise ValueError(f"no model {self.model!r}; there are {', '.join(sorted(PERSONALITIES))}")
+        if personality.kind != self.kind:
+            raise ValueError(f"{self.model!r} is of kind {personality.kind!r}")
+        if self.faults == NONE:
+            force_setattr(self, "faults", personality.faults)
+
+    @property
+    def personality(self) -> Personality:
+        return PLAIN if self.model is None else PERSONALITIES[self.model]
+
+    @property
+    def advertised_name(self) -> str:
+        return self.personality.name or self.name
 
     @property
     def meter_id(self) -> str:

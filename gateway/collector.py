@@ -23,6 +23,7 @@ from gateway.outbox import Outbox
 from gateway.outbox_rows import MeterMemory
 from gateway.rota import Rota
 from gateway.sessions.conversation import Findings, Known, converse, set_late_aside, take_late
+from gateway.sessions.quirks import STANDARD
 from gateway.totals import Totals
 from vitals.errors import UnavailableError
 from vitals.gatt.link import Advertisement, Link, LinkError, Notified, Radio
@@ -209,6 +210,7 @@ class Collector:
                 known = Known(
                     characteristics=link.characteristics,
                     zone=self._zone(),
+                    name=advertisement.name,
                     highest_sequence=memory.highest_sequence,
                     about=memory.about,
                     is_clock_believable=timeline.is_believed,
@@ -223,6 +225,9 @@ class Collector:
         finally:
             if link is not None:
                 await self._take_leftovers(link, findings, hands)
+        if findings.quirk is not STANDARD:
+            remark = findings.quirk.unverified or findings.quirk.remark
+            _log.info("odd_meter", meter_id=meter_id, entry=findings.quirk.id, remark=remark)
         await self._remember(memory, findings)
         return findings.rest_s
 

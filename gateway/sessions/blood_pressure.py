@@ -3,14 +3,17 @@
 from gateway.sessions import unasked
 from gateway.sessions.commands import Script
 from gateway.sessions.meter_clock import MeterClock
+from gateway.sessions.quirk_frames import decode_as
+from gateway.sessions.quirks import Frames
 from gateway.sessions.unasked import Sent
 from vitals.gatt import uuids
 from vitals.gatt.blood_pressure import BloodPressureMeasurement
 
 
-def collect(clock: MeterClock | None) -> Script[bool]:
+def collect(clock: MeterClock | None, frames: Frames = "standard") -> Script[bool]:
     """Keep every record until the cuff is quiet; whether the link is still there."""
-    return (yield from unasked.collect(uuids.BLOOD_PRESSURE_MEASUREMENT, decode, clock))
+    read = decode_as(frames, uuids.BLOOD_PRESSURE_MEASUREMENT, decode)
+    return (yield from unasked.collect(uuids.BLOOD_PRESSURE_MEASUREMENT, read, clock))
 
 
 def decode(raw: bytes) -> Sent:

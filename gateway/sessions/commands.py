@@ -17,7 +17,8 @@ from vitals.reading import Measurement
 class MeterRecord:
     """A decoded record with the bytes it came in; everything that a reading needs and that only the meter knows.
 
-    `meter_time` is the meter's own time as sent (identity, never corrected); `evidence` is for placing it.
+    `meter_time` is the meter's own time as sent (identity, never corrected); `evidence` is for placing it. `lasting` are the
+    bytes that are the same each time the record is sent, where those of `raw` are not.
     """
 
     characteristic: str
@@ -28,6 +29,7 @@ class MeterRecord:
     user_slot: int | None = None
     sequence: int | None = None
     meter_time: str | None = None
+    lasting: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

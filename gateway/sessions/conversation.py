@@ -4,14 +4,18 @@ Who are you, how is your battery, what is your time; then the records; only then
 link after its last record has done nothing wrong: its clock is set next time.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from functools import partial
+from typing import Final, TypeGuard
 from zoneinfo import ZoneInfo
 
 from gateway.sessions import blood_pressure, cgm, glucose, health_thermometer, pulse_oximeter, unasked, weight_scale
-from gateway.sessions.commands import Script, read, set_aside
-from gateway.sessions.meter_clock import ClockCare, MeterClock, read_clock, set_clock
+from gateway.sessions.commands import Command, Heard, Script, read, set_aside, subscribe
+from gateway.sessions.meter_clock import ClockCare, MeterClock, read_clock, set_clock, set_in_window
+from gateway.sessions.quirk_frames import decode_as
+from gateway.sessions.quirks import STANDARD, Quirk, quirk_of, set_aside_all
 from gateway.sessions.unasked import Decode
 from vitals.gatt import device_information, uuids
 from vitals.gatt.link import LinkError, Notified
@@ -37,10 +41,11 @@ _UNASKED: Final[dict[str, Decode]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the gateway knows when the session starts."""
+    """What the gateway knows when the session starts. `name` is the advertised one."""
 
     characteristics: frozenset[str]
     zone: ZoneInfo
+    name: str | None = None
     highest_sequence: int | None = None
     about: dict[str, str] = field(default_factory=dict)
     is_clock_believable: bool = True
@@ -58,39 +63,119 @@ class Findings:
     worn: cgm.Worn | None = None
     rest_s: float | None = None
     """How long the meter wants to be left in peace after a session that went well; None where nothing is known of it."""
+    quirk: Quirk = STANDARD
+    window_care: ClockCare | None = None
+    is_window_awaited: bool = True
 
 
 def converse(known: Known, findings: Findings) -> Script[None]:
     """The session; raises `LinkError` where the meter does not go through with it."""
     if not known.characteristics & READABLE:
         raise LinkError(f"the meter offers neither of {', '.join(sorted(READABLE))}, which are all that is read here")
-    findings.about = known.about or (yield from _about(known.characteristics))
-    findings.battery_percent = yield from _battery(known.characteristics)
+    findings.about = known.about
+    findings.quirk = quirk_of(known.about, known.name, known.characteristics)
+    if not findings.quirk.is_hurried:
+        yield from _introduce(known, findings)
     findings.clock = yield from read_clock(known.characteristics)
-    if uuids.GLUCOSE_MEASUREMENT in known.characteristics:
-        highest = yield from glucose.collect(known.characteristics, findings.clock, highest=known.highest_sequence)
-        findings.highest_sequence = highest
-    elif uuids.CGM_MEASUREMENT in known.characteristics:  # one control point: no meter is known that has both
-        yield from _visit(known, findings)
-    if (yield from _listen(known.characteristics, findings.clock)):
-        care = yield from set_clock(findings.clock, known.zone, is_ours_right=known.is_clock_believable)
-        findings.clock_care = care
-    else:
+    records = _take_records(known, findings)
+    if findings.quirk.clock == "window" and uuids.CURRENT_TIME in known.characteristics:
+        yield from _listen_to_clock()
+        records = _minding_window(records, known, findings)
+    if (yield from records):
+        if findings.quirk.is_hurried:
+            yield from _introduce(known, findings)
+        if findings.window_care is None:
+            findings.clock_care = yield from set_clock(
+                findings.clock, known.zone, is_ours_right=known.is_clock_believable, way=findings.quirk.clock
+            )
+    elif findings.window_care is None:
         findings.clock_care = _left_as_it_is(findings.clock, known.zone)
 
 
 def take_late(event: Notified, findings: Findings, *, received_at: datetime) -> Script[None]:
     """Keep what the meter sent unasked while we were leaving: the stack has confirmed it, and it will not be sent again."""
     decode = _UNASKED.get(event.characteristic)
-    if decode is not None:
-        yield from unasked.take(
-            event.characteristic, event.value, decode, received_at=received_at, clock=findings.clock, is_live=False
-        )
+    if decode is None:
+        return
+    script = unasked.take(
+        event.characteristic,
+        event.value,
+        decode_as(findings.quirk.frames, event.characteristic, decode),
+        received_at=received_at,
+        clock=findings.clock,
+        is_live=False,
+    )
+    why = findings.quirk.unverified
+    yield from script if why is None else set_aside_all(script, why)
 
 
 def set_late_aside(event: Notified, adapter: str) -> Script[None]:
     """The same of a meter with an adapter, whose frames nobody else can read: a person has them."""
     yield from set_aside(event.characteristic, event.value, "came_late", f"after the conversation of adapter {adapter}")
+
+
+def _introduce(known: Known, findings: Findings) -> Script[None]:
+    """Who are you, and how is your battery? Then what is known of such a meter."""
+    findings.about = known.about or (yield from _about(known.characteristics))
+    findings.quirk = quirk_of(findings.about, known.name, known.characteristics)
+    findings.battery_percent = yield from _battery(known.characteristics)
+
+
+def _listen_to_clock() -> Script[None]:
+    try:
+        yield from subscribe(uuids.CURRENT_TIME)
+    except LinkError:
+        return  # then there is no window, and the clock stays as it is
+
+
+def _minding_window(script: Script[bool], known: Known, findings: Findings) -> Script[bool]:
+    """The same script; when the meter notifies its clock for the first time, that is dealt with before anything else goes on."""
+    step: Callable[[], Command] = partial(next, script)
+    while True:
+        try:
+            command = step()
+        except StopIteration as end:
+            return bool(end.value)
+        try:
+            reply = yield command
+            if isinstance(reply, Heard) and findings.is_window_awaited and _is_clock(reply.event):
+                yield from _use_window(reply.event.value, reply.at, known, findings)
+        except LinkError as e:
+            step = partial(script.throw, e)
+        else:
+            step = partial(script.send, reply)
+
+
+def _is_clock(event: object) -> TypeGuard[Notified]:
+    return isinstance(event, Notified) and event.characteristic == uuids.CURRENT_TIME
+
+
+def _use_window(shown: bytes, at: datetime, known: Known, findings: Findings) -> Script[None]:
+    findings.is_window_awaited = False
+    if known.is_clock_believable:
+        findings.window_care = yield from set_in_window(shown, at, findings.clock, known.zone)
+        if findings.window_care is not None:
+            findings.clock_care = findings.window_care
+
+
+def _take_records(known: Known, findings: Findings) -> Script[bool]:
+    """All that the meter has, each set aside where nothing of it may be read; whether the link is still there."""
+    why = findings.quirk.unverified
+    if why is None:
+        return (yield from _records(known, findings))
+    is_linked = yield from set_aside_all(_records(known, findings), why)
+    findings.highest_sequence = None  # one day it is to be read whole
+    return is_linked
+
+
+def _records(known: Known, findings: Findings) -> Script[bool]:
+    if uuids.GLUCOSE_MEASUREMENT in known.characteristics:
+        findings.highest_sequence = yield from glucose.collect(
+            known.characteristics, findings.clock, highest=known.highest_sequence, quirk=findings.quirk
+        )
+    elif uuids.CGM_MEASUREMENT in known.characteristics:  # one control point: no meter is known that has both
+        yield from _visit(known, findings)
+    return (yield from _listen(known.characteristics, findings.clock, findings.quirk))
 
 
 def _visit(known: Known, findings: Findings) -> Script[None]:
@@ -100,13 +185,13 @@ def _visit(known: Known, findings: Findings) -> Script[None]:
     findings.highest_sequence = yield from cgm.collect(worn, highest=known.highest_sequence)
 
 
-def _listen(characteristics: frozenset[str], clock: MeterClock | None) -> Script[bool]:
+def _listen(characteristics: frozenset[str], clock: MeterClock | None, quirk: Quirk) -> Script[bool]:
     """What the meter has beside glucose, one kind after the other; whether the link is still there."""
     is_linked = True
     if uuids.BLOOD_PRESSURE_MEASUREMENT in characteristics:
-        is_linked = yield from blood_pressure.collect(clock)
+        is_linked = yield from blood_pressure.collect(clock, quirk.frames)
     if is_linked and uuids.WEIGHT_MEASUREMENT in characteristics:
-        is_linked = yield from weight_scale.collect(clock)
+        is_linked = yield from weight_scale.collect(clock, quirk.frames)
     if is_linked and uuids.TEMPERATURE_MEASUREMENT in characteristics:
         is_linked = yield from health_thermometer.collect(characteristics, clock)
     if is_linked and uuids.PLX_SPOT_CHECK in characteristics:

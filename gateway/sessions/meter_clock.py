@@ -7,10 +7,12 @@ them. Reading back matters: meters exist that accept a new time and keep the old
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from gateway.sessions.commands import Script, look, read, write
+from gateway.sessions.commands import Script, look, read, subscribe, write
+from gateway.sessions.maker_clocks import in_command
+from gateway.sessions.quirks import Clock
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
 from vitals.gatt.current_time import CurrentTime
@@ -19,6 +21,10 @@ from vitals.gatt.link import LinkError
 
 TOLERANCE_S: Final = 60.0
 """A meter that is off by less is left alone: it shows minutes, and every change of a clock costs certainty."""
+
+
+WINDOW_FROM_S: Final = 600.0
+"""An Omron refuses a smaller change in its window (weliem/blessed-android, BluetoothHandler.java)."""
 
 
 class ClockCare(StrEnum):
@@ -30,8 +36,10 @@ class ClockCare(StrEnum):
     REFUSED = "refused"
     IGNORED = "ignored"
     """The meter took the new time and still shows another."""
+    TOLD = "told"
+    """The meter took the new time, and has no way to show it."""
     LEFT_WRONG = "left_wrong"
-    """It is off, but our own clock cannot be believed, or the meter had gone."""
+    """It is off, but our own clock cannot be believed, or the meter had gone, or is known to take no time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +66,18 @@ def read_clock(characteristics: frozenset[str]) -> Script[MeterClock | None]:
     return None
 
 
-def set_clock(clock: MeterClock | None, zone: ZoneInfo, *, is_ours_right: bool) -> Script[ClockCare]:
-    """Write the home's wall clock if the meter is off by more than a minute, and look whether it stayed."""
+def set_clock(
+    clock: MeterClock | None, zone: ZoneInfo, *, is_ours_right: bool, way: Clock = "standard"
+) -> Script[ClockCare]:
+    """Write the home's wall clock if the meter is off by more than a minute, and look whether it stayed. A clock that only takes
+    commands of its maker's own says nothing: it is told the time whenever there is occasion."""
+    if clock is not None and abs(clock.offset_s(zone)) <= TOLERANCE_S:
+        return ClockCare.RIGHT
+    if is_ours_right and (way == "contour" or way == "caresens"):
+        return (yield from _tell(way, zone))
     if clock is None:
         return ClockCare.UNREADABLE
-    if abs(clock.offset_s(zone)) <= TOLERANCE_S:
-        return ClockCare.RIGHT
-    if not is_ours_right:
+    if not is_ours_right or way != "standard":
         return ClockCare.LEFT_WRONG
     wall = (yield from look()).at.astimezone(zone)
     value = CurrentTime.of(wall) if clock.characteristic == uuids.CURRENT_TIME else DateTime.of(wall)
@@ -72,7 +85,40 @@ def set_clock(clock: MeterClock | None, zone: ZoneInfo, *, is_ours_right: bool) 
         yield from write(clock.characteristic, bytes(value))
     except LinkError as e:
         return ClockCare.LEFT_WRONG if e.code is None else ClockCare.REFUSED
-    after = yield from _read_one(clock.characteristic)
+    return (yield from _look_again(clock.characteristic, zone))
+
+
+def set_in_window(shown: bytes, at: datetime, clock: MeterClock | None, zone: ZoneInfo) -> Script[ClockCare | None]:
+    """The meter has notified its clock for the first time: it showed `shown` `at`. Write now, if it is off by more than ten
+    minutes: it takes no smaller change, and none at another time. None where there was nothing to write."""
+    try:
+        meter = CurrentTime.from_bytes(shown).naive
+    except MalformedError:
+        return None
+    seen = clock if meter is None else MeterClock(characteristic=uuids.CURRENT_TIME, meter=meter, at=at)
+    if seen is not None and abs(seen.offset_s(zone)) <= WINDOW_FROM_S:
+        return None
+    wall = (yield from look()).at.astimezone(zone)
+    try:
+        yield from write(uuids.CURRENT_TIME, bytes(CurrentTime.of(wall)))
+    except LinkError as e:
+        return ClockCare.LEFT_WRONG if e.code is None else ClockCare.REFUSED
+    return (yield from _look_again(uuids.CURRENT_TIME, zone))
+
+
+def _tell(way: Literal["contour", "caresens"], zone: ZoneInfo) -> Script[ClockCare]:
+    wall = (yield from look()).at.astimezone(zone)
+    characteristic, command = in_command(way, wall)
+    try:
+        yield from subscribe(characteristic)
+        yield from write(characteristic, command)
+    except LinkError as e:
+        return ClockCare.LEFT_WRONG if e.code is None else ClockCare.REFUSED
+    return ClockCare.TOLD
+
+
+def _look_again(characteristic: str, zone: ZoneInfo) -> Script[ClockCare]:
+    after = yield from _read_one(characteristic)
     if after is None:
         return ClockCare.LEFT_WRONG
     return ClockCare.SET if abs(after.offset_s(zone)) <= TOLERANCE_S else ClockCare.IGNORED

@@ -37,8 +37,10 @@ class Sent:
     is_stored: bool = False
 
 
-Decode = Callable[[bytes], Sent]
-"""Raises `MalformedError`."""
+Decode = Callable[[bytes], Sent | None]
+"""What a frame says; None where nothing has been measured yet. Raises `MalformedError`."""
+UNFINISHED: Final = "unfinished"
+"""Why the last frame on the way to a result is set aside when none came: somebody may want to know how far it got."""
 
 
 def collect(characteristic: str, decode: Decode, clock: MeterClock | None) -> Script[bool]:
@@ -49,17 +51,20 @@ def collect(characteristic: str, decode: Decode, clock: MeterClock | None) -> Sc
 
 def listen(characteristic: str, decode: Decode, clock: MeterClock | None, *, first_within_s: float) -> Script[bool]:
     """The same on a link that is subscribed already. The first record to come by itself is of just now."""
-    is_first, timeout_s = True, first_within_s
+    is_first, timeout_s, on_the_way = True, first_within_s, b""
     while True:
         heard = yield from wait(timeout_s)
         match heard.event:
-            case None:
-                return True
-            case Disconnected():
-                return False
+            case None | Disconnected():
+                if on_the_way:
+                    yield from set_aside(characteristic, on_the_way, UNFINISHED, "no result came after this")
+                return heard.event is None
             case Notified(characteristic=each, value=raw) if each == characteristic:
-                yield from take(characteristic, raw, decode, received_at=heard.at, clock=clock, is_live=is_first)
-                is_first, timeout_s = False, QUIET_S
+                is_record = yield from take(
+                    characteristic, raw, decode, received_at=heard.at, clock=clock, is_live=is_first
+                )
+                is_first, timeout_s = is_first and not is_record, QUIET_S if is_record else first_within_s
+                on_the_way = raw if is_first else b""
             case Notified():
                 pass  # not a record: a read that the stack also reports as a change of value, an answer that comes late
 
@@ -72,13 +77,15 @@ def take(
     received_at: datetime,
     clock: MeterClock | None,
     is_live: bool,
-) -> Script[None]:
-    """Keep one frame; one that cannot be decoded is set aside with its reason."""
+) -> Script[bool]:
+    """Keep one frame; one that cannot be decoded is set aside with its reason. False if nothing has been measured yet."""
     try:
         sent = decode(raw)
     except MalformedError as e:
         yield from set_aside(characteristic, raw, e.reason, e.message)
-        return
+        return True
+    if sent is None:
+        return False
     evidence = Evidence(
         received_at=received_at,
         is_stamped=sent.date_time is not None,
@@ -97,3 +104,4 @@ def take(
         meter_time=None if sent.date_time is None else sent.date_time.iso,
     )
     yield from keep(record)
+    return True

@@ -6,14 +6,18 @@ A scale that keeps a record for each of its users gives it only to who knows tha
 from gateway.sessions import unasked
 from gateway.sessions.commands import Script
 from gateway.sessions.meter_clock import MeterClock
+from gateway.sessions.quirk_frames import decode_as
+from gateway.sessions.quirks import Frames
 from gateway.sessions.unasked import Sent
 from vitals.gatt import uuids
 from vitals.gatt.weight_scale import WeightMeasurement
 
 
-def collect(clock: MeterClock | None) -> Script[bool]:
+def collect(clock: MeterClock | None, frames: Frames = "standard") -> Script[bool]:
     """Keep every record until the scale is quiet; whether the link is still there."""
-    return (yield from unasked.collect(uuids.WEIGHT_MEASUREMENT, decode, clock))
+    return (
+        yield from unasked.collect(uuids.WEIGHT_MEASUREMENT, decode_as(frames, uuids.WEIGHT_MEASUREMENT, decode), clock)
+    )
 
 
 def decode(raw: bytes) -> Sent:

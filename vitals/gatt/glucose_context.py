@@ -145,6 +145,13 @@ class GlucoseContext:
             hba1c=at.sfloat() if flags & _Flags.HBA1C else None,
         )
 
+    @staticmethod
+    def meal_code(data: bytes) -> int | None:
+        """The meal of a whole context as its number, reserved ones too: a maker may say with one that it is no glucose."""
+        if not data[0] & _Flags.MEAL:
+            return None
+        return data[_ALWAYS + sum(_OPTIONAL[flag] for flag in (_Flags.EXTENDED, _Flags.CARBOHYDRATE) if data[0] & flag)]
+
     def __bytes__(self) -> bytes:
         flags = _Flags.MEDICATION_LITRE if self.medication_unit == "L" else _Flags(0)
         body = u16(self.sequence)
