@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The two commands of the README: `python3 run.py demo` and `python3 run.py test`.
+"""The two commands of the README, `python3 run.py demo` and `python3 run.py test`, and `python3 run.py release`.
 
 Standard library only, because it runs before anything is installed. It makes `.venv` beside itself from the hashed lock
 files and hands over. It never touches the system, but for `test` as root on Debian, which installs the tools that the
@@ -30,9 +30,11 @@ WITH_KERNELS = ("server.judge", "server.rules.sweep")
 
 USAGE = """usage: python3 run.py demo [--until-alert --json] [--keep] [--data DIR] [...]
        python3 run.py test [pytest arguments]
+       python3 run.py release [--machine aarch64] [--out DIR] [--sign-with KEY]
 
 demo   the whole line on this machine, with simulated patients and meters (`python3 run.py demo --help` for more)
 test   lint, types, import contracts and every test; as root on Debian it first installs the tools that are missing
+release  what is installed in a home: for each type of machine a tar and a single file, in `dist`
 """
 
 TOOLS = (
@@ -46,6 +48,8 @@ TOOLS = (
     ("faults: every call of the outbox to its files, as the kernel sees it", ("strace",), "strace"),
     ("faults: real processes with a wrong clock", ("/usr/lib/*/faketime/libfaketime.so.1",), "faketime"),
     ("faults: networks that are cut by the kernel", ("ip", "/usr/sbin/ip"), "iproute2"),
+    ("installing a gateway: its user, its units", ("systemd-sysusers",), "systemd"),
+    ("installing a gateway: the release for a Raspberry Pi", ("qemu-aarch64",), "qemu-user"),
     ("faults: networks that are cut by the kernel", ("nft", "/usr/sbin/nft"), "nftables"),
     ("timescale: the store on the WASM build of TimescaleDB", ("node",), "nodejs"),
     ("timescale: the store on the WASM build of TimescaleDB", ("npm",), "npm"),
@@ -66,6 +70,9 @@ def main(arguments: list[str]) -> int:
         os.execv(python, [str(python), "-m", "homevigil", "demo", *rest])
     if command == "test":
         return run_tests(rest)
+    if command == "release":
+        build = [str(prepare("test")), "-m", "deploy.release", *rest]
+        return subprocess.run(build, cwd=ROOT, env=plain_environment(), check=False).returncode
     say(f"unknown command {command!r}\n{USAGE}")
     return 2
 

@@ -1,0 +1,4 @@
+"""Putting a release of the gateway on a machine, and taking it back.
+
+The standard library alone, since it runs before anything is there.
+"""
