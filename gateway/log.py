@@ -46,7 +46,6 @@ def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
     )
     out = sys.stderr if stream is None else stream
     handler = _Lines(out, is_journal=_is_journal(out))
