@@ -33,7 +33,10 @@ log = structlog.get_logger()
 
 
 class MeterOnAir:
-    """`async with MeterOnAir(...)`: switched on for as long as the context is open."""
+    """`async with MeterOnAir(...)`: switched on for as long as the context is open.
+
+    The numbers that it shows when it pairs come through `shown`; one typed on its keys is put into `typed`.
+    """
 
     def __init__(
         self, meter: Meter, link: VirtualLink, *, now: Callable[[], datetime], listener: Listener = ignore
@@ -47,10 +50,12 @@ class MeterOnAir:
         self._connection: Connection | None = None
         self._starting_to_advertise = asyncio.Lock()
         self._is_on = False
+        self.shown: asyncio.Queue[int] = asyncio.Queue()
+        self.typed: asyncio.Queue[int] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticks: asyncio.Task[None] | None = None
         self._device = _device(meter, link, self.firmware.advertised_service)
-        self._device.pairing_config_factory = lambda _: _pairing(meter)
+        self._device.pairing_config_factory = lambda _: _pairing(self)
         self._values: dict[str, gatt.Characteristic[bytes]] = {}
         for service in self._services():
             self._device.add_service(service)
@@ -251,23 +256,47 @@ class MeterOnAir:
 
 
 class _Delegate(PairingDelegate):
-    """What a meter can do when pairing: nothing, or show its number."""
+    """What a meter can do when pairing: nothing, show a number, take one from its keys, or compare."""
 
-    def __init__(self, meter: Meter) -> None:
-        super().__init__(self.NO_OUTPUT_NO_INPUT if meter.passkey is None else self.DISPLAY_OUTPUT_ONLY)
-        self._passkey = meter.passkey
+    def __init__(self, on_air: MeterOnAir) -> None:
+        meter = on_air.meter
+        shows = meter.passkey is not None
+        super().__init__(self.DISPLAY_OUTPUT_ONLY if shows else _CAPABILITIES[meter.pairing])
+        self._on_air = on_air
+
+    async def accept(self) -> bool:
+        return self._on_air.meter.pairing != "refused"
 
     async def generate_passkey(self) -> int:
-        assert self._passkey is not None, "only a meter with a display is asked for a number"
-        return self._passkey
+        passkey = self._on_air.meter.passkey
+        assert passkey is not None, "only a meter with a display is asked for a number"
+        number = secrets.randbelow(1_000_000) if passkey == "random" else passkey
+        self._on_air.shown.put_nowait(number)
+        return number
+
+    async def get_number(self) -> int | None:
+        return await self._on_air.typed.get()
+
+    async def compare_numbers(self, number: int, digits: int) -> bool:
+        self._on_air.shown.put_nowait(number)
+        return True
 
 
-def _pairing(meter: Meter) -> PairingConfig:
+_CAPABILITIES: Final = {
+    "just_works": PairingDelegate.NO_OUTPUT_NO_INPUT,
+    "refused": PairingDelegate.NO_OUTPUT_NO_INPUT,
+    "keypad": PairingDelegate.KEYBOARD_INPUT_ONLY,
+    "compare": PairingDelegate.DISPLAY_OUTPUT_AND_YES_NO_INPUT,
+}
+
+
+def _pairing(on_air: MeterOnAir) -> PairingConfig:
+    delegate = _Delegate(on_air)
     return PairingConfig(
         sc=True,
-        mitm=meter.passkey is not None,
+        mitm=delegate.io_capability != PairingDelegate.NO_OUTPUT_NO_INPUT,
         bonding=True,
-        delegate=_Delegate(meter),
+        delegate=delegate,
         identity_address_type=PairingConfig.AddressType.RANDOM,
     )
 

@@ -37,7 +37,9 @@ class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One simulated meter. `passkey` makes it show this number when pairing; `zone` is that of the wall it hangs on. `users`
+    """One simulated meter. `passkey` makes it show this number when pairing, or another one each
+    time; without one, `pairing` says whether it pairs at once, wants a number typed that the other side shows, shows one to
+    compare, or knows no pairing at all; `zone` is that of the wall it hangs on. `users`
     makes a scale ask for consent (User Data Service).
 
     `connection_interval_ms` paces its indications: no meter can say more than one in each connection interval. `tick_ms`
@@ -50,7 +52,8 @@ class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind: Kind
     index: Annotated[int, Meta(ge=0, le=0xFFFF)]
     secure: bool = True
-    passkey: Annotated[int, Meta(ge=0, le=999_999)] | None = None
+    passkey: Annotated[int, Meta(ge=0, le=999_999)] | Literal["random"] | None = None
+    pairing: Literal["just_works", "keypad", "compare", "refused"] = "just_works"
     zone: str = "Asia/Shanghai"
     clock: Clock = "ok"
     unit: Literal["kg/L", "mol/L"] = "kg/L"

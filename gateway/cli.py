@@ -67,6 +67,50 @@ def diagnose(
         typer.echo(f"written to {out}")
 
 
+@app.command("pairing-code")
+def pairing_code(
+    meter: Annotated[str, typer.Argument(help="The meter's address, such as C4:64:E3:00:00:01.")],
+    path: OutboxPath,
+    code: Annotated[str | None, typer.Argument(help="The six digits printed on the meter.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Forget the code of this meter.")] = False,
+) -> None:
+    """Keep the code that a meter wants when it pairs; beside the outbox, for the service's user only."""
+    from gateway.pairing_codes import PairingCodes
+    from vitals.errors import MalformedError
+
+    if (code is None) is not remove:
+        typer.echo("give a code, or --remove", err=True)
+        raise typer.Exit(2)
+    try:
+        PairingCodes(path.parent).store(meter, code)
+    except (MalformedError, OSError) as e:
+        typer.echo(str(e), err=True)
+        raise typer.Exit(1) from None
+    typer.echo("forgotten" if remove else "kept; it is used the next time the meter is heard")
+
+
+@app.command()
+def pair(
+    meter: Annotated[str, typer.Argument(help="The meter's address, such as C4:64:E3:00:00:01.")],
+    path: OutboxPath,
+    within_s: Annotated[float, typer.Option("--within", min=1, help="How many seconds to wait.")] = 300.0,
+) -> None:
+    """Help a meter to pair that shows a code, or wants one typed: wait for it beside the running gateway."""
+    import asyncio
+
+    from gateway.pairing_desk import help_to_pair
+    from vitals.errors import MalformedError, UnavailableError
+
+    waiting = help_to_pair(path.parent, meter, say=typer.echo, ask=input, within_s=within_s)
+    try:
+        is_paired = asyncio.run(waiting)
+    except (MalformedError, UnavailableError) as e:
+        typer.echo(str(e), err=True)
+        raise typer.Exit(1) from None
+    typer.echo("paired" if is_paired else "not paired")
+    raise typer.Exit(0 if is_paired else 1)
+
+
 def _counts(path: Path) -> dict[str, Any]:
     from dataclasses import asdict
 

@@ -46,13 +46,18 @@ class PairingAgent:
     desk are in `folder`."""
 
     def __init__(
-        self, *, folder: Path, on_bluez_restart: Callable[[], None] = lambda: None, call_s: float = CALL_S
+        self,
+        *,
+        folder: Path,
+        on_bluez_restart: Callable[[], None] = lambda: None,
+        call_s: float = CALL_S,
+        typing_s: float = TYPING_S,
     ) -> None:
         self.pairings = Pairings()
         self.codes = PairingCodes(folder)
         self.desk = PairingDesk(folder)
         self.on_bluez_restart = on_bluez_restart
-        self._answers = _Agent(self.pairings, self.codes, self.desk)
+        self._answers = _Agent(self.pairings, self.codes, self.desk, typing_s)
         self._call_s = call_s
         self._owner_changed = asyncio.Event()
         self._bus: MessageBus | None = None
@@ -155,8 +160,9 @@ class PairingAgent:
 class _Agent(ServiceInterface):
     """org.bluez.Agent1; method names and signatures are BlueZ's."""
 
-    def __init__(self, pairings: Pairings, codes: PairingCodes, desk: PairingDesk) -> None:
+    def __init__(self, pairings: Pairings, codes: PairingCodes, desk: PairingDesk, typing_s: float) -> None:
         super().__init__("org.bluez.Agent1")
+        self._typing_s = typing_s
         self._pairings, self._codes, self._desk = pairings, codes, desk
         self._question: asyncio.Task[Any] | None = None
 
@@ -172,7 +178,7 @@ class _Agent(ServiceInterface):
     async def RequestConfirmation(self, device: DBusObjectPath, passkey: DBusUInt32) -> None:
         """Both sides show a number. With nobody to compare, this is worth as much as Just Works, and taken as such."""
         meter_id = self._ours(device)
-        if self._desk.has(meter_id) and not await self._wait(self._desk.compare(meter_id, passkey, TYPING_S)):
+        if self._desk.has(meter_id) and not await self._wait(self._desk.compare(meter_id, passkey, self._typing_s)):
             raise _refuse(meter_id, "the numbers were not the same, or nobody said so in time")
         _log.info("pairing_accepted", meter_id=meter_id)
 
@@ -196,7 +202,7 @@ class _Agent(ServiceInterface):
             return stored
         if self._desk.has(meter_id):
             _log.info("pairing_code_asked", meter_id=meter_id)
-            typed = await self._wait(self._desk.ask_code(meter_id, TYPING_S))
+            typed = await self._wait(self._desk.ask_code(meter_id, self._typing_s))
             if typed is not None:
                 return int(typed)
         self._pairings.refused(meter_id)

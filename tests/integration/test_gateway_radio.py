@@ -1,98 +1,21 @@
 """The gateway's Bluetooth side over the real bridge: unmodified bleak, our own pairing agent, simulated meters on Bumble."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from fix_meters import VirtualAir
-from unit.gateway.samples import GATEWAY, SHANGHAI, TestClock
+from gateway_box import box, inflate, prick
 
-from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.bluez_bridge import Bridge
 from firmware_sims.bluez_device import Timing
-from firmware_sims.glucometer import Glucometer
-from firmware_sims.over_the_air import MeterOnAir
 from gateway.bleak_radio import BleakRadio
-from gateway.collector import Collector
-from gateway.outbox import Outbox
 from gateway.pairing_agent import PairingAgent
-from vitals.envelope import decode_stored_reading
 from vitals.gatt.link import LinkError, Notified
-from vitals.reading import Glucose, Reading
+from vitals.reading import Glucose
 
 pytestmark = pytest.mark.radio
-
-
-@dataclass
-class Box:
-    """A gateway's Bluetooth side on the test's bus."""
-
-    outbox: Outbox
-    radio: BleakRadio
-    agent: PairingAgent
-    collector: Collector
-
-    async def until(self, is_so: Callable[[], bool], within_s: float = 30.0) -> None:
-        async with asyncio.timeout(within_s):
-            while not is_so():  # noqa: ASYNC110  # what is waited for lies in a file or in another library
-                await asyncio.sleep(0.01)
-
-    async def until_kept(self, count: int, within_s: float = 30.0) -> list[Reading]:
-        await self.until(lambda: self.outbox.counts().kept >= count, within_s)
-        return [decode_stored_reading(row.body) for row in self.outbox.unconfirmed(1000)]
-
-    async def until_scanning(self) -> None:
-        await self.until(lambda: self.collector.totals.is_scanning and self.agent.registrations > 0)
-
-
-@asynccontextmanager
-async def box(path: Path, air: VirtualAir, *, with_agent: bool = True) -> AsyncIterator[Box]:
-    clock = TestClock(wall=air.now)
-    agent = PairingAgent(folder=path.parent)
-    radio = BleakRadio(agent=agent)
-    agent.on_bluez_restart = radio.stack_restarted
-    with Outbox(path, now=air.now) as outbox:
-        collector = Collector(
-            radio=radio,
-            outbox=outbox,
-            gateway_id=GATEWAY,
-            zone=lambda: SHANGHAI,
-            clock=clock.clock,
-            on_kept=lambda: None,
-        )
-        running = (collector.run(), radio.care.run(), _pulse(clock))
-        tasks = [asyncio.create_task(one) for one in running]
-        if with_agent:
-            tasks.append(asyncio.create_task(agent.run()))
-        try:
-            yield Box(outbox, radio, agent, collector)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _pulse(clock: TestClock) -> None:
-    """The box's count of seconds goes ten times as fast, so that rests are short."""
-    while True:
-        await asyncio.sleep(0.02)
-        clock.boot_s += 0.2
-
-
-def inflate(meter: MeterOnAir, systolic: int = 152) -> bytes:
-    assert isinstance(meter.firmware, BloodPressureMeter)
-    raw = meter.firmware.measure(wall=meter.wall, systolic_mmhg=systolic, diastolic_mmhg=94, pulse_bpm=72, user_slot=1)
-    meter.wake()
-    return raw
-
-
-def prick(meter: MeterOnAir, mg_dl: float = 126, meal: str | None = None) -> None:
-    assert isinstance(meter.firmware, Glucometer)
-    meter.firmware.measure(wall=meter.wall, glucose_mg_dl=mg_dl, meal=meal)
-    meter.wake()
 
 
 @pytest.fixture
@@ -162,15 +85,6 @@ async def test_a_link_that_drops_after_the_indication_costs_no_record_and_double
         await home.until(lambda: home.collector.totals.repeated == 1 or home.outbox.counts().kept == 1)
         await home.until(lambda: home.collector.totals.sessions == 2)
         assert home.outbox.counts().kept == 1
-
-
-async def test_a_meter_that_wants_a_code_is_refused_and_the_others_are_read(air: VirtualAir, path: Path) -> None:
-    """Whether a stack falls back to Just Works is its own affair; the gateway must live through either answer."""
-    prick(await air.put("glucose", passkey=123456))
-    meter = await air.put("blood_pressure")
-    inflate(meter)
-    async with box(path, air) as home:
-        await home.until_kept(1)
 
 
 async def test_without_a_bus_the_collector_waits_and_says_what_to_do(
