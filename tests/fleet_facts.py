@@ -42,6 +42,9 @@ def status(**changes: Any) -> dict[str, Any]:
         "outbox": {"unconfirmed": 0, "held": 0, "disk_is_full": False},
         "radio": {"scanning": True, "wrong": None},
         "meters": {CUFF: {"battery_percent": 80}},
+        "machine": {"disk_free_mb": 24_000, "undervoltage": False},
+        "starts": {"lately": 1, "up_s": 90_000},
+        "config": {"state": "applied"},
     }
     return said | changes
 

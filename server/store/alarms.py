@@ -27,6 +27,11 @@ class AlarmKind(StrEnum):
     """A gateway has said nothing for 15 minutes."""
     NOBODY_HEARD = "nobody_heard"
     """No gateway at all is heard, though some were within a day: the fault is in the house, not in any home."""
+    GATEWAY_AILING = "gateway_ailing"
+    """A gateway says that its disk is full or nearly so, that its power supply is too weak, that it starts again and again, or
+    that it still does not know the time."""
+    BATTERY_LOW = "battery_low"
+    """A meter's battery runs down."""
     METER_SILENT = "meter_silent"
     """A bound meter has brought nothing for days, though its gateway is heard and the patient's other meters bring readings."""
     PATIENT_SILENT = "patient_silent"

@@ -38,10 +38,20 @@ class GatewayState(StrEnum):
     """Numbers of its outbox are missing: known by the server."""
     DISK_FULL = "disk_full"
     """It says that it can keep no more readings."""
+    DISK_LOW = "disk_low"
+    """It says that little room is left."""
     RADIO_WRONG = "radio_wrong"
     """It says that its Bluetooth does not work."""
     CLOCK_WAITING = "clock_waiting"
     """It says that it does not know the time; readings are held until it does."""
+    RESTARTING = "restarting"
+    """It says that it has started again and again within a day."""
+    UNDERVOLTAGE = "undervoltage"
+    """It says that its power supply is too weak: cards and adapters fail by it."""
+    CONFIG_REFUSED = "config_refused"
+    """It says that it cannot apply what the clinic has set."""
+    RADIO_PAUSED = "radio_paused"
+    """The clinic has told it to leave its adapter alone for a while."""
     OUTBOX_FILLING = "outbox_filling"
     """It says that many readings wait in its outbox."""
     JUST_BACK = "just_back"
@@ -59,6 +69,7 @@ BLIND: Final = frozenset(
         GatewayState.UNHEARD,
         GatewayState.DISK_FULL,
         GatewayState.RADIO_WRONG,
+        GatewayState.RADIO_PAUSED,
         GatewayState.JUST_BACK,
     }
 )
@@ -77,6 +88,12 @@ class SelfReport:
     is_disk_full: bool = False
     wrong_with_radio: str | None = None
     batteries: Mapping[str, int] | None = None
+    disk_free_mb: int | None = None
+    is_undervolted: bool = False
+    starts_lately: int | None = None
+    up_s: int | None = None
+    is_config_refused: bool = False
+    is_radio_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +139,7 @@ def read_report(status: Mapping[str, Any] | None) -> SelfReport:
     if status is None:
         return SelfReport()
     outbox, radio, meters = (_mapping(status.get(name)) for name in ("outbox", "radio", "meters"))
+    machine, starts, config = (_mapping(status.get(name)) for name in ("machine", "starts", "config"))
     clock = status.get("clock")
     return SelfReport(
         is_offline=status.get("state") == "offline",
@@ -136,6 +154,12 @@ def read_report(status: Mapping[str, Any] | None) -> SelfReport:
             for meter_id, meter in meters.items()
             if (percent := _count(_mapping(meter).get("battery_percent"))) is not None and percent <= 100
         },
+        disk_free_mb=_count(machine.get("disk_free_mb")),
+        is_undervolted=machine.get("undervoltage") is True,
+        starts_lately=_count(starts.get("lately")),
+        up_s=_count(starts.get("up_s")),
+        is_config_refused=config.get("state") == "refused",
+        is_radio_paused=radio.get("paused") is True,
     )
 
 
@@ -158,8 +182,13 @@ def _said_itself(facts: GatewayFacts, report: SelfReport, now: datetime, limits:
     back_at = facts.was_away_until
     said = {
         GatewayState.DISK_FULL: report.is_disk_full,
+        GatewayState.DISK_LOW: report.disk_free_mb is not None and report.disk_free_mb < limits.disk_low_mb,
         GatewayState.RADIO_WRONG: report.wrong_with_radio is not None,
         GatewayState.CLOCK_WAITING: report.is_clock_believable is False,
+        GatewayState.RESTARTING: report.starts_lately is not None and report.starts_lately >= limits.restarts_often,
+        GatewayState.UNDERVOLTAGE: report.is_undervolted,
+        GatewayState.CONFIG_REFUSED: report.is_config_refused,
+        GatewayState.RADIO_PAUSED: report.is_radio_paused,
         GatewayState.OUTBOX_FILLING: report.waiting is not None and report.waiting >= limits.outbox_filling,
         GatewayState.JUST_BACK: back_at is not None and now - back_at < limits.long_away,
     }

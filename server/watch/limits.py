@@ -48,6 +48,15 @@ class Limits:
     battery_low_percent: int = 20
     """Cuffs stop inflating well before zero; at a fifth there is time to buy batteries."""
 
+    disk_low_mb: int = 200
+    """Left on a gateway's disk: an outbox of a year takes some 100 MB, its spare room 8 (gateway/outbox, gateway/spare_room)."""
+
+    restarts_often: int = 6
+    """Starts of a gateway within 24 hours: one in four hours is neither an upgrade nor a power cut."""
+
+    clock_waits: timedelta = timedelta(minutes=10)
+    """After so long up, neither the boot nor the network of a home excuses a gateway that does not know the time."""
+
     outbox_filling: int = 5_000
     """Readings that wait in an outbox: a tenth of the 50,000 at which it refuses more (gateway/outbox)."""
 

@@ -33,6 +33,7 @@ OF_THE_HOUSE: Final = frozenset(
 OF_A_GATEWAY: Final = frozenset(
     {
         AlarmKind.GATEWAY_UNHEARD,
+        AlarmKind.GATEWAY_AILING,
         AlarmKind.HOLE,
         AlarmKind.ACCOUNT_UNBALANCED,
         AlarmKind.SERVER_LOST,
@@ -41,7 +42,9 @@ OF_A_GATEWAY: Final = frozenset(
         AlarmKind.QUARANTINE_FULL,
     }
 )
-OF_A_METER: Final = frozenset({AlarmKind.METER_SILENT, AlarmKind.ID_COLLISION, AlarmKind.BINDING_CONFLICT})
+OF_A_METER: Final = frozenset(
+    {AlarmKind.METER_SILENT, AlarmKind.BATTERY_LOW, AlarmKind.ID_COLLISION, AlarmKind.BINDING_CONFLICT}
+)
 
 EVENTS: Final = frozenset(
     {

@@ -37,6 +37,13 @@ log = structlog.get_logger()
 EVERY_S: Final = 15.0
 BACKOFF_S: Final = 5.0
 
+AILMENTS: Final = (
+    GatewayState.DISK_FULL,
+    GatewayState.DISK_LOW,
+    GatewayState.UNDERVOLTAGE,
+    GatewayState.RESTARTING,
+)
+
 METERS_SEARCHED: Final = timedelta(days=30)
 """How far back a meter's newest reading is looked for; a meter silent for longer is said to be so, without the day."""
 
@@ -144,6 +151,16 @@ def _alarms_of_homes(fleet: Fleet, limits: Limits) -> dict[AlarmKind, dict[str, 
             for each in fleet.gateways
             if _is_unheard(each, fleet.at, limits)
         },
+        AlarmKind.GATEWAY_AILING: {
+            each.facts.gateway_id: ", ".join(ailments)
+            for each in fleet.gateways
+            if (ailments := _ailments(each, limits))
+        },
+        AlarmKind.BATTERY_LOW: {
+            each.facts.meter_id: f"gateway {each.facts.gateway_id}, {each.battery_percent} %"
+            for each in fleet.meters
+            if each.state is MeterState.BATTERY_LOW
+        },
         AlarmKind.HOLE: {
             each.facts.gateway_id: each.facts.hole for each in fleet.gateways if GatewayState.HOLE in each.states
         },
@@ -173,6 +190,14 @@ def _is_unheard(said: GatewaySaid, now: datetime, limits: Limits) -> bool:
     if GatewayState.NOT_YET_HEARD in said.states:
         return now - said.facts.enrolled_at >= limits.first_word
     return GatewayState.UNHEARD in said.states
+
+
+def _ailments(said: GatewaySaid, limits: Limits) -> list[str]:
+    """The states of a gateway for which somebody must go there. A box that has just started may still be told the time."""
+    up_s = said.report.up_s
+    has_waited = up_s is not None and up_s >= limits.clock_waits.total_seconds()
+    found = {state for state in AILMENTS if state in said.states}
+    return sorted(found | ({GatewayState.CLOCK_WAITING} & set(said.states) if has_waited else set()))
 
 
 def _late(fleet: Fleet, state: HouseState) -> dict[str, str]:

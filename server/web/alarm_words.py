@@ -17,6 +17,10 @@ ALARMS: Final[Mapping[str, Wording]] = {
     AlarmKind.NOBODY_HEARD: Wording(
         gravity="high", name=mark("Nobody is heard"), meaning=mark("See Hearing the gateways, at the top.")
     ),
+    AlarmKind.GATEWAY_AILING: Wording(
+        gravity="medium", name=mark("Gateway needs somebody"), meaning=mark("See the gateway, below.")
+    ),
+    AlarmKind.BATTERY_LOW: Wording(gravity="low", name=mark("Battery low"), meaning=mark("See the meter, below.")),
     AlarmKind.METER_SILENT: Wording(gravity="medium", name=mark("Meter silent"), meaning=mark("See the meter, below.")),
     AlarmKind.PATIENT_SILENT: Wording(
         gravity="medium", name=mark("Patient silent"), meaning=mark("See the patient, below.")

@@ -201,6 +201,12 @@ GATEWAYS: Final[Mapping[GatewayState, Wording]] = {
         meaning=mark("It can keep no new readings. Meters keep their own for a while."),
         advice=mark("Make room on it, or bring it a larger card; keep the outbox."),
     ),
+    GatewayState.DISK_LOW: Wording(
+        gravity="medium",
+        name=mark("Disk nearly full"),
+        meaning=mark("Little room is left on its card. It still keeps every reading."),
+        advice=mark("See what fills it, or bring it a larger card, before it is full."),
+    ),
     GatewayState.RADIO_WRONG: Wording(
         gravity="medium",
         name=mark("Bluetooth does not work"),
@@ -212,6 +218,30 @@ GATEWAYS: Final[Mapping[GatewayState, Wording]] = {
         name=mark("Waiting for the time"),
         meaning=mark("It does not know what time it is, and holds readings until it does."),
         advice=mark("Check that time servers (NTP) can be reached from the home."),
+    ),
+    GatewayState.RESTARTING: Wording(
+        gravity="medium",
+        name=mark("Starts again and again"),
+        meaning=mark("It has started six times or more within a day: somebody unplugs it, or it breaks."),
+        advice=mark("Ask whether it is unplugged; if not, ask it for a diagnosis (server gateway diagnostics)."),
+    ),
+    GatewayState.UNDERVOLTAGE: Wording(
+        gravity="medium",
+        name=mark("Power supply too weak"),
+        meaning=mark("Its voltage has dropped. Cards and Bluetooth adapters fail when that goes on."),
+        advice=mark("Bring it the power supply made for it, and a short cable."),
+    ),
+    GatewayState.CONFIG_REFUSED: Wording(
+        gravity="medium",
+        name=mark("Refuses what was set"),
+        meaning=mark("It cannot apply what the clinic has set, and goes on as before."),
+        advice=mark("Read why (server gateway configure), and set it otherwise or upgrade the gateway."),
+    ),
+    GatewayState.RADIO_PAUSED: Wording(
+        gravity="low",
+        name=mark("Paused by the clinic"),
+        meaning=mark("It leaves its Bluetooth alone for a while, as it was told. It goes on by itself."),
+        advice=mark("To let it go on at once: server gateway configure, with a pause of 0."),
     ),
     GatewayState.OUTBOX_FILLING: Wording(
         gravity="medium",

@@ -23,7 +23,7 @@ from fleet_facts import (
 )
 
 from server.store.alarms import AlarmKind
-from server.store.fleet import Facts
+from server.store.fleet import Facts, GatewayFacts
 from server.store.heartbeat import Beat
 from server.watch.house import WELL, HouseState, Part
 from server.watch.limits import LIMITS
@@ -139,6 +139,11 @@ def open_now(of: Facts) -> dict[AlarmKind, set[str]]:
     return {kind: set(found) for kind, found in alarms_of(say_fleet(of, now=NOW)).items() if found}
 
 
+def saying(one: GatewayFacts, **changes: Any) -> GatewayFacts:
+    """The gateway, which says this of itself beside what it said before."""
+    return replace(one, status={**(one.status or {}), **changes})
+
+
 CAUSES: Mapping[str, tuple[Callable[[Facts], Facts], dict[AlarmKind, set[str]]]] = {
     "unheard": (
         lambda of: replace(
@@ -149,6 +154,16 @@ CAUSES: Mapping[str, tuple[Callable[[Facts], Facts], dict[AlarmKind, set[str]]]]
     "hole": (
         lambda of: replace(of, gateways=tuple(replace(each, hole="2 missing") for each in of.gateways)),
         {A.HOLE: {GATEWAY}},
+    ),
+    "battery low": (
+        lambda of: replace(
+            of, gateways=tuple(saying(each, meters={CUFF: {"battery_percent": 20}}) for each in of.gateways)
+        ),
+        {A.BATTERY_LOW: {CUFF}},
+    ),
+    "power supply too weak": (
+        lambda of: replace(of, gateways=tuple(saying(each, machine={"undervoltage": True}) for each in of.gateways)),
+        {A.GATEWAY_AILING: {GATEWAY}},
     ),
     "meter silent": (
         lambda of: replace(of, meters=(meter(last_measured_at=NOW - timedelta(days=9)),)),
@@ -163,7 +178,7 @@ CAUSES: Mapping[str, tuple[Callable[[Facts], Facts], dict[AlarmKind, set[str]]]]
     "push": (WRONG[H.PUSH_UNDELIVERED][1], {A.PUSH_UNDELIVERED: {"webhook"}}),
     "nobody heard": (WRONG[H.NOBODY_HEARD][1], {A.NOBODY_HEARD: {""}}),
 }
-BEHIND_IT = {A.METER_SILENT, A.PATIENT_SILENT}
+BEHIND_IT = {A.METER_SILENT, A.PATIENT_SILENT, A.BATTERY_LOW, A.GATEWAY_AILING}
 
 
 def test_a_fleet_in_order_raises_no_alarm() -> None:
@@ -183,6 +198,8 @@ def test_of_any_two_causes_exactly_the_right_alarms_are_open(first: str, second:
         del wanted[A.GATEWAY_UNHEARD]
     if {first, second} == {"meter silent", "patient silent"}:  # all that the patient has is silent: the patient is
         del wanted[A.METER_SILENT]
+    if {first, second} == {"meter silent", "battery low"}:  # of a meter one thing is said, the graver
+        del wanted[A.BATTERY_LOW]
 
     assert open_now(of) == wanted
 
@@ -200,3 +217,16 @@ def test_a_gateway_that_was_shut_out_is_not_missed(standing: str) -> None:
     shut_out = gateway(standing=standing, last_heard_at=NOW - timedelta(days=3))
 
     assert open_now(facts(gateways=(shut_out,), patients=(silent_patient(9),))) == {}
+
+
+@pytest.mark.parametrize(("up_s", "is_alarm"), [(30, False), (599, False), (600, True), (None, False)])
+def test_a_box_that_has_just_started_may_still_be_told_the_time(up_s: int | None, is_alarm: bool) -> None:
+    waiting_box = saying(gateway(), clock="waiting", starts={"lately": 1, "up_s": up_s})
+
+    assert open_now(facts(gateways=(waiting_box,))) == ({A.GATEWAY_AILING: {GATEWAY}} if is_alarm else {})
+
+
+def test_a_box_that_starts_again_and_again_on_a_full_card_is_one_alarm_that_says_both() -> None:
+    ill = saying(gateway(), starts={"lately": 9}, machine={"disk_free_mb": 3})
+
+    assert alarms_of(say_fleet(facts(gateways=(ill,)), now=NOW))[A.GATEWAY_AILING] == {GATEWAY: "disk_low, restarting"}
