@@ -29,6 +29,10 @@ from firmware_sims.virtual_link import VirtualController, VirtualLink
 _PERMISSIONS = att.Attribute.Permissions
 _CAN_SUBSCRIBE: Final = Property.NOTIFY | Property.INDICATE
 
+PACKET_S: Final = 0.004
+"""What a notification takes on the air: a good link carries two hundred and fifty a second. Memory is faster than any radio,
+and Linux drops what its Bluetooth daemon has not read in time (l2cap_sock_recv_cb in net/bluetooth: "which is *bad*")."""
+
 log = structlog.get_logger()
 
 
@@ -142,8 +146,7 @@ class MeterOnAir:
                         await self._device.notify_subscriber(
                             connection, self._values[action.characteristic], action.value
                         )
-                        # Let the central's side run: a controller has buffers for few packets.
-                        await asyncio.sleep(0)
+                        await asyncio.sleep(PACKET_S)
                     case Indicate():
                         await self._indicate(connection, action)
                     case HangUp():

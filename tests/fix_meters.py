@@ -1,14 +1,19 @@
-"""Meters on a virtual air behind an org.bluez bridge on the test's private bus: what unmodified bleak talks to."""
+"""Meters on a virtual air, and an org.bluez on the test's bus that hears them: what unmodified bleak talks to.
+
+That is a bridge on a private bus, or the real bluetoothd of tests/machine; a test does not know which.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pytest
+from fix_machine import on_the_machine
+from patience import MACHINE, patient
 
 from firmware_sims.bluez_bridge import Bridge
 from firmware_sims.bluez_device import Timing
@@ -20,31 +25,71 @@ from firmware_sims.virtual_link import VirtualLink
 NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 """What the walls of all meters show unless a test says otherwise: 08:30 in Shanghai."""
 
+ADVERTISING_INTERVAL_MS = 20 if MACHINE is None else 100
+"""A kernel under emulation takes a few hundred advertisements a second; twenty real meters send no more."""
+
+
+class Bluetooth(Protocol):
+    """The Bluetooth service of the test's bus, as systemd would start and stop it; bonds outlive a stop."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class BridgedBluetooth:
+    """A bridge that disconnects at once."""
+
+    def __init__(self, link: VirtualLink) -> None:
+        self._link = link
+        self._running: Bridge | None = None
+
+    async def start(self) -> None:
+        self._running = await Bridge(self._link, timing=Timing(disconnect_delay_s=0.0)).__aenter__()
+
+    async def stop(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            await running.__aexit__()
+
 
 @dataclass(slots=True, kw_only=True)
 class VirtualAir:
-    """`put` meters on it; `bridge_with` opens the bus; what the meters said is in `happenings`."""
+    """`put` meters on it; `bluetooth` hears them once it is started; what the meters said is in `happenings`.
+
+    `bridge_with` is for tests that choose bluetoothd's timing, which a real one does not let them: they are marked `bridge`.
+    """
 
     stack: contextlib.AsyncExitStack
     link: VirtualLink = field(default_factory=VirtualLink)
+    bluetooth: Bluetooth | None = None
     now: datetime = NOW
     happenings: list[Happening] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def start_bluetooth(self) -> None:
+        assert self.bluetooth is not None
+        await self.bluetooth.start()
+
+    async def stop_bluetooth(self) -> None:
+        assert self.bluetooth is not None
+        await self.bluetooth.stop()
+
     async def bridge_with(self, timing: Timing) -> Bridge:
+        assert MACHINE is None, "mark this test `bridge`"
         return await self.stack.enter_async_context(Bridge(self.link, timing=timing))
 
     async def put(self, kind: str, index: int = 1, **settings: Any) -> MeterOnAir:
         """Switch a meter on; `settings` as in a meters file."""
         settings.setdefault("name", f"{kind}-{index}")
-        settings.setdefault("advertising_interval_ms", 20)
+        settings.setdefault("advertising_interval_ms", ADVERTISING_INTERVAL_MS)
         meter = msgspec.convert({"kind": kind, "index": index, **settings}, Meter)
         on_air = MeterOnAir(meter, self.link, now=lambda: self.now, listener=self._hear)
         return await self.stack.enter_async_context(on_air)
 
     async def until(self, is_so: Callable[[], bool], within_s: float = 10.0) -> None:
         """Wait for the happening after which the claim holds."""
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(patient(within_s)):
             while not is_so():
                 self._news.clear()
                 await self._news.wait()
@@ -60,16 +105,22 @@ class VirtualAir:
 
 @pytest.fixture
 async def virtual_air(bus_address: str) -> AsyncIterator[VirtualAir]:
-    """An air without a bridge yet, for tests that choose bluetoothd's timing."""
+    """An air that no Bluetooth service hears yet."""
     async with contextlib.AsyncExitStack() as stack:
+        link = VirtualLink()
+        bluetooth: Bluetooth = BridgedBluetooth(link)
+        if MACHINE is not None:
+            bluetooth = await stack.enter_async_context(on_the_machine(MACHINE, link))
+        else:
+            stack.push_async_callback(bluetooth.stop)
         stack.push_async_callback(leave_the_bus)
-        yield VirtualAir(stack=stack)
+        yield VirtualAir(stack=stack, link=link, bluetooth=bluetooth)
 
 
 @pytest.fixture
 async def air(virtual_air: VirtualAir) -> VirtualAir:
-    """An air with a bridge that disconnects at once."""
-    await virtual_air.bridge_with(Timing(disconnect_delay_s=0.0))
+    """An air with a Bluetooth service."""
+    await virtual_air.start_bluetooth()
     return virtual_air
 
 

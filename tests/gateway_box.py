@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fix_meters import VirtualAir
+from patience import patient
 from unit.gateway.samples import GATEWAY, SHANGHAI, TestClock
 
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
@@ -31,7 +32,7 @@ class Box:
     collector: Collector
 
     async def until(self, is_so: Callable[[], bool], within_s: float = 30.0) -> None:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(patient(within_s)):
             while not is_so():  # noqa: ASYNC110  # what is waited for lies in a file or in another library
                 await asyncio.sleep(0.01)
 

@@ -56,6 +56,7 @@ async def get(bus: MessageBus, name: str) -> object:
     return reply.body[0].value
 
 
+@pytest.mark.bridge
 async def test_an_adapter_without_power_refuses_discovery_and_has_ended_the_one_that_ran(
     virtual_air: VirtualAir, bus: MessageBus
 ) -> None:
@@ -69,6 +70,7 @@ async def test_an_adapter_without_power_refuses_discovery_and_has_ended_the_one_
     assert (await call(bus, ADAPTER, "StartDiscovery")).message_type is MessageType.METHOD_RETURN
 
 
+@pytest.mark.bridge
 async def test_the_links_of_an_adapter_end_with_its_power(virtual_air: VirtualAir, bus: MessageBus) -> None:
     await virtual_air.bridge_with(AT_ONCE)
     cuff = await virtual_air.put("blood_pressure", secure=False)
@@ -84,6 +86,7 @@ async def test_the_links_of_an_adapter_end_with_its_power(virtual_air: VirtualAi
     await client.disconnect()
 
 
+@pytest.mark.bridge
 async def test_a_blocked_adapter_cannot_be_switched_on(virtual_air: VirtualAir, bus: MessageBus) -> None:
     bridge = await virtual_air.bridge_with(AT_ONCE)
     await bridge.block()
@@ -93,6 +96,7 @@ async def test_a_blocked_adapter_cannot_be_switched_on(virtual_air: VirtualAir, 
     assert (await set_powered(bus, is_on=True)).message_type is MessageType.METHOD_RETURN
 
 
+@pytest.mark.bridge
 async def test_a_stick_that_is_pulled_out_is_gone_and_comes_back_with_its_bonds(
     virtual_air: VirtualAir, bus: MessageBus
 ) -> None:
@@ -121,6 +125,7 @@ async def test_a_stick_that_is_pulled_out_is_gone_and_comes_back_with_its_bonds(
     assert reply.body[0].value is True
 
 
+@pytest.mark.bridge
 async def test_bonds_outlive_a_restart_of_the_bluetooth_service(virtual_air: VirtualAir) -> None:
     cuff = await virtual_air.put("blood_pressure")
     inflate(cuff)
@@ -138,6 +143,7 @@ async def test_bonds_outlive_a_restart_of_the_bluetooth_service(virtual_air: Vir
 
 
 @pytest.mark.parametrize("cure", [Cure.SCAN, Cure.POWER, Cure.RESET])
+@pytest.mark.bridge
 async def test_a_deaf_discovery_hears_again_after_its_cure(
     virtual_air: VirtualAir, bus: MessageBus, cure: Cure
 ) -> None:
@@ -155,6 +161,7 @@ async def test_a_deaf_discovery_hears_again_after_its_cure(
     assert await BleakScanner.find_device_by_address(cuff.meter.meter_id, timeout=5) is not None
 
 
+@pytest.mark.bridge
 async def test_a_stuck_discovery_is_in_progress_until_the_power_is_cycled(
     virtual_air: VirtualAir, bus: MessageBus
 ) -> None:
@@ -167,6 +174,7 @@ async def test_a_stuck_discovery_is_in_progress_until_the_power_is_cycled(
     assert (await call(bus, ADAPTER, "StartDiscovery")).message_type is MessageType.METHOD_RETURN
 
 
+@pytest.mark.bridge
 async def test_a_call_that_is_not_answered_waits(virtual_air: VirtualAir, bus: MessageBus) -> None:
     bridge = await virtual_air.bridge_with(AT_ONCE)
     bridge.troubles.unanswered.add("StartDiscovery")
@@ -175,6 +183,7 @@ async def test_a_call_that_is_not_answered_waits(virtual_air: VirtualAir, bus: M
             await call(bus, ADAPTER, "StartDiscovery")
 
 
+@pytest.mark.bridge
 async def test_an_agent_that_did_not_ask_to_be_the_default_answers_for_its_own_client_only(
     virtual_air: VirtualAir, bus: MessageBus
 ) -> None:

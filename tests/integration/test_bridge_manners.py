@@ -52,6 +52,7 @@ async def leave(bus: MessageBus) -> None:
     await asyncio.wait({asyncio.ensure_future(bus.wait_for_disconnect())})
 
 
+@pytest.mark.bridge
 async def test_a_device_not_connected_soon_after_the_scan_is_dropped(virtual_air: VirtualAir) -> None:
     await virtual_air.bridge_with(Timing(temporary_for_s=0.05, disconnect_delay_s=0))
     cuff = await virtual_air.put("blood_pressure")
@@ -87,6 +88,7 @@ async def test_a_device_not_connected_soon_after_the_scan_is_dropped(virtual_air
         await BleakClient(device, timeout=5).connect()
 
 
+@pytest.mark.bridge
 async def test_a_bonded_device_stays_known(virtual_air: VirtualAir) -> None:
     await virtual_air.bridge_with(Timing(temporary_for_s=1.0, disconnect_delay_s=0))
     cuff, other = await virtual_air.put("blood_pressure", 1), await virtual_air.put("blood_pressure", 2)
@@ -112,6 +114,7 @@ async def _is_known(bus: MessageBus, device: BLEDevice) -> bool:
     return reply.message_type == MessageType.METHOD_RETURN
 
 
+@pytest.mark.bridge
 async def test_without_an_agent_subscribing_stalls_and_then_fails(virtual_air: VirtualAir) -> None:
     await virtual_air.bridge_with(Timing(no_agent_stall_s=0.2, disconnect_delay_s=0))
     cuff = await virtual_air.put("blood_pressure")
@@ -149,6 +152,7 @@ def _shows(objects: dict[str, dict[str, dict[str, Variant]]], characteristic: st
     return uuids.full(characteristic) in [face["UUID"].value for face in faces if face]
 
 
+@pytest.mark.bridge
 async def test_a_disconnect_takes_its_time(virtual_air: VirtualAir) -> None:
     await virtual_air.bridge_with(Timing(disconnect_delay_s=0.3))
     cuff = await virtual_air.put("blood_pressure", secure=False)
@@ -205,6 +209,7 @@ async def _is_discovering(bus: MessageBus) -> bool:
     return bool(value.value)
 
 
+@pytest.mark.bridge
 async def test_a_connect_that_times_out_leaves_the_next_one_free(virtual_air: VirtualAir) -> None:
     await virtual_air.bridge_with(Timing(connect_timeout_s=0.2, disconnect_delay_s=0))
     silent, cuff = await virtual_air.put("blood_pressure", 1), await virtual_air.put("blood_pressure", 2, secure=False)

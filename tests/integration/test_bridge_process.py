@@ -88,7 +88,8 @@ async def test_a_measurement_on_its_input_reaches_bleak_and_is_told_of(bus_addre
         values: asyncio.Queue[bytes] = asyncio.Queue()
         device = await BleakScanner.find_device_by_name("bp-01", timeout=10)
         assert device is not None
-        async with agent(), BleakClient(device, pair=True, timeout=10) as client:
+        async with agent(), BleakClient(device, timeout=10) as client:
+            await client.pair()
             await client.start_notify(uuids.BLOOD_PRESSURE_MEASUREMENT, lambda _, v: values.put_nowait(bytes(v)))
             async with asyncio.timeout(5):
                 raw = await values.get()

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from fix_meters import VirtualAir
-from integration.test_gateway_radio import Box, box
+from gateway_box import Box, box
 from unit.gateway.homes import at_home
 
 from firmware_sims.commands import Driven, carry_out

@@ -8,8 +8,6 @@ import pytest
 from fix_meters import VirtualAir
 from gateway_box import box, inflate, prick
 
-from firmware_sims.bluez_bridge import Bridge
-from firmware_sims.bluez_device import Timing
 from gateway.bleak_radio import BleakRadio
 from gateway.pairing_agent import PairingAgent
 from vitals.gatt.link import LinkError, Notified
@@ -100,7 +98,7 @@ async def test_without_a_bus_the_collector_waits_and_says_what_to_do(
 async def test_a_bluetooth_service_that_comes_late_is_found(virtual_air: VirtualAir, path: Path) -> None:
     async with box(path, virtual_air) as home:
         await home.until(lambda: home.collector.totals.wrong_with_radio is not None)
-        await virtual_air.bridge_with(Timing(disconnect_delay_s=0.0))
+        await virtual_air.start_bluetooth()
         meter = await virtual_air.put("blood_pressure")
         inflate(meter)
         await home.until_kept(1, within_s=60)
@@ -110,14 +108,14 @@ async def test_a_restarted_bluetooth_service_gets_its_agent_and_its_scan_back(
     virtual_air: VirtualAir, path: Path
 ) -> None:
     async with box(path, virtual_air) as home:
-        async with Bridge(virtual_air.link, timing=Timing(disconnect_delay_s=0.0)):
-            await home.until_scanning()
-        async with Bridge(virtual_air.link, timing=Timing(disconnect_delay_s=0.0)):
-            await home.until(lambda: home.agent.registrations == 2)
-            async with AsyncExitStack() as stack:
-                meter = await VirtualAir(stack=stack, link=virtual_air.link, now=virtual_air.now).put("blood_pressure")
-                inflate(meter)
-                await home.until_kept(1, within_s=60)
+        await virtual_air.start_bluetooth()
+        await home.until_scanning()
+        await virtual_air.stop_bluetooth()
+        await virtual_air.start_bluetooth()
+        await home.until(lambda: home.agent.registrations == 2)
+        meter = await virtual_air.put("blood_pressure")
+        inflate(meter)
+        await home.until_kept(1, within_s=60)
 
 
 async def test_ten_meters_are_read_by_two_workers_and_none_is_lost(air: VirtualAir, path: Path) -> None:

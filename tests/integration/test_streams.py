@@ -10,6 +10,7 @@ from bleak import BleakClient, BleakScanner
 from fix_meters import VirtualAir
 from integration.test_bridge import Inbox
 from pairing import agent
+from patience import patient
 
 from firmware_sims.commands import carry_out
 from firmware_sims.measure import Measure
@@ -37,7 +38,8 @@ async def inbox_of(meter: MeterOnAir) -> AsyncIterator[tuple[Inbox, BleakClient]
         lambda found, _: found.address == meter.meter.meter_id, timeout=5, service_uuids=[service]
     )
     assert device is not None, "the meter is not heard"
-    async with agent(), BleakClient(device, pair=True, timeout=10) as client:
+    async with agent(), BleakClient(device, timeout=patient(10)) as client:
+        await client.pair()
         yield Inbox(client), client
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fix_meters import VirtualAir
-from integration.test_gateway_radio import box
+from gateway_box import box
 from unit.gateway.homes import Home, at_home
 
 from firmware_sims.glucose_sensor import GlucoseSensor

@@ -1,0 +1,71 @@
+"""`python -m tests.machine`: build the appliance, run a command against it, or the whole second tier."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from .appliance import Appliance, MachineError
+from .image import SUITES, CannotBuildError, Image, build
+
+EXAMPLES = """examples:
+  python -m tests.machine build                         build the machine, or find that it is as it should be
+  python -m tests.machine build --suite bookworm --anew
+  python -m tests.machine run -- pytest -n 0 tests/integration/test_bridge.py
+  python -m tests.machine test                          every test of the second tier (what `run.py test --full` does)
+"""
+
+TIER = ("tests/conformance", "tests/integration")
+"""Where tests are that a real bluetoothd can take; which of them it does take, tests/fix_machine.py says."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command's own exit code; 1 if the machine cannot be built or does not start."""
+    asked = _parser().parse_args(arguments)
+    try:
+        image = build(asked.suite, anew=asked.anew)
+        if asked.verb == "build":
+            print(image)
+            return 0
+        rest = [each for each in asked.command if each != "--"]
+        command = rest if asked.verb == "run" else _pytest(rest)
+        return _run(image, command)
+    except (CannotBuildError, MachineError) as e:
+        print(f"the machine: {e}", file=sys.stderr)
+        return 1
+
+
+def _run(image: Image, command: list[str]) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us: the machine ends as well
+    with Appliance(image=image) as running:
+        began = time.monotonic()
+        print(f"the machine is up after {running.boot_s:.1f} s: {image}", file=sys.stderr, flush=True)
+        code = subprocess.run(command, env={**os.environ, **running.environment}, check=False).returncode
+        print(f"the machine was used for {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        return code
+
+
+def _pytest(rest: list[str]) -> list[str]:
+    """One after another: there is one radio."""
+    return [sys.executable, "-m", "pytest", "-n", "0", "-m", "radio", *(rest or TIER)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.machine",
+        description="A real kernel's Bluetooth and a real bluetoothd in qemu, for simulated meters to meet.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("verb", choices=("build", "run", "test"))
+    parser.add_argument("--suite", choices=SUITES, default=SUITES[0])
+    parser.add_argument("--anew", action="store_true", help="build although nothing has changed")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run, or arguments for pytest")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
