@@ -224,8 +224,7 @@ def run_tests(arguments: list[str]) -> int:
         say("\nSkipped on this machine:")
         for note in notes:
             say(f"  - {note}")
-    asked = [each for each in arguments if each != "--full"]
-    tests = [str(python), "-m", "pytest", *side_by_side(asked), *asked]
+    tests = [str(python), "-m", "pytest", *side_by_side(arguments), *arguments]
     return subprocess.run(tests, cwd=ROOT, env=plain_environment(), check=False).returncode
 
 

@@ -31,8 +31,19 @@ LONGEST_FIRST = (
 """What several workers begin with, so that what is left at the end is short and no core waits long for the other."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also what takes long (marked `full`)")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a worker, after the order has been shuffled; all others stay shuffled, and so do the tests within a file."""
+    """What takes long only if it is asked for. In a worker, the longest files first, after the order has been shuffled;
+
+    all others stay shuffled, and so do the tests within a file.
+    """
+    if not config.getoption("--full"):
+        long = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in set(long)]
     if hasattr(config, "workerinput"):
         places = {HERE / name: place for place, name in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: places.get(item.path, len(places)))

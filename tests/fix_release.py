@@ -109,10 +109,15 @@ def home() -> Iterator[Home]:
 
 
 def run(*command: object) -> "subprocess.CompletedProcess[str]":
-    """With this Python as the machine's python3, and none of the project's own tree in sight."""
-    bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" and not key.startswith("HOMEVIGIL_")}
-    bare["PATH"] = f"{Path(sys.executable).parent}:{bare['PATH']}"
-    return subprocess.run(list(map(str, command)), env=bare, capture_output=True, text=True, check=False, timeout=120)
+    """As on a machine that has never seen the project."""
+    words = list(map(str, command))
+    return subprocess.run(words, env=bare(), capture_output=True, text=True, check=False, timeout=120)
+
+
+def bare() -> dict[str, str]:
+    """This environment, with this Python as the machine's python3, and none of the project's own tree in sight."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" and not key.startswith("HOMEVIGIL_")}
+    return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def another(bundle: Path, folder: Path, *, version: str, **edits: tuple[str, str]) -> Path:
