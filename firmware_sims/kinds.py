@@ -10,7 +10,14 @@ from typing import Final, Literal
 from vitals.gatt import uuids
 
 Kind = Literal[
-    "blood_pressure", "glucose", "weight", "temperature", "oxygen_saturation", "heart_rate", "sensor_glucose"
+    "blood_pressure",
+    "glucose",
+    "weight",
+    "temperature",
+    "oxygen_saturation",
+    "heart_rate",
+    "sensor_glucose",
+    "enhanced_blood_pressure",
 ]
 
 
@@ -67,6 +74,12 @@ KINDS: Final[dict[Kind, KindOfMeter]] = {
         firmware="GlucoseSensor",
         address_byte=0x1F,
         measurements=frozenset({uuids.CGM_MEASUREMENT}),
+    ),
+    "enhanced_blood_pressure": KindOfMeter(
+        module="firmware_sims.enhanced_blood_pressure_meter",
+        firmware="EnhancedBloodPressureMeter",
+        address_byte=0x11,
+        measurements=frozenset({uuids.BLOOD_PRESSURE_RECORD, uuids.BLOOD_PRESSURE_MEASUREMENT}),
     ),
 }
 

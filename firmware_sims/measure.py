@@ -15,8 +15,8 @@ Pressure = Annotated[int, Meta(ge=0, le=2000)]
 class Measure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="measure"):
     """One inflation, one drop of blood, one step on the scale; `at` is what the wall clock shows, now if it is left out.
 
-    `rises` lets a thermometer take its time and show on the way how far it is. `is_worn` puts a strap or an oximeter on, which
-    then tells every second what it shows, or takes it off.
+    `rises` lets a thermometer or a cuff take its time and show on the way how far it is. `is_worn` puts a strap or an oximeter
+    on, which then tells every second what it shows, or takes it off.
     """
 
     meter: str

@@ -37,7 +37,7 @@ class RecordAccessPoint:
     def __init__(self, source: str, *, has_combined: bool, sends_twice: bool = False) -> None:
         self._source, self._has_combined, self._times = source, has_combined, 2 if sends_twice else 1
         self._outgoing: deque[Notify | Indicate] = deque()
-        self._is_awaiting = False
+        self.is_awaiting = False
         self._is_reporting = False
         self.is_busy = False
 
@@ -66,16 +66,16 @@ class RecordAccessPoint:
 
     def next_action(self) -> Notify | Indicate | None:
         """What to say now; None if there is nothing, or a confirmation is awaited."""
-        if self._is_awaiting or not self._outgoing:
+        if self.is_awaiting or not self._outgoing:
             return None
         action = self._outgoing.popleft()
-        self._is_awaiting = isinstance(action, Indicate)
+        self.is_awaiting = isinstance(action, Indicate)
         return action
 
     def on_confirmed(self) -> bool:
         """The answer has arrived; whether it was that of a whole report."""
-        assert self._is_awaiting, "a confirmation belongs to an indication"
-        self._is_awaiting = False
+        assert self.is_awaiting, "a confirmation belongs to an indication"
+        self.is_awaiting = False
         if self._outgoing:
             return False
         was_report, self._is_reporting, self.is_busy = self._is_reporting, False, False
@@ -83,7 +83,7 @@ class RecordAccessPoint:
 
     def on_disconnected(self) -> None:
         self._outgoing.clear()
-        self._is_awaiting = self._is_reporting = self.is_busy = False
+        self.is_awaiting = self._is_reporting = self.is_busy = False
 
     def _abort(self, value: bytes) -> None:
         """What is still to be said of the running procedure is not said, its answer included."""

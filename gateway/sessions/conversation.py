@@ -11,7 +11,16 @@ from functools import partial
 from typing import Final, TypeGuard
 from zoneinfo import ZoneInfo
 
-from gateway.sessions import blood_pressure, cgm, glucose, health_thermometer, pulse_oximeter, unasked, weight_scale
+from gateway.sessions import (
+    blood_pressure,
+    cgm,
+    enhanced_blood_pressure,
+    glucose,
+    health_thermometer,
+    pulse_oximeter,
+    unasked,
+    weight_scale,
+)
 from gateway.sessions.commands import Command, Heard, Script, read, set_aside, subscribe
 from gateway.sessions.meter_clock import ClockCare, MeterClock, read_clock, set_clock, set_in_window
 from gateway.sessions.quirk_frames import decode_as
@@ -23,6 +32,8 @@ from vitals.gatt.link import LinkError, Notified
 READABLE: Final = frozenset(
     {
         uuids.BLOOD_PRESSURE_MEASUREMENT,
+        uuids.ENHANCED_BLOOD_PRESSURE_MEASUREMENT,
+        uuids.BLOOD_PRESSURE_RECORD,
         uuids.GLUCOSE_MEASUREMENT,
         uuids.CGM_MEASUREMENT,
         uuids.WEIGHT_MEASUREMENT,
@@ -33,6 +44,7 @@ READABLE: Final = frozenset(
 """What this gateway can read; a meter with none of them is left alone."""
 _UNASKED: Final[dict[str, Decode]] = {
     uuids.BLOOD_PRESSURE_MEASUREMENT: blood_pressure.decode,
+    uuids.ENHANCED_BLOOD_PRESSURE_MEASUREMENT: enhanced_blood_pressure.decode,
     uuids.WEIGHT_MEASUREMENT: weight_scale.decode,
     uuids.TEMPERATURE_MEASUREMENT: health_thermometer.decode,
     uuids.PLX_SPOT_CHECK: pulse_oximeter.decode,
@@ -188,7 +200,9 @@ def _visit(known: Known, findings: Findings) -> Script[None]:
 def _listen(characteristics: frozenset[str], clock: MeterClock | None, quirk: Quirk) -> Script[bool]:
     """What the meter has beside glucose, one kind after the other; whether the link is still there."""
     is_linked = True
-    if uuids.BLOOD_PRESSURE_MEASUREMENT in characteristics:
+    if enhanced_blood_pressure.is_offered(characteristics):
+        is_linked = yield from enhanced_blood_pressure.collect(characteristics, clock, quirk.frames)
+    elif uuids.BLOOD_PRESSURE_MEASUREMENT in characteristics:
         is_linked = yield from blood_pressure.collect(clock, quirk.frames)
     if is_linked and uuids.WEIGHT_MEASUREMENT in characteristics:
         is_linked = yield from weight_scale.collect(clock, quirk.frames)

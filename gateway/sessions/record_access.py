@@ -55,9 +55,12 @@ Take = Callable[[str, bytes, datetime], Script[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """How a procedure ended. `number` is what a combined report says to have sent; None after another."""
+    """How and when a procedure ended, and in which bytes. `number` is what a combined report says to have sent; None after
+    another."""
 
     code: int
+    at: datetime
+    raw: bytes
     number: int | None = None
 
 
@@ -140,7 +143,7 @@ def report(
             case Disconnected():
                 raise LinkError("the meter went away in the middle of its report")
             case Notified(characteristic=uuids.RECORD_ACCESS, value=raw):
-                answer = yield from _answer(raw, request.op_code)
+                answer = yield from _answer(raw, request.op_code, now)
                 if answer is not None:
                     return answer
             case Notified(characteristic=characteristic, value=raw) if characteristic in sources:
@@ -211,7 +214,7 @@ def _abort(sources: Sequence[str], take: Take) -> Script[None]:
         now = heard.at
         match heard.event:
             case Notified(characteristic=uuids.RECORD_ACCESS, value=raw):
-                if (yield from _answer(raw, OpCode.ABORT_OPERATION)) is not None:
+                if (yield from _answer(raw, OpCode.ABORT_OPERATION, now)) is not None:
                     return
             case Notified(characteristic=characteristic, value=raw) if characteristic in sources:
                 yield from take(characteristic, raw, heard.at)
@@ -221,7 +224,7 @@ def _abort(sources: Sequence[str], take: Take) -> Script[None]:
                 return
 
 
-def _answer(raw: bytes, op_code: int) -> Script[Answer | None]:
+def _answer(raw: bytes, op_code: int, at: datetime) -> Script[Answer | None]:
     """What the control point says about the command `op_code`; None if it says nothing about it. Nonsense is set aside."""
     try:
         said = RecordAccess.from_bytes(raw)
@@ -229,8 +232,8 @@ def _answer(raw: bytes, op_code: int) -> Script[Answer | None]:
         yield from set_aside(uuids.RECORD_ACCESS, raw, e.reason, e.message)
         return None
     if said.op_code == OpCode.COMBINED_REPORT_RESPONSE and op_code == OpCode.COMBINED_REPORT:
-        return Answer(code=ResponseCode.SUCCESS, number=said.number_of_records)
+        return Answer(code=ResponseCode.SUCCESS, at=at, raw=raw, number=said.number_of_records)
     code = said.response_code_value
     if said.request_op_code != op_code or code is None:
         return None
-    return Answer(code=code)
+    return Answer(code=code, at=at, raw=raw)

@@ -5,10 +5,10 @@ Such a meter confirms nothing and often drops the link when it is done. That is 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from gateway.sessions.commands import MeterRecord, Script, keep, set_aside, subscribe, wait
+from gateway.sessions.commands import MeterRecord, Script, keep, look, set_aside, subscribe, wait
 from gateway.sessions.meter_clock import MeterClock
 from gateway.timing import Evidence
 from vitals.errors import MalformedError
@@ -27,7 +27,7 @@ class Sent:
     """What one frame says.
 
     `is_clock_set` is False where the meter itself says that nobody has set its clock, `is_stored` is True where it says that the
-    measurement is an old one.
+    measurement is an old one. `meter_time` names the measurement where that is another time than the display showed.
     """
 
     measurement: Measurement
@@ -35,6 +35,12 @@ class Sent:
     user_slot: int | None = None
     is_clock_set: bool = True
     is_stored: bool = False
+    meter_time: str | None = None
+
+    @property
+    def told_time(self) -> str | None:
+        """The time that names the measurement, as the meter said it."""
+        return self.meter_time or (None if self.date_time is None else self.date_time.iso)
 
 
 Decode = Callable[[bytes], Sent | None]
@@ -51,22 +57,25 @@ def collect(characteristic: str, decode: Decode, clock: MeterClock | None) -> Sc
 
 def listen(characteristic: str, decode: Decode, clock: MeterClock | None, *, first_within_s: float) -> Script[bool]:
     """The same on a link that is subscribed already. The first record to come by itself is of just now."""
-    is_first, timeout_s, on_the_way = True, first_within_s, b""
+    now = (yield from look()).at
+    is_first, on_the_way, silent_until = True, b"", now + timedelta(seconds=first_within_s)
     while True:
-        heard = yield from wait(timeout_s)
+        heard = yield from wait(max(0.0, (silent_until - now).total_seconds()))
+        now = heard.at
         match heard.event:
             case None | Disconnected():
                 if on_the_way:
                     yield from set_aside(characteristic, on_the_way, UNFINISHED, "no result came after this")
                 return heard.event is None
             case Notified(characteristic=each, value=raw) if each == characteristic:
-                is_record = yield from take(
-                    characteristic, raw, decode, received_at=heard.at, clock=clock, is_live=is_first
-                )
-                is_first, timeout_s = is_first and not is_record, QUIET_S if is_record else first_within_s
+                is_record = yield from take(characteristic, raw, decode, received_at=now, clock=clock, is_live=is_first)
+                is_first = is_first and not is_record
                 on_the_way = raw if is_first else b""
+                silent_until = now + timedelta(seconds=QUIET_S if is_record else first_within_s)
             case Notified():
-                pass  # not a record: a read that the stack also reports as a change of value, an answer that comes late
+                # Not a record: the pressure of a cuff that inflates, a read that the stack also reports as a change of value, an
+                # answer that comes late. It says nothing of when a record will come, so the silence goes on.
+                pass
 
 
 def take(
@@ -101,7 +110,7 @@ def take(
         measurement=sent.measurement,
         evidence=evidence,
         user_slot=sent.user_slot,
-        meter_time=None if sent.date_time is None else sent.date_time.iso,
+        meter_time=sent.told_time,
     )
     yield from keep(record)
     return True

@@ -8,8 +8,8 @@ import pytest
 from golden.cgm_frames import MEASUREMENT, REFUSED
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.gateway.joined import Home
 from unit.gateway.samples import SHANGHAI
-from unit.gateway.test_sessions import Home
 
 from firmware_sims.faults import Faults
 from firmware_sims.glucose_sensor import GlucoseSensor

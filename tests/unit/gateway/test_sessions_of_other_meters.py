@@ -153,3 +153,30 @@ def test_a_stream_that_comes_while_the_gateway_leaves_is_no_record() -> None:
         take_late(Notified(characteristic="2a5f", value=bytes.fromhex("0062004E00")), Findings(), received_at=NOW)
     )
     assert meter.kept == []
+
+
+CUFF_ON_THE_WAY = ("2a36", "00A000FF07FF07")
+RESULT = ("2a35", "1E94005C006F00EA070B1507051E480001 0400")
+
+
+def test_what_is_in_a_cuff_that_inflates_is_never_taken_for_a_measurement() -> None:
+    meter = Told(says=[CUFF_ON_THE_WAY, CUFF_ON_THE_WAY, RESULT, CUFF_ON_THE_WAY])
+    meter.session("2a35", "2a36")
+    assert [record.characteristic for record in meter.kept] == ["2a35"]
+    assert meter.kept[0].evidence.is_live
+    assert "subscribe 2a36" not in meter.asked
+    assert meter.set_aside == []
+
+
+@pytest.mark.parametrize("said", [CUFF_ON_THE_WAY, ("2a19", "50")])
+def test_what_is_no_record_does_not_keep_a_session_open(said: tuple[str, str]) -> None:
+    """A meter that chatters without a result is left after the same fifteen seconds as a silent one, three after a record."""
+    meter = Told(says=[said] * 100, slow_s=1.0)
+    before = meter.now
+    meter.session("2a35")
+    assert 14 <= (meter.now - before).total_seconds() <= 17
+    meter = Told(says=[RESULT, *[said] * 100], slow_s=1.0)
+    before = meter.now
+    meter.session("2a35")
+    assert 3 <= (meter.now - before).total_seconds() <= 6
+    assert len(meter.kept) == 1
