@@ -20,10 +20,12 @@ from gateway.collector import Collector
 from gateway.config import Settings
 from gateway.errors import OutboxFullError
 from gateway.health import look_at_machine
+from gateway.identity import read_identity
 from gateway.lives import Lives
 from gateway.outbox import Outbox
 from gateway.readings import settled
 from gateway.remote_config import AppliedConfig
+from gateway.renewal import Renewal
 from gateway.status import MeterFacts, meter_facts
 from gateway.uplink import Uplink
 from gateway.version import installed_version
@@ -71,6 +73,7 @@ class _Gateway:
             on_time=self._take_time,
             diagnoses=self,
         )
+        self._renewal = self._renewal_of_certificate()
         self._time_told = asyncio.Event()
         self._has_said_differs = False
 
@@ -96,6 +99,8 @@ class _Gateway:
             group.create_task(self._uplink.run(), name="uplink")
             group.create_task(self._settle_when_believable(collector), name="clock")
             group.create_task(self._upkeep(), name="upkeep")
+            if self._renewal is not None:
+                group.create_task(self._renewal.run(), name="renewal")
             watchdog = feed_watchdog(
                 lambda: min(collector.alive_s, self._uplink.alive_s),
                 now_s=self._clock.since_boot_s,
@@ -103,6 +108,11 @@ class _Gateway:
             )
             group.create_task(watchdog, name="watchdog")
             systemd.notify("READY=1")
+
+    def _renewal_of_certificate(self) -> Renewal | None:
+        """Only of an identity that enrolment has given; other certificates are whoever made them's to renew."""
+        identity = None if self._settings.identity is None else read_identity(self._settings.identity)
+        return None if identity is None else Renewal(identity, clock=self._clock, on_renewed=self._uplink.reconnect)
 
     def told_to_end(self) -> None:
         """It ends because somebody wants it to."""
@@ -193,6 +203,7 @@ class _Gateway:
                 "failed_sessions": totals.failed_sessions,
                 **self._describe_radio(),
             },
+            "certificate": None if self._renewal is None else self._renewal.describe(),
             "adapters": self._adapters.states,
             "machine": look_at_machine(self._settings.outbox.parent).describe(),
             "starts": self._lives.describe(time.now, since_boot_s),

@@ -20,6 +20,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.config import Settings
+from gateway.identity import NO_TIME_CHECK
 from vitals.envelope import MAX_BYTES_SENT
 from vitals.errors import UnavailableError
 
@@ -148,15 +149,18 @@ class Line:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, *, topics: Iterable[str], last_words: tuple[str, bytes]) -> AsyncIterator[Line]:
+async def connected(
+    settings: Settings, *, topics: Iterable[str], last_words: tuple[str, bytes], is_time_known: bool = True
+) -> AsyncIterator[Line]:
     """A fresh connection, accepted by the broker and subscribed to `topics`.
 
     `last_words` are a topic and the retained message that the world finds there when we are gone, with a goodbye or without.
+    While the time is not known, the broker's certificate may be of any time; of our authority and for its name it must be.
     Raises `UnavailableError` or `OSError` with what to do about it.
     """
     where = f"{settings.mqtt_host}:{settings.mqtt_port}"
     events: asyncio.Queue[_Up | Event] = asyncio.Queue()
-    tls = None if settings.mqtt_ca_file is None else _tls(settings, settings.mqtt_ca_file)
+    tls = None if settings.mqtt_ca_file is None else _tls(settings, settings.mqtt_ca_file, is_time_known)
     client = _client(settings, tls, events, last_words)
     line = Line(client, events)
     try:
@@ -249,9 +253,11 @@ class _Tls(ssl.SSLContext):
             self._socket.close()
 
 
-def _tls(settings: Settings, authority: Path) -> _Tls:
+def _tls(settings: Settings, authority: Path, is_time_known: bool) -> _Tls:
     context = _Tls(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and name of the other end
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not is_time_known:
+        context.verify_flags |= NO_TIME_CHECK
     context.verify_flags = ssl.create_default_context(cafile=authority).verify_flags  # as strict as this Python is
     context.load_verify_locations(authority)
     if settings.mqtt_cert_file is not None and settings.mqtt_key_file is not None:

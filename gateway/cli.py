@@ -111,6 +111,32 @@ def pair(
     raise typer.Exit(0 if is_paired else 1)
 
 
+IdentityPath = Annotated[
+    Path,
+    typer.Option("--identity", envvar="HOMEVIGIL_GATEWAY_IDENTITY", help="Where it is written.", show_envvar=True),
+]
+
+
+@app.command()
+def enrol(
+    identity: IdentityPath,
+    invitation: Annotated[
+        str | None, typer.Argument(help="The text of the clinic's QR: homevigil://…", show_default=False)
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="The clinic's door, where there is no QR.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8443,
+    gateway: Annotated[str | None, typer.Option(help="Which gateway this box is to be.")] = None,
+    code: Annotated[str | None, typer.Option(help="Six letters and digits.")] = None,
+    pin: Annotated[str | None, typer.Option(help="The clinic's authority: 64 hex digits.")] = None,
+) -> None:
+    """Become the clinic's gateway, by the QR of `homevigil server gateway claim` or by what it says. May be said again."""
+    from gateway.invited import become
+
+    raise typer.Exit(
+        become(identity, invitation=invitation, host=host, port=port, gateway_id=gateway, code=code, pin=pin)
+    )
+
+
 def _counts(path: Path) -> dict[str, Any]:
     from dataclasses import asdict
 

@@ -2,12 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from gateway.errors import SettingsError
+from gateway.identity import read_identity
+from vitals.errors import MalformedError
 
 PREFIX: Final = "HOMEVIGIL_GATEWAY_"
 
@@ -27,6 +29,8 @@ class Settings(BaseModel):
     mqtt_port: Annotated[int, Field(strict=False, ge=1, le=65535)] = 1883
     mqtt_username: str | None = None
     mqtt_password: Annotated[SecretStr | None, Field(strict=False)] = None
+    identity: Annotated[Path | None, Field(strict=False)] = None
+    """What enrolment has written (`gateway.identity`): id, zone, broker and certificates, where they are not set here."""
     mqtt_ca_file: Annotated[Path | None, Field(strict=False)] = None
     """Given: the connection is TLS and the broker's certificate must be signed by one of these."""
     mqtt_cert_file: Annotated[Path | None, Field(strict=False)] = None
@@ -64,7 +68,30 @@ def load_settings() -> Settings:
     # What pydantic-settings would do for us costs a Raspberry Pi 3 MB and a tenth of its time to start.
     given = {name: os.environ.get(f"{PREFIX}{name.upper()}") for name in Settings.model_fields}
     try:
-        return Settings.model_validate({name: value or None for name, value in given.items() if value is not None})
+        said = {name: value or None for name, value in given.items() if value is not None}
+        return Settings.model_validate(_enrolled() | said)
     except ValidationError as e:
         lines = (f"{PREFIX}{'_'.join(map(str, p['loc'])).upper()}: {p['msg']}" for p in e.errors(include_input=False))
         raise SettingsError("; ".join(lines)) from e
+
+
+def _enrolled() -> dict[str, Any]:
+    """What enrolment has settled and the environment leaves open."""
+    folder = os.environ.get(f"{PREFIX}IDENTITY")
+    if not folder:
+        return {}
+    try:
+        identity = read_identity(Path(folder))
+    except MalformedError as e:
+        raise SettingsError(e.message) from e
+    if identity is None:
+        raise SettingsError(f"not enrolled yet: there is nothing in {folder}; run `homevigil-gateway enrol`")
+    return {
+        "id": identity.facts.gateway_id,
+        "zone": identity.facts.zone,
+        "mqtt_host": identity.facts.mqtt_host,
+        "mqtt_port": identity.facts.mqtt_port,
+        "mqtt_ca_file": identity.authority_file,
+        "mqtt_cert_file": identity.certificate_file,
+        "mqtt_key_file": identity.key_file,
+    }

@@ -88,6 +88,7 @@ class Uplink:
         self._flights = Flights()
         self._caution = Caution()
         self._unanswered: dict[int, float] = {}
+        self._is_line_old = False
         self._status_due_s = 0.0
         self._readmit_due_s = 0.0
         self._bare_status_until_s = 0.0
@@ -107,6 +108,11 @@ class Uplink:
         """There is something new in the outbox. From the event loop only."""
         if self._line is not None:
             self._line.wake()
+
+    def reconnect(self) -> None:
+        """Take a new connection, for there is a new certificate. From the event loop only."""
+        self._is_line_old = True
+        self.wake()
 
     async def run(self) -> Never:
         failures = 0
@@ -128,7 +134,12 @@ class Uplink:
 
     def _connection(self) -> AbstractAsyncContextManager[Line]:
         listens = (self._topics[Channel.RECEIPTS], self._topics[Channel.CONFIG])
-        return connected(self._settings, topics=listens, last_words=(self._topics[Channel.STATUS], OFFLINE))
+        return connected(
+            self._settings,
+            topics=listens,
+            last_words=(self._topics[Channel.STATUS], OFFLINE),
+            is_time_known=self._clock.is_believable(),
+        )
 
     # -- sending and confirming ----------------------------------------------------------------------------------------
 
@@ -137,8 +148,11 @@ class Uplink:
         self._status_due_s = 0.0
         self._unanswered.clear()
         self._answering = None
+        self._is_line_old = False
         while True:
             now_s = self.alive_s = self._clock.since_boot_s()
+            if self._is_line_old:
+                raise UnavailableError("a new connection is wanted, with the new certificate")
             await self._readmit(now_s)
             await self._send_status(line, now_s)
             await self._send_diagnosis(line)

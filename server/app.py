@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 ROLES: Final = ("intake", "judge", "push", "web", "watch")
+"""What runs unless something else is asked for; `enrol` is run besides, where the clinic has an authority of its own."""
+ALL_ROLES: Final = (*ROLES, "enrol")
 END_WITHIN_S: Final = 2.5
 """How long loops may take to end; what they were doing then is rolled back by PostgreSQL and done again by another."""
 
@@ -83,7 +85,13 @@ async def _roles(
         for name, loop in _loops(settings, roles, pool, stop).items():
             group.create_task(_in_thread(name, loop), name=name)
         if "web" in roles:
-            group.create_task(_serve(settings, pool, ending), name="web")
+            web = await asyncio.to_thread(
+                _web, settings, pool
+            )  # its imports take seconds; a signal is to be heard in them
+            group.create_task(_serve(web, settings.web_host, settings.web_port, ending), name="web")
+        if "enrol" in roles:
+            desk, options = await asyncio.to_thread(_desk, settings, pool)
+            group.create_task(_serve(desk, settings.enrol_host, settings.enrol_port, ending, **options), name="enrol")
 
 
 async def _in_thread(name: str, work: Callable[[], None]) -> None:
@@ -126,8 +134,42 @@ def _web(settings: Settings, pool: "Pool") -> "FastAPI":
     )
 
 
-async def _serve(settings: Settings, pool: "Pool", ending: asyncio.Event) -> None:
-    """The pages and the API, until told to end."""
+def _desk(settings: Settings, pool: "Pool") -> "tuple[FastAPI, dict[str, Any]]":
+    """The door for new gateways, and how it speaks TLS. Raises `UnavailableError` where there is no authority."""
+    import ssl
+    from pathlib import Path
+
+    from server.store.postgres import in_transaction
+    from server.trust.desk import ShowingProtocol, create_desk
+    from server.trust.folders import Secrets
+
+    if settings.secrets is None:
+        raise UnavailableError("the role enrol needs HOMEVIGIL_SERVER_SECRETS; `server ca init` makes what it holds")
+    secrets = Secrets(Path(settings.secrets))
+    secrets.check()
+
+    def write_list() -> None:
+        in_transaction(pool, lambda conn: secrets.write_list(conn, now=clock.now()))
+
+    desk = create_desk(
+        pool,
+        secrets.authority(),
+        mqtt_host=settings.enrol_public_host,
+        mqtt_port=settings.enrol_mqtt_port,
+        on_revoked=write_list,
+        now=clock.now,
+    )
+    return desk, {
+        "http": ShowingProtocol,
+        "ssl_certfile": secrets.enrol_certificate,
+        "ssl_keyfile": secrets.enrol_key,
+        "ssl_ca_certs": str(secrets.authority_certificate),
+        "ssl_cert_reqs": ssl.CERT_OPTIONAL,
+    }
+
+
+async def _serve(app: "FastAPI", host: str, port: int, ending: asyncio.Event, **options: Any) -> None:
+    """One application of ours over HTTP, until told to end."""
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -136,16 +178,16 @@ async def _serve(settings: Settings, pool: "Pool", ending: asyncio.Event) -> Non
             """Signals are heard by the process as a whole (`_run`)."""
             yield
 
-    app = await asyncio.to_thread(_web, settings, pool)  # its imports take seconds, in which a signal is to be heard
     server = Server(
         uvicorn.Config(
             app,
-            host=settings.web_host,
-            port=settings.web_port,
+            host=host,
+            port=port,
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=WEB_END_WITHIN_S,
+            **options,
         )
     )
 
@@ -153,12 +195,12 @@ async def _serve(settings: Settings, pool: "Pool", ending: asyncio.Event) -> Non
         await ending.wait()
         server.should_exit = True
 
-    watching = asyncio.create_task(end_with_us(), name="web: told to end")
+    watching = asyncio.create_task(end_with_us(), name="told to end")
     with suppress(SystemExit):  # uvicorn's way to say that the port is taken
         await server.serve()
     watching.cancel()
     if not ending.is_set():
-        raise UnavailableError(f"the web server ended by itself; is {settings.web_host}:{settings.web_port} taken?")
+        raise UnavailableError(f"the web server ended by itself; is {host}:{port} taken?")
 
 
 @contextmanager

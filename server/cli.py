@@ -42,16 +42,16 @@ def migrate() -> None:
 @app.command()
 def run(
     role: Annotated[
-        str, typer.Option(help="Any of intake, judge, push, web, watch, with commas.")
+        str, typer.Option(help="Any of intake, judge, push, web, watch, enrol, with commas.")
     ] = "intake,judge,push,web,watch",
 ) -> None:
     """Play one or more roles until SIGTERM or SIGINT. Intake: one process; the others: as many as you like."""
     from server import app as server
 
     roles = frozenset(filter(None, (word.strip() for word in role.split(","))))
-    unknown = sorted(roles - set(server.ROLES))
+    unknown = sorted(roles - set(server.ALL_ROLES))
     if unknown or not roles:
-        fail(f"no role {', '.join(unknown) or 'given'}; there are {', '.join(server.ROLES)}", code=2)
+        fail(f"no role {', '.join(unknown) or 'given'}; there are {', '.join(server.ALL_ROLES)}", code=2)
     settings = load_settings()
     raise typer.Exit(server.run(settings, roles))
 
@@ -90,10 +90,18 @@ def user(context: typer.Context) -> None:
 
 @_group
 def gateway(context: typer.Context) -> None:
-    """Boxes in homes: enrol one, list them, set one from afar, ask how it is, stop listening to one."""
-    from server.remote_commands import gateways
+    """Boxes in homes: enrol one, give it a code, list them, set one from afar, ask how it is, stop listening to one."""
+    from server.claim_commands import gateways
 
     gateways(args=context.args, prog_name="server gateway")
+
+
+@_group
+def ca(context: typer.Context) -> None:
+    """The clinic's own certificate authority: make it, renew what it has signed, write the broker's list of the revoked."""
+    from server.trust.commands import app as authority
+
+    authority(args=context.args, prog_name="server ca")
 
 
 @_group

@@ -43,6 +43,16 @@ class Settings(BaseSettings):
         str | None,
         Field(pattern=r"^https?://[^\s/]+$", description="how browsers reach us; https makes cookies secure"),
     ] = None
+    secrets: Annotated[
+        str | None, Field(description="folder of the clinic's own certificate authority and what it has signed")
+    ] = None
+    enrol_host: Annotated[str, Field(min_length=1, description="address of the door for new gateways")] = "0.0.0.0"
+    enrol_port: Annotated[Port, Field(description="port of the door for new gateways")] = 8443
+    enrol_public_host: Annotated[
+        str | None,
+        Field(min_length=1, description="how gateways reach that door and the broker; it stands in invitations"),
+    ] = None
+    enrol_mqtt_port: Annotated[Port, Field(description="the broker's port, as gateways reach it")] = 8883
     clinic_phone: Annotated[
         str, Field(pattern=r"^[0-9+() -]{0,32}$", description="what the call button of a patient's page dials")
     ] = ""

@@ -136,19 +136,6 @@ def list_gateways(as_json: JsonOption = False) -> None:
         typer.echo(f"{each.gateway_id:<24} {each.state:<9} {each.zone:<20} {heard}")
 
 
-@gateways.command("revoke")
-def revoke_gateway(gateway_id: GatewayArgument) -> None:
-    """Listen to a gateway no longer, for one that was lost or stolen. What it sends goes to quarantine, unanswered."""
-    from server.store import enrolment
-
-    def work(conn: "Connection") -> None:
-        gateway_of(conn, gateway_id)
-        enrolment.set_gateway_state(conn, gateway_id, "revoked")
-
-    in_database(work)
-    typer.echo(f"gateway {gateway_id}: revoked; put its certificate on the broker's list of revoked ones, too")
-
-
 @gateways.command("restore")
 def restore_gateway(gateway_id: GatewayArgument) -> None:
     """Listen again to a gateway that was revoked, or suspended because it spoke in another's name."""

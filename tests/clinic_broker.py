@@ -72,8 +72,11 @@ class ClinicBroker:
 
 
 @contextmanager
-def clinic_broker(folder: Path, *, changes: Mapping[str, str] | None = None) -> Iterator[ClinicBroker]:
-    """The shipped configuration, running; `changes` replace lines of it, for tests that must see what they are there for."""
+def clinic_broker(
+    folder: Path, *, changes: Mapping[str, str] | None = None, has_certificates: bool = False
+) -> Iterator[ClinicBroker]:
+    """The shipped configuration, running; `changes` replace lines of it, for tests that must see what they are there for.
+    The folder may have certificates already."""
     mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if mosquitto is None or shutil.which("openssl") is None:
         why = "mosquitto or openssl is missing; to run this suite: sudo apt-get install mosquitto openssl"
@@ -81,7 +84,8 @@ def clinic_broker(folder: Path, *, changes: Mapping[str, str] | None = None) -> 
             pytest.fail(why)
         pytest.skip(why)
     folder.mkdir(exist_ok=True)
-    _make_certificates(folder)
+    if not has_certificates:
+        _make_certificates(folder)
     port = child.free_port()
     configuration = folder / "homevigil.conf"
     configuration.write_text(_shipped_configuration(folder, port, changes or {}))

@@ -1,0 +1,51 @@
+-- name: end_claims
+update gateway_claim set expires_at = %(now)s where gateway_id = %(gateway_id)s and expires_at > %(now)s;
+
+-- name: add_claim
+insert into gateway_claim (gateway_id, code_hash, made_by, made_at, expires_at, tries_left)
+values (%(gateway_id)s, %(code_hash)s, %(made_by)s, %(now)s, %(expires_at)s, %(tries)s);
+
+-- name: take_try
+-- One statement, so that of any number who try at once no two share a try.
+update gateway_claim set tries_left = tries_left - 1
+where claim_id = (select max(claim_id) from gateway_claim where gateway_id = %(gateway_id)s)
+  and expires_at > %(now)s and tries_left > 0
+returning claim_id, code_hash, serial;
+
+-- name: give_back_try
+update gateway_claim set tries_left = tries_left + 1 where claim_id = %(claim_id)s;
+
+-- name: use_claim
+update gateway_claim set used_at = %(now)s, serial = %(serial)s where claim_id = %(claim_id)s and used_at is null
+returning claim_id;
+
+-- name: add_certificate
+insert into gateway_certificate (serial, gateway_id, key_hash, certificate, not_before, not_after, issued_at, renewed_from)
+values (%(serial)s, %(gateway_id)s, %(key_hash)s, %(certificate)s, %(not_before)s, %(not_after)s, %(issued_at)s,
+        %(renewed_from)s);
+
+-- name: certificate
+select serial, gateway_id, key_hash, certificate, not_before, not_after, revoked_at from gateway_certificate
+where serial = %(serial)s;
+
+-- name: newest
+-- Locked with its gateway, so that two renewals at once are one after the other.
+select c.serial, c.gateway_id, c.key_hash, c.certificate, c.not_before, c.not_after, c.revoked_at
+from gateway_certificate c join gateway g using (gateway_id)
+where c.gateway_id = %(gateway_id)s
+order by c.issued_at desc, c.serial desc limit 1
+for update of g;
+
+-- name: revoke
+update gateway_certificate set revoked_at = %(now)s
+where gateway_id = %(gateway_id)s and revoked_at is null and serial is distinct from %(except_serial)s;
+
+-- name: revoked
+select serial, revoked_at from gateway_certificate where revoked_at is not null and not_after > %(now)s order by serial;
+
+-- name: ending
+-- The newest of each active gateway.
+select distinct on (g.gateway_id) c.serial, g.gateway_id, c.not_after
+from gateway g join gateway_certificate c using (gateway_id)
+where g.state = 'active' and c.revoked_at is null
+order by g.gateway_id, c.issued_at desc;

@@ -1,0 +1,116 @@
+"""Who gets a certificate: a box that shows the code of an open claim, and a gateway whose last one is old enough.
+
+Everything happens in the caller's transaction, which must be committed whatever the answer is: a wrong code has cost a try.
+The same question of the same key is answered alike, so an answer that was lost on the way can be asked for again.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from server.store import certificates, enrolment
+from server.store.certificates import Certificate
+from server.store.postgres import Connection
+from server.trust.authority import RENEW_AFTER_DAYS, Authority, hash_of_requested_key
+from vitals.enrolment import ALPHABET, CODE_LENGTH, Refusal
+from vitals.errors import MalformedError
+
+LASTS: Final = timedelta(minutes=15)
+TRIES: Final = 5
+
+NO_SUCH_CLAIM: Final = Refusal(
+    reason="claim", detail="the code is wrong, used or expired; `server gateway claim` makes a new one"
+)
+"""One answer for all of it: whoever guesses learns nothing."""
+SHUT_OUT: Final = Refusal(reason="shut_out", detail="this gateway is not listened to; the clinic can restore it")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """`is_repeat`: it had been given before."""
+
+    certificate: Certificate
+    zone: str
+    is_repeat: bool
+
+
+def make_claim(conn: Connection, authority: Authority, *, gateway_id: str, by: str, now: datetime) -> str:
+    """A new code for this gateway, good for fifteen minutes and five tries; those before are not good any more."""
+    code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
+    certificates.add_claim(
+        conn,
+        gateway_id=gateway_id,
+        code_hash=authority.keyed_hash(f"{gateway_id} {code}"),
+        made_by=by,
+        now=now,
+        expires_at=now + LASTS,
+        tries=TRIES,
+    )
+    log.info("claim_made", gateway_id=gateway_id, by=by)
+    return code
+
+
+def admit(
+    conn: Connection, authority: Authority, *, gateway_id: str, code: str, request: str, now: datetime
+) -> Admitted | Refusal:
+    """The certificate that the box gets, or why not. What the gateway had before is revoked."""
+    tried = certificates.take_try(conn, gateway_id=gateway_id, now=now)
+    if tried is None or not hmac.compare_digest(tried.code_hash, authority.keyed_hash(f"{gateway_id} {code}")):
+        log.warning("claim_refused", gateway_id=gateway_id, is_open=tried is not None)
+        return NO_SUCH_CLAIM
+    try:
+        key_hash = hash_of_requested_key(request)
+    except MalformedError as e:
+        return Refusal(reason=e.reason, detail=e.message)
+    zone = _zone_of(conn, gateway_id)
+    if zone is None:
+        return SHUT_OUT
+    if tried.serial is not None:
+        before = certificates.certificate(conn, tried.serial)
+        if before is None or before.key_hash != key_hash or before.revoked_at is not None:
+            log.warning("claim_used_twice", gateway_id=gateway_id)
+            return NO_SUCH_CLAIM
+        certificates.give_back_try(conn, tried.claim_id)
+        return Admitted(certificate=before, zone=zone, is_repeat=True)
+    made = authority.admit(request, gateway_id=gateway_id, now=now)
+    certificates.add_certificate(conn, made, now=now)
+    certificates.use_claim(conn, claim_id=tried.claim_id, serial=made.serial, now=now)
+    replaced = certificates.revoke(conn, gateway_id, now=now, except_serial=made.serial)
+    log.info("gateway_admitted", gateway_id=gateway_id, serial=made.serial, replaced=replaced)
+    return Admitted(certificate=made, zone=zone, is_repeat=False)
+
+
+def renew(conn: Connection, authority: Authority, *, serial: str, request: str, now: datetime) -> Admitted | Refusal:
+    """The next certificate of the gateway that has shown this one, or why not."""
+    shown = certificates.certificate(conn, serial)
+    if shown is None or shown.revoked_at is not None or shown.not_after <= now:
+        return Refusal(reason="certificate", detail="the certificate shown is not good; enrol this gateway anew")
+    try:
+        key_hash = hash_of_requested_key(request)
+    except MalformedError as e:
+        return Refusal(reason=e.reason, detail=e.message)
+    newest = certificates.newest(conn, shown.gateway_id)
+    zone = _zone_of(conn, shown.gateway_id)
+    if zone is None or newest is None:
+        return SHUT_OUT
+    if newest.key_hash == key_hash and newest.revoked_at is None:
+        return Admitted(certificate=newest, zone=zone, is_repeat=True)
+    due = newest.not_before + timedelta(days=RENEW_AFTER_DAYS)
+    if now < due:
+        return Refusal(reason="too_early", detail=f"the newest certificate is to be renewed from {due.isoformat()} on")
+    made = authority.admit(request, gateway_id=shown.gateway_id, now=now)
+    certificates.add_certificate(conn, made, now=now, renewed_from=shown.serial)
+    log.info("certificate_renewed", gateway_id=shown.gateway_id, serial=made.serial, of=shown.serial)
+    return Admitted(certificate=made, zone=zone, is_repeat=False)
+
+
+def _zone_of(conn: Connection, gateway_id: str) -> str | None:
+    """The zone of a gateway that is listened to; None for any other."""
+    found = enrolment.list_gateways(conn, gateway_id)
+    return found[0].zone if found and found[0].state == "active" else None
