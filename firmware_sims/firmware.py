@@ -179,6 +179,7 @@ class Firmware(ABC):
 
     def on_disconnected(self) -> None:
         self._subscribed.clear()
+        self.clock.switch_off()
 
     def on_subscribed(self, characteristic: str, *, is_on: bool) -> None:
         """The collector wrote the right bit into the characteristic's configuration, or cleared it."""

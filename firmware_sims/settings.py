@@ -17,11 +17,13 @@ from vitals.errors import MalformedError
 
 
 class WrongClock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A clock that runs `offset_s` seconds ahead of the wall, or stands still at `stuck_at`. `says_so`: the meter tells
-    that nobody has set it, where its frames have a flag for that (oximeters)."""
+    """A clock that runs `offset_s` seconds ahead of the wall, or stands still at `stuck_at`, or begins at `resets_to` whenever
+    the meter is switched on. `says_so`: the meter tells that nobody has set it, where its frames have a flag for that
+    (oximeters)."""
 
     offset_s: int = 0
     stuck_at: NaiveTime | None = None
+    resets_to: NaiveTime | None = None
     says_so: bool = False
 
 

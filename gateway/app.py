@@ -148,6 +148,10 @@ class _Gateway:
                 await asyncio.to_thread(self._lives.dated, self._clock.now(), self._clock.since_boot_s())
             if held and collector.is_clock_believable():
                 for one in held:
+                    if one.unbelieved.is_awaited(
+                        since_boot_s=self._clock.since_boot_s(), boot_id=self._clock.boot_id()
+                    ):
+                        continue
                     reading = settled(
                         one,
                         now=self._clock.now(),

@@ -214,6 +214,7 @@ class Collector:
                     highest_sequence=memory.highest_sequence,
                     about=memory.about,
                     is_clock_believable=timeline.is_believed,
+                    clock=memory.clock,
                 )
                 theirs = self._adapters.for_meter(link.characteristics)
                 if theirs is None:
@@ -225,6 +226,9 @@ class Collector:
         finally:
             if link is not None:
                 await self._take_leftovers(link, findings, hands)
+            if findings.clock_memory is not None and findings.clock_memory.is_pending:
+                pending = replace(memory, clock=findings.clock_memory)
+                await asyncio.to_thread(self._outbox.remember, pending, now=self._clock.now())
         if findings.quirk is not STANDARD:
             remark = findings.quirk.unverified or findings.quirk.remark
             _log.info("odd_meter", meter_id=meter_id, entry=findings.quirk.id, remark=remark)
@@ -253,6 +257,7 @@ class Collector:
             highest_sequence=highest,
             about=findings.about,
             battery_percent=findings.battery_percent,
+            clock=findings.clock_memory or before.clock,
         )
         now = self._clock.now()
         await asyncio.to_thread(self._outbox.remember, memory, now=now)

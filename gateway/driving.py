@@ -68,8 +68,8 @@ class Hands:
             case Wait(timeout_s=timeout_s):
                 event = await link.event(timeout_s)
                 return Heard(event=event, at=self._now())
-            case Keep(record=record):
-                return Kept(is_new=await self._keep(record))
+            case Keep(record=record, standing=standing):
+                return Kept(is_new=await self._keep(record, is_provisional=standing == "provisional"))
             case LookUp(record=record):
                 return Kept(is_new=not await self.keeper.knows(self.meter_id, record))
             case SetAside():
@@ -78,9 +78,16 @@ class Hands:
                 pass
         return Done(at=self._now())
 
-    async def _keep(self, record: MeterRecord) -> bool:
+    async def _keep(self, record: MeterRecord, *, is_provisional: bool) -> bool:
         try:
-            return await self.keeper.keep(self.meter_id, record, self.timeline, self.tally, decoder=self.decoder)
+            return await self.keeper.keep(
+                self.meter_id,
+                record,
+                self.timeline,
+                self.tally,
+                decoder=self.decoder,
+                is_provisional=is_provisional,
+            )
         except MalformedError as e:
             await self.keeper.set_aside(self.meter_id, _malformed(record, e), self.tally)
             raise LinkError(f"{self.adapter or 'the session'} made a record that is none: {e.reason}") from e

@@ -6,6 +6,7 @@ Nothing is decided about a meter's protocol or its time.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,9 @@ from vitals.reading import Reading, kind_of
 OURS: Final = f"homevigil-{installed_version()}"[:32]
 """What decoded a reading, unless an adapter did."""
 
+PROVISIONAL_S: Final = 30.0
+"""A session that has not said its last word on a record by then never will: it says it after three seconds of silence."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -34,6 +38,14 @@ class Tally:
     new: int = 0
     repeated: int = 0
     set_aside: int = 0
+
+
+class Outcome(Enum):
+    """What became of a record that was to be kept. `FINISHED`: it had been kept provisionally, and has its final evidence now."""
+
+    NEW = auto()
+    FINISHED = auto()
+    REPEATED = auto()
 
 
 class Keeper:
@@ -56,16 +68,27 @@ class Keeper:
         """The instants of a session that begins now."""
         return self._clock.timeline(is_believed=self._clock.is_believable())
 
-    async def keep(self, meter_id: str, record: MeterRecord, timeline: Timeline, tally: Tally, *, decoder: str) -> bool:
-        """Make the record durable; whether it is new. Raises `OutboxFullError`, and `MalformedError` for what `decoder`, if it is
+    async def keep(
+        self,
+        meter_id: str,
+        record: MeterRecord,
+        timeline: Timeline,
+        tally: Tally,
+        *,
+        decoder: str,
+        is_provisional: bool = False,
+    ) -> bool:
+        """Make the record durable; whether it is new. A provisional one is sent when it is kept again as final, or the time for
+        that is over. Raises `OutboxFullError`, and `MalformedError` for what `decoder`, if it is
         not `OURS`, has made of a record that no server would take."""
-        is_new = await asyncio.to_thread(self._keep, meter_id, record, timeline, decoder)
-        if is_new:
-            tally.new += 1
+        until_s = self._clock.since_boot_s() + PROVISIONAL_S if is_provisional else None
+        outcome = await asyncio.to_thread(self._keep, meter_id, record, timeline, decoder, until_s)
+        if outcome is not Outcome.REPEATED:
+            tally.new += outcome is Outcome.NEW
             self._on_kept()
         else:
             tally.repeated += 1
-        return is_new
+        return outcome is Outcome.NEW
 
     async def knows(self, meter_id: str, record: MeterRecord) -> bool:
         """Whether the record has been kept before."""
@@ -77,30 +100,37 @@ class Keeper:
     def _reading_of(self, meter_id: str, record: MeterRecord, decoder: str) -> Reading:
         return to_reading(record, meter_id=meter_id, gateway_id=self._gateway_id, zone=self._zone(), decoder=decoder)
 
-    def _keep(self, meter_id: str, record: MeterRecord, timeline: Timeline, decoder: str) -> bool:
+    def _keep(
+        self, meter_id: str, record: MeterRecord, timeline: Timeline, decoder: str, until_s: float | None
+    ) -> "Outcome":
         reading = self._reading_of(meter_id, record, decoder)
         if decoder != OURS:
             decode_stored_reading(encode_reading(reading))
-        unbelieved = None if timeline.is_believed else self._unbelieved(record, timeline)
+        is_held = not timeline.is_believed or until_s is not None
+        unbelieved = self._unbelieved(record, timeline, until_s) if is_held else None
         log = _log.bind(reading_id=str(reading.reading_id), meter_id=meter_id, gateway_id=self._gateway_id)
         try:
             seq = self._outbox.keep(reading, unbelieved=unbelieved)
         except OutboxFullError as e:
             log.error("reading_refused", why=str(e))  # noqa: TRY400 # no traceback: its locals would say the value
             raise
-        if seq is None:
-            log.info("reading_repeated")
-        else:
-            kind, time_quality = kind_of(record.measurement), reading.time_quality.value
+        kind, time_quality = kind_of(record.measurement), reading.time_quality.value
+        if seq is not None:
             log.info("reading_kept", seq=seq, kind=kind, time_quality=time_quality, held=unbelieved is not None)
-        return seq is not None
+            return Outcome.NEW
+        if until_s is None and self._outbox.finish(reading, unbelieved=unbelieved):
+            log.info("reading_finished", kind=kind, time_quality=time_quality)
+            return Outcome.FINISHED
+        log.info("reading_repeated")
+        return Outcome.REPEATED
 
-    def _unbelieved(self, record: MeterRecord, timeline: Timeline) -> Unbelieved:
+    def _unbelieved(self, record: MeterRecord, timeline: Timeline, until_s: float | None) -> Unbelieved:
         ago_s = (timeline.now() - record.evidence.received_at).total_seconds()
         return Unbelieved(
             boot_id=self._clock.boot_id(),
             since_boot_s=self._clock.since_boot_s() - ago_s,
             evidence=record.evidence,
+            until_s=until_s,
         )
 
     async def set_aside(self, meter_id: str, frame: SetAside, tally: Tally) -> None:

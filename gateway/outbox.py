@@ -34,6 +34,7 @@ from gateway.outbox_receipts import (
     rewind_some,
 )
 from gateway.outbox_rows import Counts, HeldReading, MeterMemory, Unbelieved, instant_text
+from gateway.sessions.clock_memory import ClockMemory
 from gateway.spare_room import SpareRoom
 from vitals.envelope import Receipt, decode_stored_reading, encode_reading
 from vitals.errors import UnavailableError
@@ -57,6 +58,11 @@ class Row(NamedTuple):
 
     seq: int
     body: bytes
+
+
+_SET: Final = "insert into setting (name, value) values (?, ?) on conflict (name) do update set value = excluded.value"
+_CLOCK_OF: Final = "clock of "
+"""Before a meter's id, the name of the setting with what is remembered of its clock: builds before it leave it alone."""
 
 
 class Outbox:
@@ -117,6 +123,24 @@ class Outbox:
             return seq
 
         return self._write(work, may_drain=False)
+
+    def finish(self, reading: Reading, *, unbelieved: Unbelieved | None = None) -> bool:
+        """Put `reading` in the place of the one with its id that was kept provisionally (`until_s`); False if there is none such.
+        `unbelieved` as for `keep`: then it goes on waiting for a clock."""
+        body = encode_reading(reading)
+        still = None if unbelieved is None else msgspec.json.encode(unbelieved)
+
+        def work(db: sqlite3.Connection) -> bool:
+            query = "select held from reading where reading_id = ? and held is not null"
+            row = db.execute(query, (reading.reading_id.bytes,)).fetchone()
+            if row is None or msgspec.json.decode(row[0], type=Unbelieved).until_s is None:
+                return False
+            db.execute(
+                "update reading set body = ?, held = ? where reading_id = ?", (body, still, reading.reading_id.bytes)
+            )
+            return True
+
+        return self._write(work, may_drain=True)
 
     def knows(self, reading_id: UUID) -> bool:
         """Whether a reading with this id has ever been kept here."""
@@ -217,10 +241,20 @@ class Outbox:
     def recall(self, meter_id: str) -> MeterMemory:
         """What is remembered of a meter; empty for one never read."""
         query = "select highest_sequence, about, battery_percent from meter where meter_id = ?"
-        row = self._read(lambda db: db.execute(query, (meter_id,)).fetchone())
-        if row is None:
-            return MeterMemory(meter_id=meter_id)
-        return MeterMemory(meter_id=meter_id, highest_sequence=row[0], about=json.loads(row[1]), battery_percent=row[2])
+
+        def work(db: sqlite3.Connection) -> MeterMemory:
+            row, clock = db.execute(query, (meter_id,)).fetchone(), _clock_of(db, meter_id)
+            if row is None:
+                return MeterMemory(meter_id=meter_id, clock=clock)
+            return MeterMemory(
+                meter_id=meter_id,
+                highest_sequence=row[0],
+                about=json.loads(row[1]),
+                battery_percent=row[2],
+                clock=clock,
+            )
+
+        return self._read(work)
 
     def remembered(self) -> list[tuple[MeterMemory, datetime]]:
         """Every meter that was ever read, and when it last was, newest first."""
@@ -240,16 +274,18 @@ class Outbox:
             " on conflict (meter_id) do update set highest_sequence = excluded.highest_sequence, about = excluded.about,"
             " battery_percent = excluded.battery_percent, last_read_at = excluded.last_read_at"
         )
-        self._write(lambda db: db.execute(query, row), may_drain=False)
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(query, row)
+            db.execute(_SET, (_CLOCK_OF + memory.meter_id, msgspec.json.encode(memory.clock).decode()))
+
+        self._write(work, may_drain=False)
 
     def setting(self, name: str) -> str | None:
         return self._read(lambda db: _setting(db, name))
 
     def set_setting(self, name: str, value: str) -> None:
-        query = (
-            "insert into setting (name, value) values (?, ?) on conflict (name) do update set value = excluded.value"
-        )
-        self._write(lambda db: db.execute(query, (name, value)), may_drain=False)
+        self._write(lambda db: db.execute(_SET, (name, value)), may_drain=False)
 
     def purge(self, *, now: datetime) -> int:
         """Drop the bodies of readings confirmed more than 30 days ago, and set spare room aside again; how many."""
@@ -341,3 +377,14 @@ def _remembered(db: sqlite3.Connection) -> list[tuple[MeterMemory, datetime]]:
 def _setting(db: sqlite3.Connection, name: str) -> str | None:
     row = db.execute("select value from setting where name = ?", (name,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def _clock_of(db: sqlite3.Connection, meter_id: str) -> ClockMemory:
+    """What is remembered of a meter's clock; nothing where another build has left what this one cannot read."""
+    text = _setting(db, _CLOCK_OF + meter_id)
+    if text is None:
+        return ClockMemory()
+    try:
+        return msgspec.json.decode(text, type=ClockMemory)
+    except msgspec.ValidationError:
+        return ClockMemory()

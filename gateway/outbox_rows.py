@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from gateway.sessions.clock_memory import ClockMemory
 from gateway.timing import Evidence
 from vitals.reading import Reading
 
@@ -12,12 +13,18 @@ from vitals.reading import Reading
 class Unbelieved(Struct, frozen=True, kw_only=True):
     """Kept beside a reading taken while the gateway's clock could not be believed: enough to place it later.
 
-    `since_boot_s` is the moment of receipt in seconds of the boot `boot_id`.
+    `since_boot_s` is the moment of receipt in seconds of the boot `boot_id`. `until_s`, in the same seconds, is given where a
+    session is about to say more of it: till then it is not settled.
     """
 
     boot_id: str
     since_boot_s: float
     evidence: Evidence
+    until_s: float | None = None
+
+    def is_awaited(self, *, since_boot_s: float, boot_id: str) -> bool:
+        """Whether its session may still say more."""
+        return self.until_s is not None and boot_id == self.boot_id and since_boot_s < self.until_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +38,14 @@ class HeldReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterMemory:
-    """What is remembered of one meter between sessions. `about`: manufacturer, model, serial, firmware, as it says itself."""
+    """What is remembered of one meter between sessions. `about`: manufacturer, model, serial, firmware, as it says itself;
+    `clock`: how its clock was left."""
 
     meter_id: str
     highest_sequence: int | None = None
     about: dict[str, str] = field(default_factory=dict)
     battery_percent: int | None = None
+    clock: ClockMemory = field(default_factory=ClockMemory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     `meter_wall` is the record's time as the meter's display showed it, `None` if the meter says no time that a calendar has;
     `is_stamped` tells that from a frame without any time stamp. `clock_meter` and `clock_at` are the meter's clock and ours,
-    read together in this session. `is_live` is claimed for the first record of a connection that sends by itself.
+    read together in this session. `is_live` is claimed for the first record of a connection that sends by itself. `has_jumped`:
+    since the last session the meter's clock has gone over to another time line, so a stored record may be of either.
     """
 
     received_at: datetime
@@ -40,6 +41,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     clock_at: datetime | None = None
     is_externally_set: bool = False
     is_live: bool = False
+    has_jumped: bool = False
 
     @property
     def has_dead_clock(self) -> bool:
@@ -124,6 +126,10 @@ def _by_both_clocks(evidence: Evidence, wall: datetime, meter: datetime, at: dat
         return _without_time(evidence)
     measured_at = at - age
     quality = TimeQuality.SYNCED if evidence.is_externally_set else TimeQuality.CORRECTED
+    if evidence.has_jumped and not evidence.is_live:
+        quality = (
+            TimeQuality.SUSPECT
+        )  # no earlier than this on the present line; on the one before, any time since the last session
     return Placed(measured_at=min(measured_at, evidence.received_at), time_quality=quality)
 
 

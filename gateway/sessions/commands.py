@@ -6,7 +6,7 @@ The driver answers each command with its reply, or throws `LinkError` into the s
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from gateway.timing import Evidence
 from vitals.gatt.link import Disconnected, Notified
@@ -68,9 +68,11 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """Make the record durable in the outbox, then answer `Kept`."""
+    """Make the record durable in the outbox, then answer `Kept`. A `provisional` one is durable, too, but not yet sent: the same
+    record follows as `final`, with better evidence of its time, or the driver goes on without after a moment."""
 
     record: MeterRecord
+    standing: Literal["provisional", "final"] = "final"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +160,8 @@ def wait(timeout_s: float) -> Script[Heard]:
     return reply
 
 
-def keep(record: MeterRecord) -> Script[Kept]:
-    reply = yield Keep(record=record)
+def keep(record: MeterRecord, standing: Literal["provisional", "final"] = "final") -> Script[Kept]:
+    reply = yield Keep(record=record, standing=standing)
     assert isinstance(reply, Kept), reply
     return reply
 

@@ -5,7 +5,7 @@ link after its last record has done nothing wrong: its clock is set next time.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Final, TypeGuard
@@ -21,7 +21,8 @@ from gateway.sessions import (
     unasked,
     weight_scale,
 )
-from gateway.sessions.commands import Command, Heard, Script, read, set_aside, subscribe
+from gateway.sessions.clock_memory import ClockMemory
+from gateway.sessions.commands import Command, Heard, Script, look, read, set_aside, subscribe
 from gateway.sessions.meter_clock import ClockCare, MeterClock, read_clock, set_clock, set_in_window
 from gateway.sessions.quirk_frames import decode_as
 from gateway.sessions.quirks import STANDARD, Quirk, quirk_of, set_aside_all
@@ -53,7 +54,7 @@ _UNASKED: Final[dict[str, Decode]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the gateway knows when the session starts. `name` is the advertised one."""
+    """What the gateway knows when the session starts. `name` is the advertised one, `clock` how the meter's was left."""
 
     characteristics: frozenset[str]
     zone: ZoneInfo
@@ -61,6 +62,7 @@ class Known:
     highest_sequence: int | None = None
     about: dict[str, str] = field(default_factory=dict)
     is_clock_believable: bool = True
+    clock: ClockMemory = field(default_factory=ClockMemory)
 
 
 @dataclass(slots=True)
@@ -76,6 +78,8 @@ class Findings:
     rest_s: float | None = None
     """How long the meter wants to be left in peace after a session that went well; None where nothing is known of it."""
     quirk: Quirk = STANDARD
+    clock_memory: ClockMemory | None = None
+    """For the next session; None where this one has nothing to add to what was known."""
     window_care: ClockCare | None = None
     is_window_awaited: bool = True
 
@@ -88,7 +92,7 @@ def converse(known: Known, findings: Findings) -> Script[None]:
     findings.quirk = quirk_of(known.about, known.name, known.characteristics)
     if not findings.quirk.is_hurried:
         yield from _introduce(known, findings)
-    findings.clock = yield from read_clock(known.characteristics)
+    findings.clock = _on_its_line((yield from read_clock(known.characteristics)), known)
     records = _take_records(known, findings)
     if findings.quirk.clock == "window" and uuids.CURRENT_TIME in known.characteristics:
         yield from _listen_to_clock()
@@ -97,11 +101,10 @@ def converse(known: Known, findings: Findings) -> Script[None]:
         if findings.quirk.is_hurried:
             yield from _introduce(known, findings)
         if findings.window_care is None:
-            findings.clock_care = yield from set_clock(
-                findings.clock, known.zone, is_ours_right=known.is_clock_believable, way=findings.quirk.clock
-            )
+            findings.clock_care = yield from _care_for_clock(known, findings)
     elif findings.window_care is None:
         findings.clock_care = _left_as_it_is(findings.clock, known.zone)
+    yield from _note_clock(known, findings)
 
 
 def take_late(event: Notified, findings: Findings, *, received_at: datetime) -> Script[None]:
@@ -168,6 +171,45 @@ def _use_window(shown: bytes, at: datetime, known: Known, findings: Findings) ->
         findings.window_care = yield from set_in_window(shown, at, findings.clock, known.zone)
         if findings.window_care is not None:
             findings.clock_care = findings.window_care
+            yield from _note_clock(
+                known, findings, is_pending=True
+            )  # the records are still to come, and the link may go
+
+
+def _on_its_line(clock: MeterClock | None, known: Known) -> MeterClock | None:
+    """The clock, with what the last session says of its time line."""
+    if clock is None or not known.is_clock_believable:
+        return clock
+    return replace(clock, has_jumped=known.clock.has_jumped(clock.meter, clock.at))
+
+
+def _care_for_clock(known: Known, findings: Findings) -> Script[ClockCare]:
+    """Set the clock if need be; one that would not be set lately, and has not been reset since, is left in peace."""
+    clock = findings.clock
+    if clock is not None and not clock.has_jumped and known.clock.care and known.clock.is_left_in_peace(clock.at):
+        left = _left_as_it_is(clock, known.zone)
+        return left if left is ClockCare.RIGHT else ClockCare(known.clock.care)
+    return (yield from set_clock(clock, known.zone, is_ours_right=known.is_clock_believable, way=findings.quirk.clock))
+
+
+def _note_clock(known: Known, findings: Findings, *, is_pending: bool = False) -> Script[None]:
+    """How the clock is left, for the next session; nothing while our own says nothing."""
+    clock, care = findings.clock, findings.clock_care
+    if clock is None or not known.is_clock_believable:
+        return
+    wall, at = clock.meter, clock.at
+    if care is ClockCare.SET:
+        at = (yield from look()).at
+        wall = at.astimezone(known.zone).replace(tzinfo=None)
+    is_unwilling = care in (ClockCare.REFUSED, ClockCare.IGNORED)
+    was_asked = not known.clock.is_left_in_peace(clock.at) or clock.has_jumped
+    findings.clock_memory = ClockMemory(
+        wall=wall,
+        at=at,
+        is_pending=is_pending,
+        care=care.value if is_unwilling else None,
+        unwilling_at=None if not is_unwilling else at if was_asked else known.clock.unwilling_at,
+    )
 
 
 def _take_records(known: Known, findings: Findings) -> Script[bool]:

@@ -145,6 +145,7 @@ class _Joining:
                 clock_meter=None if clock is None else clock.meter,
                 clock_at=None if clock is None else clock.at,
                 is_externally_set=clock is not None and clock.is_externally_set,
+                has_jumped=clock is not None and clock.has_jumped,
             ),
             user_slot=sent.user_slot,
             sequence=record.sequence,

@@ -82,6 +82,7 @@ class _Pairing:
             clock_meter=None if clock is None else clock.meter,
             clock_at=None if clock is None else clock.at,
             is_externally_set=clock is not None and clock.is_externally_set,
+            has_jumped=clock is not None and clock.has_jumped,
         )
         lasts = not self.quirk.are_numbers_reversed
         record = MeterRecord(

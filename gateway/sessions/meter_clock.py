@@ -50,6 +50,7 @@ class MeterClock:
     meter: datetime
     at: datetime
     is_externally_set: bool = False
+    has_jumped: bool = False
 
     def offset_s(self, zone: ZoneInfo) -> float:
         """The home's wall clock minus the meter's, in seconds."""

@@ -4,9 +4,11 @@ Such a meter confirms nothing and often drops the link when it is done. That is 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from gateway.sessions.commands import MeterRecord, Script, keep, look, set_aside, subscribe, wait
 from gateway.sessions.meter_clock import MeterClock
@@ -56,26 +58,79 @@ def collect(characteristic: str, decode: Decode, clock: MeterClock | None) -> Sc
 
 
 def listen(characteristic: str, decode: Decode, clock: MeterClock | None, *, first_within_s: float) -> Script[bool]:
-    """The same on a link that is subscribed already. The first record to come by itself is of just now."""
+    """The same on a link that is subscribed already. The first record to come by itself is of just now; if the meter's clock has
+    jumped, only if no other follows."""
+    dump = _Dump(characteristic, decode, clock)
     now = (yield from look()).at
-    is_first, on_the_way, silent_until = True, b"", now + timedelta(seconds=first_within_s)
+    silent_until = now + timedelta(seconds=first_within_s)
     while True:
         heard = yield from wait(max(0.0, (silent_until - now).total_seconds()))
         now = heard.at
         match heard.event:
             case None | Disconnected():
-                if on_the_way:
-                    yield from set_aside(characteristic, on_the_way, UNFINISHED, "no result came after this")
+                yield from dump.finish()
                 return heard.event is None
             case Notified(characteristic=each, value=raw) if each == characteristic:
-                is_record = yield from take(characteristic, raw, decode, received_at=now, clock=clock, is_live=is_first)
-                is_first = is_first and not is_record
-                on_the_way = raw if is_first else b""
-                silent_until = now + timedelta(seconds=QUIET_S if is_record else first_within_s)
+                yield from dump.take(raw, now)
+                silent_until = now + timedelta(seconds=QUIET_S if dump.has_result else first_within_s)
             case Notified():
                 # Not a record: the pressure of a cuff that inflates, a read that the stack also reports as a change of value, an
                 # answer that comes late. It says nothing of when a record will come, so the silence goes on.
                 pass
+
+
+@dataclass(slots=True)
+class _Dump:
+    """What one connection has brought of one characteristic."""
+
+    characteristic: str
+    decode: Decode
+    clock: MeterClock | None
+    has_result: bool = False
+    on_the_way: bytes = b""
+    alone: MeterRecord | None = None
+    last: MeterRecord | None = None
+    is_out_of_order: bool = False
+
+    def take(self, raw: bytes, at: datetime) -> Script[None]:
+        try:
+            sent = self.decode(raw)
+        except MalformedError as e:
+            self.has_result = True
+            yield from set_aside(self.characteristic, raw, e.reason, e.message)
+            return
+        if sent is None:
+            self.on_the_way = b"" if self.has_result else raw
+            return
+        is_first, self.has_result, self.on_the_way = not self.has_result, True, b""
+        record = _record(self.characteristic, raw, sent, at, self.clock, is_live=is_first)
+        if is_first and record.evidence.has_jumped:
+            self.alone = record
+            yield from keep(_stored(record), "provisional")
+        else:
+            yield from self._release()
+            self.is_out_of_order |= self._goes_back(record)
+            yield from keep(_of_any_line(record) if self.is_out_of_order else record)
+        self.last = record
+
+    def finish(self) -> Script[None]:
+        if self.alone is not None:
+            yield from keep(self.alone)
+        if self.on_the_way:
+            yield from set_aside(self.characteristic, self.on_the_way, UNFINISHED, "no result came after this")
+
+    def _release(self) -> Script[None]:
+        """Another record has come: the first was not of just now."""
+        if self.alone is not None:
+            first, self.alone = self.alone, None
+            yield from keep(_stored(first))
+
+    def _goes_back(self, record: MeterRecord) -> bool:
+        """Whether the time stamps do not ascend as the records were sent: then the clock was set back, or reset, between them."""
+        if self.last is None or self.last.raw == record.raw:
+            return False
+        before, now = self.last.evidence.meter_wall, record.evidence.meter_wall
+        return before is not None and now is not None and now <= before
 
 
 def take(
@@ -86,15 +141,20 @@ def take(
     received_at: datetime,
     clock: MeterClock | None,
     is_live: bool,
-) -> Script[bool]:
-    """Keep one frame; one that cannot be decoded is set aside with its reason. False if nothing has been measured yet."""
+) -> Script[None]:
+    """Keep one frame; one that cannot be decoded is set aside with its reason. One on the way to a result is nothing yet."""
     try:
         sent = decode(raw)
     except MalformedError as e:
         yield from set_aside(characteristic, raw, e.reason, e.message)
-        return True
-    if sent is None:
-        return False
+        return
+    if sent is not None:
+        yield from keep(_record(characteristic, raw, sent, received_at, clock, is_live=is_live))
+
+
+def _record(
+    characteristic: str, raw: bytes, sent: Sent, received_at: datetime, clock: MeterClock | None, *, is_live: bool
+) -> MeterRecord:
     evidence = Evidence(
         received_at=received_at,
         is_stamped=sent.date_time is not None,
@@ -103,8 +163,9 @@ def take(
         clock_at=None if clock is None else clock.at,
         is_externally_set=clock is not None and clock.is_externally_set,
         is_live=is_live and not sent.is_stored,
+        has_jumped=clock is not None and clock.has_jumped,
     )
-    record = MeterRecord(
+    return MeterRecord(
         characteristic=characteristic,
         raw=raw,
         measurement=sent.measurement,
@@ -112,5 +173,11 @@ def take(
         user_slot=sent.user_slot,
         meter_time=sent.told_time,
     )
-    yield from keep(record)
-    return True
+
+
+def _stored(record: MeterRecord) -> MeterRecord:
+    return replace(record, evidence=msgspec.structs.replace(record.evidence, is_live=False))
+
+
+def _of_any_line(record: MeterRecord) -> MeterRecord:
+    return replace(record, evidence=msgspec.structs.replace(record.evidence, has_jumped=True))

@@ -21,7 +21,7 @@ from faults.simulation.records import File, Records
 from gateway.clock import Clock
 from gateway.collector import SESSION_S
 from gateway.flights import WINDOW, Flights, pack
-from gateway.keeping import OURS, Keeper
+from gateway.keeping import OURS, PROVISIONAL_S, Keeper, Outcome
 from gateway.outbox import MAX_UNCONFIRMED, Outbox
 from gateway.outbox_rows import MeterMemory, Unbelieved
 from gateway.readings import settled
@@ -69,6 +69,12 @@ class WatchedOutbox(Outbox):
     def settle(self, seq: int, reading: Reading) -> None:
         super().settle(seq, reading)
         self.on_settle(reading)
+
+    def finish(self, reading: Reading, *, unbelieved: Unbelieved | None = None) -> bool:
+        is_finished = super().finish(reading, unbelieved=unbelieved)
+        if is_finished:
+            self.on_settle(reading)
+        return is_finished
 
 
 @dataclass(slots=True, kw_only=True)
@@ -306,6 +312,7 @@ class Box:
             highest_sequence=memory.highest_sequence,
             about=memory.about,
             is_clock_believable=self._timeline.is_believed,
+            clock=memory.clock,
         )
         try:
             self._drive(converse(known, findings), link, meter)
@@ -338,6 +345,7 @@ class Box:
             highest_sequence=highest,
             about=findings.about,
             battery_percent=findings.battery_percent,
+            clock=findings.clock_memory or before.clock,
         )
         self.outbox.remember(memory, now=self._clock.now())
 
@@ -367,9 +375,11 @@ class Box:
             case Wait(timeout_s=timeout_s):
                 event = link.event(timeout_s)
                 return Heard(event=event, at=self._timeline.now())
-            case Keep(record=record):
+            case Keep(record=record, standing=standing):
                 self._given = link.given
-                return Kept(is_new=self._keeper._keep(meter.meter_id, record, self._timeline, OURS))
+                until_s = self._clock.since_boot_s() + PROVISIONAL_S if standing == "provisional" else None
+                outcome = self._keeper._keep(meter.meter_id, record, self._timeline, OURS, until_s)
+                return Kept(is_new=outcome is Outcome.NEW)
             case LookUp(record=record):
                 return Kept(is_new=not self._keeper._knows(meter.meter_id, record))
             case SetAside():

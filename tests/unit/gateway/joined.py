@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from unit.gateway.samples import NOW, SHANGHAI
 
 from firmware_sims.firmware import AttError, Firmware, HangUp, Indicate
+from gateway.sessions.clock_memory import ClockMemory
 from gateway.sessions.commands import (
     Command,
     Done,
@@ -38,6 +39,8 @@ class Home:
     commands: list[Command] = field(default_factory=list)
     now: datetime = NOW
     loses_link_before: Callable[[Command], bool] = lambda _: False
+    provisional: set[int] = field(default_factory=set)
+    findings: Findings = field(default_factory=Findings)
     _said: list[Notified | Disconnected] = field(default_factory=list)
     _is_up: bool = False
 
@@ -45,9 +48,11 @@ class Home:
     def wall(self) -> datetime:
         return self.now.astimezone(SHANGHAI).replace(tzinfo=None)
 
-    def session(self, *, highest: int | None = None, is_clock_believable: bool = True) -> Findings:
+    def session(
+        self, *, highest: int | None = None, is_clock_believable: bool = True, clock: ClockMemory | None = None
+    ) -> Findings:
         """One whole session; raises what the session raises."""
-        findings = Findings()
+        findings = self.findings = Findings()
         characteristics = frozenset(c.uuid for c in self.meter.characteristics)
         known = Known(
             characteristics=characteristics,
@@ -55,6 +60,7 @@ class Home:
             name=self.meter.meter.advertised_name,
             highest_sequence=highest,
             is_clock_believable=is_clock_believable,
+            clock=clock or ClockMemory(),
         )
         self._said.clear()
         self._is_up = True
@@ -83,21 +89,26 @@ class Home:
             else:
                 step = lambda reply=reply: script.send(reply)  # noqa: E731
 
-    def _is_new(self, record: MeterRecord) -> bool:
-        return all(_identity(record) != _identity(each) for each in self.kept)
+    def _nth(self, record: MeterRecord) -> int | None:
+        """Which of the kept it is, if it is one."""
+        return next((nth for nth, each in enumerate(self.kept) if _identity(each) == _identity(record)), None)
 
     def _do(self, command: Command) -> Reply:
         self.now += timedelta(milliseconds=20)
         if self._is_up and self.loses_link_before(command):
             self._drop()
         match command:
-            case Keep(record=record):
-                is_new = self._is_new(record)
-                if is_new:
+            case Keep(record=record, standing=standing):
+                nth = self._nth(record)
+                if nth is None:
                     self.kept.append(record)
-                return Kept(is_new=is_new)
+                    self.provisional |= {len(self.kept) - 1} if standing == "provisional" else set()
+                elif nth in self.provisional and standing == "final":
+                    self.kept[nth] = record
+                    self.provisional.discard(nth)
+                return Kept(is_new=nth is None)
             case LookUp(record=record):
-                return Kept(is_new=self._is_new(record))
+                return Kept(is_new=self._nth(record) is None)
             case SetAside():
                 self.set_aside.append(command)
             case Wait(timeout_s=timeout_s):
