@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for why, names in config.stash[_LEFT_OUT].items():
+    for why, names in config.stash.get(_LEFT_OUT, {}).items():  # who only hands tests out has collected none
         terminalreporter.write_sep("-", f"not for the machine: {why}")
         if why == NOT_RADIO:
             terminalreporter.write_line(f"{len(names)} tests")

@@ -44,6 +44,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "meters": {CUFF: {"battery_percent": 80}},
         "machine": {"disk_free_mb": 24_000, "undervoltage": False},
         "starts": {"lately": 1, "up_s": 90_000},
+        "certificate": {"days_left": 60},
         "config": {"state": "applied"},
     }
     return said | changes

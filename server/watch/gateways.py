@@ -48,6 +48,8 @@ class GatewayState(StrEnum):
     """It says that it has started again and again within a day."""
     UNDERVOLTAGE = "undervoltage"
     """It says that its power supply is too weak: cards and adapters fail by it."""
+    CERTIFICATE_ENDS = "certificate_ends"
+    """It says that its certificate ends soon and could not be renewed."""
     CONFIG_REFUSED = "config_refused"
     """It says that it cannot apply what the clinic has set."""
     RADIO_PAUSED = "radio_paused"
@@ -92,6 +94,7 @@ class SelfReport:
     is_undervolted: bool = False
     starts_lately: int | None = None
     up_s: int | None = None
+    certificate_days_left: int | None = None
     is_config_refused: bool = False
     is_radio_paused: bool = False
 
@@ -156,6 +159,7 @@ def read_report(status: Mapping[str, Any] | None) -> SelfReport:
         },
         disk_free_mb=_count(machine.get("disk_free_mb")),
         is_undervolted=machine.get("undervoltage") is True,
+        certificate_days_left=_days(_mapping(status.get("certificate")).get("days_left")),
         starts_lately=_count(starts.get("lately")),
         up_s=_count(starts.get("up_s")),
         is_config_refused=config.get("state") == "refused",
@@ -187,6 +191,8 @@ def _said_itself(facts: GatewayFacts, report: SelfReport, now: datetime, limits:
         GatewayState.CLOCK_WAITING: report.is_clock_believable is False,
         GatewayState.RESTARTING: report.starts_lately is not None and report.starts_lately >= limits.restarts_often,
         GatewayState.UNDERVOLTAGE: report.is_undervolted,
+        GatewayState.CERTIFICATE_ENDS: report.certificate_days_left is not None
+        and report.certificate_days_left < limits.certificate_days,
         GatewayState.CONFIG_REFUSED: report.is_config_refused,
         GatewayState.RADIO_PAUSED: report.is_radio_paused,
         GatewayState.OUTBOX_FILLING: report.waiting is not None and report.waiting >= limits.outbox_filling,
@@ -201,6 +207,11 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _text(value: object) -> str | None:
     return value[:TEXT_MAX] if isinstance(value, str) and value else None
+
+
+def _days(value: object) -> int | None:
+    """Fewer than none, once it has ended."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _count(value: object) -> int | None:

@@ -54,6 +54,9 @@ class Limits:
     restarts_often: int = 6
     """Starts of a gateway within 24 hours: one in four hours is neither an upgrade nor a power cut."""
 
+    certificate_days: int = 14
+    """A certificate is renewed from its sixtieth day of ninety on: with fourteen left that has failed for sixteen days."""
+
     clock_waits: timedelta = timedelta(minutes=10)
     """After so long up, neither the boot nor the network of a home excuses a gateway that does not know the time."""
 

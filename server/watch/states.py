@@ -42,6 +42,7 @@ AILMENTS: Final = (
     GatewayState.DISK_LOW,
     GatewayState.UNDERVOLTAGE,
     GatewayState.RESTARTING,
+    GatewayState.CERTIFICATE_ENDS,
 )
 
 METERS_SEARCHED: Final = timedelta(days=30)

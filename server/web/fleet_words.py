@@ -231,6 +231,12 @@ GATEWAYS: Final[Mapping[GatewayState, Wording]] = {
         meaning=mark("Its voltage has dropped. Cards and Bluetooth adapters fail when that goes on."),
         advice=mark("Bring it the power supply made for it, and a short cable."),
     ),
+    GatewayState.CERTIFICATE_ENDS: Wording(
+        gravity="medium",
+        name=mark("Certificate ends soon"),
+        meaning=mark("It could not renew its certificate. When that ends, the broker lets it in no more."),
+        advice=mark("See that the door for gateways is open (role enrol); else enrol it anew (server gateway claim)."),
+    ),
     GatewayState.CONFIG_REFUSED: Wording(
         gravity="medium",
         name=mark("Refuses what was set"),

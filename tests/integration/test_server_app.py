@@ -230,7 +230,10 @@ def test_a_wrong_setting_is_refused_by_its_name(settings: dict[str, str], named:
 
 def test_a_role_that_there_is_not_is_refused() -> None:
     refused = command("run", "--role", "intake,cook", env=environment("postgresql:///nowhere"))
-    assert (refused.returncode, refused.stderr) == (2, "no role cook; there are intake, judge, push, web, watch, enrol\n")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "no role cook; there are intake, judge, push, web, watch, enrol\n",
+    )
 
 
 def test_help_is_there_without_the_heavy_libraries() -> None:

@@ -41,6 +41,7 @@ WRONG: Mapping[GatewayState, dict[str, Any]] = {
     S.DISK_LOW: says(machine={"disk_free_mb": 199}),
     S.RESTARTING: says(starts={"lately": 6}),
     S.UNDERVOLTAGE: says(machine={"undervoltage": True}),
+    S.CERTIFICATE_ENDS: says(certificate={"days_left": 13}),
     S.CONFIG_REFUSED: says(config={"state": "refused"}),
     S.RADIO_PAUSED: says(radio={"paused": True}),
     S.RADIO_WRONG: says(radio={"wrong": "no adapter"}),
