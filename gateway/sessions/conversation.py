@@ -43,6 +43,10 @@ READABLE: Final = frozenset(
     }
 )
 """What this gateway can read; a meter with none of them is left alone."""
+LOOKED_ON: Final = frozenset({uuids.HEART_RATE_MEASUREMENT, uuids.PLX_CONTINUOUS})
+"""What is only for looking on: every second, without a time, and taken by nobody (docs/explanation/how-meters-are-read)."""
+LET_BE_S: Final = 3600.0
+"""How long a meter that has nothing else is let be. It has done nothing wrong, and another might bear its address tomorrow."""
 _UNASKED: Final[dict[str, Decode]] = {
     uuids.BLOOD_PRESSURE_MEASUREMENT: blood_pressure.decode,
     uuids.ENHANCED_BLOOD_PRESSURE_MEASUREMENT: enhanced_blood_pressure.decode,
@@ -87,6 +91,9 @@ class Findings:
 def converse(known: Known, findings: Findings) -> Script[None]:
     """The session; raises `LinkError` where the meter does not go through with it."""
     if not known.characteristics & READABLE:
+        if known.characteristics & LOOKED_ON:
+            findings.rest_s = LET_BE_S
+            return
         raise LinkError(f"the meter offers neither of {', '.join(sorted(READABLE))}, which are all that is read here")
     findings.about = known.about
     findings.quirk = quirk_of(known.about, known.name, known.characteristics)
