@@ -43,6 +43,10 @@ class MeterInAir:
         return self._now().astimezone(self._zone).replace(tzinfo=None)
 
     @property
+    def is_connected(self) -> bool:
+        return self.link is not None
+
+    @property
     def is_heard(self) -> bool:
         return self.firmware.is_advertising and self.link is None
 

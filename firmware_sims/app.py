@@ -1,6 +1,6 @@
-"""The simulated meters as one process: an org.bluez on the bus, the meters on its air, commands in, events out.
+"""The simulated meters as one process: meters somewhere, commands in, events out.
 
-Ends when it is told to (`stop`, SIGINT, SIGTERM), when the bus is lost, or when something here breaks.
+Ends when it is told to (`stop`, SIGINT, SIGTERM), when the bus or the dongle is lost, or when something here breaks.
 """
 
 import asyncio
@@ -9,73 +9,101 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
-
-import structlog
+from dataclasses import dataclass
+from functools import partial
 
 from firmware_sims import clock
-from firmware_sims.bluez_bridge import Bridge
 from firmware_sims.bluez_device import Timing
-from firmware_sims.commands import Stop, carry_out, line_of, line_of_error, line_of_ready, parse_command
+from firmware_sims.commands import Command, Status, Stop, carry_out
 from firmware_sims.happenings import Happening
-from firmware_sims.over_the_air import MeterOnAir
+from firmware_sims.measure import Measure
+from firmware_sims.over_the_air import LinkEvent
+from firmware_sims.places import OpenPlace, Place, first_of, on_bus
 from firmware_sims.settings import Meter
-from firmware_sims.virtual_link import VirtualLink
+from firmware_sims.voices import JsonLines, Voice
 from vitals.errors import MalformedError, UnavailableError
 
-log = structlog.get_logger()
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is measured without being asked: once, or every `every_s` seconds."""
+
+    measure: Measure
+    every_s: float | None = None
 
 
 async def run(meters: Sequence[Meter], *, timing: Timing) -> None:
-    """Serve until stopped; raises `UnavailableError` if there is no bus, or it is lost."""
+    """Many meters on a bus, in JSON lines; raises `UnavailableError` if there is no bus, or it is lost."""
+    await serve(partial(on_bus, meters=meters, timing=timing), JsonLines(), tells_links=False)
+
+
+async def serve(
+    open_place: OpenPlace,
+    voice: Voice,
+    *,
+    plan: Plan | None = None,
+    tells_links: bool = True,
+    ends_with_input: bool = False,
+) -> None:
+    """Serve until stopped; raises `UnavailableError` if the place cannot be had, or is lost, and `MalformedError` if the meter
+    cannot measure what is planned.
+
+    `tells_links` for connections and pairings, too. `ends_with_input` for a person, who ends with Ctrl-D.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    async with AsyncExitStack() as stack:
-        link = VirtualLink()
-        bridge = await _open_bridge(stack, link, timing)
-        on_air = {
-            meter.name: await stack.enter_async_context(MeterOnAir(meter, link, now=clock.now, listener=_tell))
-            for meter in meters
-        }
-        _say(line_of_ready(on_air))
-        _read_lines(lambda line: _obey(line, on_air, stopped))
-        await _until_stopped_or_lost(stopped, bridge)
+
+    def tell(happening: Happening) -> None:
+        _say(voice.happened(happening, now_ns=clock.now_ns()))
+
+    def tell_link(meter: str, event: LinkEvent) -> None:
+        if tells_links:
+            _say(voice.linked(meter, event, now_ns=clock.now_ns()))
+
+    async with open_place(tell, tell_link) as place:
+        _say(voice.ready(place.meters))
+        _read_lines(
+            lambda line: _obey(line, place, voice, stopped),
+            at_end=stopped.set if ends_with_input else lambda: None,
+        )
+        measuring = None if plan is None else _start(plan, place)
+        reason = await first_of(stopped, place)
+        if measuring is not None:
+            measuring.cancel()
+            await asyncio.gather(measuring, return_exceptions=True)
+    if reason is not None:
+        raise UnavailableError(reason)
 
 
-async def _open_bridge(stack: AsyncExitStack, link: VirtualLink, timing: Timing) -> Bridge:
+def _start(plan: Plan, place: Place) -> "asyncio.Task[None]":
+    """The first measurement now, so that one which cannot be measured is known at once; the others from a task."""
+    carry_out(plan.measure, place.meters)
+    return asyncio.create_task(_repeat(plan, place), name="plan")
+
+
+async def _repeat(plan: Plan, place: Place) -> None:
+    while plan.every_s is not None:
+        await asyncio.sleep(plan.every_s)
+        carry_out(plan.measure, place.meters)
+
+
+def _obey(line: bytes, place: Place, voice: Voice, stopped: asyncio.Event) -> None:
     try:
-        return await stack.enter_async_context(Bridge(link, timing=timing))
-    except OSError as e:
-        raise UnavailableError(f"no D-Bus: {e}; check DBUS_SYSTEM_BUS_ADDRESS") from e
-
-
-async def _until_stopped_or_lost(stopped: asyncio.Event, bridge: Bridge) -> None:
-    waiting = asyncio.create_task(stopped.wait(), name="until stopped")
-    losing = asyncio.create_task(bridge.gone(), name="until the bus is lost")
-    await asyncio.wait({waiting, losing}, return_when=asyncio.FIRST_COMPLETED)
-    is_lost = not stopped.is_set()
-    for task in (waiting, losing):
-        task.cancel()
-    await asyncio.gather(waiting, losing, return_exceptions=True)
-    if is_lost:
-        raise UnavailableError("the D-Bus connection was lost")
-
-
-def _obey(line: bytes, on_air: dict[str, MeterOnAir], stopped: asyncio.Event) -> None:
-    try:
-        command = parse_command(line)
-        if isinstance(command, Stop):
-            stopped.set()
-        else:
-            carry_out(command, on_air)
+        _carry_out(voice.command(line), place, voice, stopped)
     except MalformedError as e:
-        _say(line_of_error(e))
+        _say(voice.refused(e))
 
 
-def _tell(happening: Happening) -> None:
-    _say(line_of(happening, now_ns=clock.now_ns()))
+def _carry_out(command: Command, place: Place, voice: Voice, stopped: asyncio.Event) -> None:
+    match command:
+        case Stop():
+            stopped.set()
+        case Status():
+            _say(voice.status(place.meters))
+        case _:
+            carry_out(command, place.meters)
 
 
 def _say(line: str) -> None:
@@ -83,8 +111,9 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _read_lines(take: Callable[[bytes], None]) -> None:
-    """Give every line of standard input to `take`, in the loop. The end of input is not the end of the meters.
+def _read_lines(take: Callable[[bytes], None], *, at_end: Callable[[], None]) -> None:
+    """Give every line of standard input to `take`, in the loop, and say when there are no more. For a program, the end of input
+    is not the end of the meters.
 
     A thread with plain `os.read`: standard input may be a terminal, a pipe, a file or /dev/null, which an event loop cannot
     all wait for, and a thread inside a buffered reader would block the interpreter's exit.
@@ -93,12 +122,13 @@ def _read_lines(take: Callable[[bytes], None]) -> None:
 
     def read() -> None:
         rest = b""
-        while chunk := os.read(0, 65536):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in filter(None, lines):
-                try:
+        try:
+            while chunk := os.read(0, 65536):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in filter(None, lines):
                     loop.call_soon_threadsafe(take, line)
-                except RuntimeError:
-                    return  # the loop has ended before us
+            loop.call_soon_threadsafe(at_end)
+        except RuntimeError:
+            return  # the loop has ended before us
 
     threading.Thread(target=read, name="stdin", daemon=True).start()

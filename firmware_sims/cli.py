@@ -29,28 +29,15 @@ def run(
 
     JSON lines tell on standard output what the meters send, and on standard input what they measure.
     """
+    from firmware_sims import log
     from firmware_sims.app import run as serve
     from firmware_sims.bluez_device import Timing
     from firmware_sims.settings import parse_meters
     from vitals.errors import MalformedError, UnavailableError
 
-    _log_to_stderr()
+    log.configure()
     try:
         asyncio.run(serve(parse_meters(meters.read_bytes()), timing=Timing(disconnect_delay_s=disconnect_delay_s)))
     except (MalformedError, UnavailableError) as e:
         print(f"firmware_sims: {e}", file=sys.stderr)
         raise typer.Exit(1) from e
-
-
-def _log_to_stderr() -> None:
-    import structlog
-
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )

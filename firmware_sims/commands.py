@@ -24,11 +24,15 @@ class Raw(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     frame: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2})*\Z", max_length=1024)]
 
 
+class Status(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="status"):
+    """Say how every meter is."""
+
+
 class Stop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="stop"):
     """End."""
 
 
-Command = Measure | Raw | Stop
+Command = Measure | Raw | Status | Stop
 
 
 class Driven(Protocol):
@@ -39,6 +43,9 @@ class Driven(Protocol):
 
     @property
     def wall(self) -> datetime: ...
+
+    @property
+    def is_connected(self) -> bool: ...
 
     def wake(self) -> None: ...
 
@@ -87,6 +94,25 @@ def line_of_ready(meters: Mapping[str, Driven]) -> str:
         for name, driven in meters.items()
     ]
     return _line(event="ready", meters=described)
+
+
+def line_of_link(meter: str, event: str, *, now_ns: int) -> str:
+    """`event` is `connected`, `paired`, `not paired` or `disconnected`."""
+    return _line(event=event, meter=meter, at=datetime.fromtimestamp(now_ns / 1e9, UTC).isoformat(), at_ns=now_ns)
+
+
+def line_of_status(meters: Mapping[str, Driven]) -> str:
+    return _line(event="status", meters=[{"name": name} | state_of(driven) for name, driven in meters.items()])
+
+
+def state_of(driven: Driven) -> dict[str, str | None]:
+    """Where a meter is between silence and a connection, and what its clock shows (ISO 8601 without a zone)."""
+    idle = "advertising" if driven.firmware.is_advertising else "silent"
+    shown = driven.firmware.clock.shown(driven.wall)
+    return {
+        "link": "connected" if driven.is_connected else idle,
+        "clock": None if shown is None else shown.isoformat(timespec="seconds"),
+    }
 
 
 def _line(**fields: Any) -> str:

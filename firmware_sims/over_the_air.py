@@ -1,7 +1,7 @@
-"""The meters' firmware on Bumble: virtual controllers, real ATT, real SMP with real keys.
+"""The meters' firmware on Bumble: virtual controllers or a real one, real ATT, real SMP with real keys.
 
 A driver only: it carries out what a firmware wants said, reports back what was confirmed, and lets the meter advertise
-exactly while it has something to give. Bonds live as long as the meter object does.
+exactly while it has something to give. Bonds live as long as the meter object does, or in a file if one is named.
 """
 
 import asyncio
@@ -9,7 +9,8 @@ import contextlib
 import secrets
 from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -17,6 +18,7 @@ from bumble import att, gatt, hci
 from bumble.core import UUID, AdvertisingData, BaseBumbleError
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.host import Host
+from bumble.keys import JsonKeyStore
 from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.transport.common import AsyncPipeSink
 
@@ -25,6 +27,12 @@ from firmware_sims.happenings import Happening, Listener, firmware_of, ignore
 from firmware_sims.kinds import MEASUREMENTS
 from firmware_sims.settings import Meter
 from firmware_sims.virtual_link import VirtualController, VirtualLink
+
+OFF_S: Final = 3.0
+"""To end a connection and stop advertising. A controller that is still there does so within its supervision timeout."""
+
+LinkEvent = Literal["connected", "paired", "not paired", "disconnected"]
+LinkListener = Callable[[LinkEvent], None]
 
 _PERMISSIONS = att.Attribute.Permissions
 _CAN_SUBSCRIBE: Final = Property.NOTIFY | Property.INDICATE
@@ -36,6 +44,10 @@ and Linux drops what its Bluetooth daemon has not read in time (l2cap_sock_recv_
 log = structlog.get_logger()
 
 
+def ignore_link(_: LinkEvent) -> None:
+    """For meters whose connections nobody asks about."""
+
+
 class MeterOnAir:
     """`async with MeterOnAir(...)`: switched on for as long as the context is open.
 
@@ -43,22 +55,35 @@ class MeterOnAir:
     """
 
     def __init__(
-        self, meter: Meter, link: VirtualLink, *, now: Callable[[], datetime], listener: Listener = ignore
+        self,
+        meter: Meter,
+        radio: VirtualLink | Host,
+        *,
+        now: Callable[[], datetime],
+        listener: Listener = ignore,
+        on_link: LinkListener = ignore_link,
+        bonds: Path | None = None,
     ) -> None:
+        """`radio` is the air to put it on with a virtual controller of its own, or the host of a controller that is there.
+        `on_link` hears of connections and pairings."""
         self.meter = meter
         self.firmware = firmware_of(meter)
         self._zone = ZoneInfo(meter.zone)
         self._now = now
         self._listener = listener
+        self._on_link = on_link
         self._wake = asyncio.Event()
         self._connection: Connection | None = None
+        self._unconfirmed: Indicate | None = None
+        self._has_real_radio = isinstance(radio, Host)
         self._starting_to_advertise = asyncio.Lock()
         self._is_on = False
         self.shown: asyncio.Queue[int] = asyncio.Queue()
         self.typed: asyncio.Queue[int] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticks: asyncio.Task[None] | None = None
-        self._device = _device(meter, link, self.firmware.advertised_service)
+        host = radio if isinstance(radio, Host) else _virtual_host(meter, radio)
+        self._device = _device(meter, host, self.firmware.advertised_service, bonds)
         self._device.pairing_config_factory = lambda _: _pairing(self)
         self._values: dict[str, gatt.Characteristic[bytes]] = {}
         for service in self._services():
@@ -77,10 +102,16 @@ class MeterOnAir:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._connection is not None:
-            await _hang_up(self._connection)
-        await self._device.stop_advertising()
-        await self._device.power_off()
+        with contextlib.suppress(BaseBumbleError, TimeoutError):  # a dongle may have been pulled out
+            async with asyncio.timeout(OFF_S):
+                if self._connection is not None:
+                    await _hang_up(self._connection)
+                await self._device.stop_advertising()
+                await self._device.power_off()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
 
     @property
     def wall(self) -> datetime:
@@ -117,6 +148,9 @@ class MeterOnAir:
 
     def _on_connection(self, connection: Connection) -> None:
         self._connection = connection
+        self._on_link("connected")
+        connection.on(connection.EVENT_PAIRING, lambda _: self._on_link("paired"))
+        connection.on(connection.EVENT_PAIRING_FAILURE, lambda _: self._on_link("not paired"))
         self.firmware.on_connected()
         talk = self._spawn(self._talk(connection), "talk")
         if (after_ms := self.meter.faults.disconnect_after_ms) is not None:
@@ -124,8 +158,10 @@ class MeterOnAir:
 
         def ended(_: int) -> None:
             self._connection = None
+            self._take_last_confirmation(connection)
             talk.cancel()
             self.firmware.on_disconnected()
+            self._on_link("disconnected")
             self._spawn(self._after_connection(), "after connection")
 
         connection.on(connection.EVENT_DISCONNECTION, ended)
@@ -157,19 +193,41 @@ class MeterOnAir:
         self._tell("indicated", action)
         sending = self._device.indicate_subscriber(connection, self._values[action.characteristic], action.value)
         if action.then_drops:
-            self._spawn(_sent_in_vain(sending), "indication without confirmation")
-            await asyncio.sleep(0)
-            await _hang_up(connection)
+            await self._drop_after(sending, connection)
             return
+        self._unconfirmed = action
         try:
             await sending
         except TimeoutError:
             # Core Vol 3, Part F, 3.3.3: after an ATT timeout nothing more may be said on this link.
             await _hang_up(connection)
             return
-        self.firmware.on_confirmed()
-        self._tell("confirmed", action)
+        self._on_confirmed(action)
         await asyncio.sleep(self.meter.connection_interval_ms / 1000)
+
+    async def _drop_after(self, sending: Coroutine[Any, Any, None], connection: Connection) -> None:
+        """Drop the link without having seen the confirmation. A real controller throws away what it has not sent yet when it is
+        told to disconnect; there the confirmation, looked away from, is the only sign that the indication is out."""
+        if self._has_real_radio:
+            await _sent_in_vain(sending)
+        else:
+            self._spawn(_sent_in_vain(sending), "indication without confirmation")
+            await asyncio.sleep(0)
+        await _hang_up(connection)
+
+    def _on_confirmed(self, action: Indicate) -> None:
+        """Once for each indication, whoever sees the confirmation first: who waits for it, or the end of the link."""
+        if self._unconfirmed is action:
+            self._unconfirmed = None
+            self.firmware.on_confirmed()
+            self._tell("confirmed", action)
+
+    def _take_last_confirmation(self, connection: Connection) -> None:
+        """A confirmation and the end of the link may come in one chunk: the first counts, though nobody has waited it out yet."""
+        arrived = self._device.gatt_server.pending_confirmations.get(connection)
+        if self._unconfirmed is not None and arrived is not None and arrived.done() and not arrived.cancelled():
+            self._on_confirmed(self._unconfirmed)
+        self._unconfirmed = None
 
     def _tell(self, event: str, action: Notify | Indicate) -> None:
         if action.characteristic not in MEASUREMENTS:
@@ -304,13 +362,17 @@ def _pairing(on_air: MeterOnAir) -> PairingConfig:
     )
 
 
-def _device(meter: Meter, link: VirtualLink, service: str) -> Device:
+def _virtual_host(meter: Meter, link: VirtualLink) -> Host:
     controller = VirtualController(
         meter.name,
         link=link,
         rssi_dbm=lambda _: -60,
         public_address=meter.meter_id.replace("F0:00:00", "00:1B:DC"),
     )
+    return Host(controller, AsyncPipeSink(controller))
+
+
+def _device(meter: Meter, host: Host, service: str, bonds: Path | None) -> Device:
     configuration = DeviceConfiguration()
     configuration.name = meter.advertised_name
     configuration.address = hci.Address(meter.meter_id)
@@ -326,7 +388,10 @@ def _device(meter: Meter, link: VirtualLink, service: str) -> Device:
             ]
         )
     )
-    return Device(config=configuration, host=Host(controller, AsyncPipeSink(controller)))
+    device = Device(config=configuration, host=host)
+    if bonds is not None:
+        device.keystore = JsonKeyStore(meter.meter_id, str(bonds))
+    return device
 
 
 def _uuid(name: str) -> UUID:

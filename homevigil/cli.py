@@ -38,6 +38,9 @@ WORDS: Final = {
     "gateway": Word(module="gateway.cli", attribute="app", says="the box in the home: Bluetooth in, MQTT out"),
     "server": Word(module="server.cli", attribute="app", says="the clinic side: MQTT in, alerts out"),
     "faults": Word(module="homevigil.faults", attribute="main", says="break everything and prove that nothing is lost"),
+    "sim": Word(
+        module="firmware_sims.sim_cli", attribute="main", says="be the meter: one on a dongle, with every fault"
+    ),
     "sims": Word(module="firmware_sims.cli", attribute="app", says="simulated meters on a virtual air"),
 }
 

@@ -52,10 +52,13 @@ def obey(line: bytes, air: Air, gateway: "asyncio.Task[None]") -> None:
     """Carry out one line of standard input; what cannot be understood is answered and changes nothing."""
     try:
         command = commands.parse_command(line)
-        if isinstance(command, commands.Stop):
-            gateway.cancel()
-        else:
-            commands.carry_out(command, air.meters)
+        match command:
+            case commands.Stop():
+                gateway.cancel()
+            case commands.Status():
+                _say(commands.line_of_status(air.meters))
+            case _:
+                commands.carry_out(command, air.meters)
     except MalformedError as e:
         _say(commands.line_of_error(e))
 
