@@ -14,10 +14,10 @@ from functools import partial
 
 from firmware_sims import clock
 from firmware_sims.bluez_device import Timing
-from firmware_sims.commands import Command, Status, Stop, carry_out
+from firmware_sims.commands import Command, Status, Stop, Type, carry_out
 from firmware_sims.happenings import Happening
 from firmware_sims.measure import Measure
-from firmware_sims.over_the_air import LinkEvent
+from firmware_sims.over_the_air import LinkEvent, MeterOnAir
 from firmware_sims.places import OpenPlace, Place, first_of, on_bus
 from firmware_sims.settings import Meter
 from firmware_sims.voices import JsonLines, Voice
@@ -48,7 +48,8 @@ async def serve(
     """Serve until stopped; raises `UnavailableError` if the place cannot be had, or is lost, and `MalformedError` if the meter
     cannot measure what is planned.
 
-    `tells_links` for connections and pairings, too. `ends_with_input` for a person, who ends with Ctrl-D.
+    `tells_links` for connections and pairings, too, and the numbers shown while pairing. `ends_with_input` for a person, who
+    ends with Ctrl-D.
     """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -68,11 +69,13 @@ async def serve(
             lambda line: _obey(line, place, voice, stopped),
             at_end=stopped.set if ends_with_input else lambda: None,
         )
-        measuring = None if plan is None else _start(plan, place)
+        tasks = [] if plan is None else [_start(plan, place)]
+        if tells_links:
+            tasks += [asyncio.create_task(_tell_numbers(m, voice), name="numbers") for m in place.meters.values()]
         reason = await first_of(stopped, place)
-        if measuring is not None:
-            measuring.cancel()
-            await asyncio.gather(measuring, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     if reason is not None:
         raise UnavailableError(reason)
 
@@ -102,8 +105,23 @@ def _carry_out(command: Command, place: Place, voice: Voice, stopped: asyncio.Ev
             stopped.set()
         case Status():
             _say(voice.status(place.meters))
+        case Type():
+            _named(command.meter, place).typed.put_nowait(command.number)
         case _:
             carry_out(command, place.meters)
+
+
+def _named(name: str, place: Place) -> MeterOnAir:
+    meter = place.meters.get(name)
+    if meter is None:
+        raise MalformedError("command", f"no meter {name!r} on the air", name)
+    return meter
+
+
+async def _tell_numbers(meter: MeterOnAir, voice: Voice) -> None:
+    while True:
+        number = await meter.shown.get()
+        _say(voice.shown(meter.meter.name, number))
 
 
 def _say(line: str) -> None:

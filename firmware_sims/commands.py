@@ -24,6 +24,13 @@ class Raw(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fie
     frame: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2})*\Z", max_length=1024)]
 
 
+class Type(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="type"):
+    """Type the number that the other side shows on the keys of a meter that is being paired (`pairing: keypad`)."""
+
+    meter: str
+    number: Annotated[int, Meta(ge=0, le=999_999)]
+
+
 class Status(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag="status"):
     """Say how every meter is."""
 
@@ -32,7 +39,7 @@ class Stop(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     """End."""
 
 
-Command = Measure | Raw | Status | Stop
+Command = Measure | Raw | Type | Status | Stop
 
 
 class Driven(Protocol):
@@ -99,6 +106,11 @@ def line_of_ready(meters: Mapping[str, Driven]) -> str:
 def line_of_link(meter: str, event: str, *, now_ns: int) -> str:
     """`event` is `connected`, `paired`, `not paired` or `disconnected`."""
     return _line(event=event, meter=meter, at=datetime.fromtimestamp(now_ns / 1e9, UTC).isoformat(), at_ns=now_ns)
+
+
+def line_of_shown(meter: str, number: int) -> str:
+    """The number that a meter shows on its display while it is paired."""
+    return _line(event="shown", meter=meter, number=number)
 
 
 def line_of_status(meters: Mapping[str, Driven]) -> str:

@@ -27,10 +27,12 @@ from firmware_sims.firmware import Firmware
 from firmware_sims.happenings import firmware_of
 from firmware_sims.kinds import KINDS, Kind
 from firmware_sims.measure import Measure
+from firmware_sims.personalities import PERSONALITIES
 from firmware_sims.settings import Meter
 from firmware_sims.voices import JsonLines, Keyboard, measure_of, short, words_of
 from vitals.errors import MalformedError, UnavailableError
 
+_HAVE_OPTIONS: Final = frozenset({"name", "kind", "index", "zone", "clock", "passkey", "users", "faults", "model"})
 _PACKAGES: Final = ("bumble", "dbus_fast")
 
 
@@ -77,10 +79,11 @@ def _add_measure(parser: argparse.ArgumentParser, kind: Kind) -> None:
 def _add_meter(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the meter")
     group.add_argument("--name", help="that it advertises")
+    group.add_argument("--model", help="one that is sold, with its ways; see homevigil sim list")
     group.add_argument("--index", default="1", help="the last two bytes of its address; two meters need two")
     group.add_argument("--zone", default=None, help="of the wall it hangs on; this machine's if not said")
     group.add_argument("--clock", help="absent, unset, 1970; +3600 or -90 seconds off; 2021-01-01T00:00:00 for ever")
-    group.add_argument("--passkey", help="six digits that it shows when it is paired")
+    group.add_argument("--passkey", help="six digits that it shows when it is paired, or random")
     group.add_argument("--user", action="append", default=[], metavar="INDEX:CODE", help="whose records need consent")
     group.add_argument("--fault", action="append", default=[], metavar="NAME=VALUE", help="see homevigil sim list")
     group.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of a meters file")
@@ -96,12 +99,19 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 def _list(*, as_json: bool) -> int:
     kinds = {_word(kind): words_of(_sample(kind)) for kind in KINDS}
     if as_json:
-        print(json.dumps({"kinds": kinds, "faults": explained_faults(), "settings": list(_settings())}))
+        listed = {"kinds": kinds, "models": models(), "faults": explained_faults(), "settings": list(_settings())}
+        print(json.dumps(listed))
         return 0
     _print_table("kinds, and what they measure [beside it]", {k: ", ".join(words) for k, words in kinds.items()})
+    _print_table("models (--model NAME)", models())
     _print_table("faults (--fault NAME=VALUE)", explained_faults())
     print("settings (--set NAME=VALUE)\n  " + ", ".join(_settings()))
     return 0
+
+
+def models() -> dict[str, str]:
+    """The kind of every model that is known."""
+    return {name: _word(personality.kind) for name, personality in sorted(PERSONALITIES.items())}
 
 
 def explained_faults() -> dict[str, str]:
@@ -183,7 +193,9 @@ def _meter(given: argparse.Namespace) -> Meter:
     if given.clock is not None:
         settings["clock"] = _clock(given.clock)
     if given.passkey is not None:
-        settings["passkey"] = _digits(given.passkey)
+        settings["passkey"] = given.passkey if given.passkey == "random" else _digits(given.passkey)
+    if given.model is not None:
+        settings["model"] = given.model
     try:
         ZoneInfo(settings["zone"])
     except (ZoneInfoNotFoundError, ValueError, OSError) as e:

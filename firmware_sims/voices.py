@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from firmware_sims import commands
-from firmware_sims.commands import Command, Driven, Raw, Status, Stop
+from firmware_sims.commands import Command, Driven, Raw, Status, Stop, Type
 from firmware_sims.firmware import Firmware
 from firmware_sims.happenings import Happening
 from firmware_sims.measure import Measure
@@ -21,6 +21,7 @@ from vitals.errors import MalformedError
 HELP: Final = """\
   measure [systolic=152 ...]   measure; what is left out is as it was told last
   raw 1E98005E00...            store these bytes as the next measurement, however wrong
+  type 123456                  type a number on its keys, if it is being paired and has any
   status                       how the meter is
   stop                         end (so does Ctrl-C)"""
 
@@ -39,6 +40,8 @@ class Voice(Protocol):
     def happened(self, happening: Happening, *, now_ns: int) -> str: ...
 
     def linked(self, meter: str, event: str, *, now_ns: int) -> str: ...
+
+    def shown(self, meter: str, number: int) -> str: ...
 
     def status(self, meters: Mapping[str, Driven]) -> str: ...
 
@@ -59,6 +62,9 @@ class JsonLines:
 
     def linked(self, meter: str, event: str, *, now_ns: int) -> str:
         return commands.line_of_link(meter, event, now_ns=now_ns)
+
+    def shown(self, meter: str, number: int) -> str:
+        return commands.line_of_shown(meter, number)
 
     def status(self, meters: Mapping[str, Driven]) -> str:
         return commands.line_of_status(meters)
@@ -83,6 +89,8 @@ class Keyboard:
                 return measure
             case "raw":
                 return _raw(self.meter, "".join(rest))
+            case "type":
+                return _typed(self.meter, "".join(rest))
             case "status" | "s":
                 return Status()
             case "stop" | "quit" | "exit" | "q":
@@ -92,10 +100,8 @@ class Keyboard:
     def ready(self, meters: Mapping[str, Driven]) -> str:
         (driven,) = meters.values()
         meter = driven.firmware.meter
-        lines = [f"{meter.name} ({meter.kind.replace('_', ' ')}) is {meter.meter_id}"]
-        if meter.passkey is not None:
-            lines.append(f"when it is paired, its display shows {meter.passkey:06d}")
-        return "\n".join((*lines, "it is told to", HELP, f"and measures {', '.join(words_of(driven.firmware))}"))
+        who = f"{meter.advertised_name} ({meter.kind.replace('_', ' ')}) is {meter.meter_id}"
+        return "\n".join((who, "it is told to", HELP, f"and measures {', '.join(words_of(driven.firmware))}"))
 
     def happened(self, happening: Happening, *, now_ns: int) -> str:
         word = "sent" if happening.event == "indicated" else "the other side has"
@@ -103,6 +109,9 @@ class Keyboard:
 
     def linked(self, meter: str, event: str, *, now_ns: int) -> str:
         return f"{_time(now_ns)} {event}"
+
+    def shown(self, meter: str, number: int) -> str:
+        return f"its display shows {number:06d}"
 
     def status(self, meters: Mapping[str, Driven]) -> str:
         (driven,) = meters.values()
@@ -151,6 +160,12 @@ def _raw(meter: str, frame: str) -> Raw:
         return msgspec.convert({"do": "raw", "meter": meter, "frame": frame}, Raw)
     except msgspec.ValidationError as e:
         raise MalformedError("command", "raw is followed by pairs of hex digits", frame) from e
+
+
+def _typed(meter: str, digits: str) -> Type:
+    if not re.fullmatch(r"[0-9]{1,6}", digits):
+        raise MalformedError("command", "type is followed by up to six digits", digits)
+    return Type(meter=meter, number=int(digits))
 
 
 def _time(now_ns: int) -> str:

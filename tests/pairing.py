@@ -16,6 +16,7 @@ class Agent:
     passkey: int | None = None
     refuses: bool = False
     asked: list[str] = field(default_factory=list)
+    shown: list[int] = field(default_factory=list)
 
     def answer(self, message: Message) -> Message | None:
         if message.interface != "org.bluez.Agent1":
@@ -24,6 +25,8 @@ class Agent:
         self.asked.append(message.member)
         if self.refuses:
             return Message.new_error(message, "org.bluez.Error.Rejected", "no")
+        if message.member == "DisplayPasskey":
+            self.shown.append(message.body[1])
         if message.member == "RequestPasskey":
             return Message.new_method_return(message, "u", [self.passkey or 0])
         return Message.new_method_return(message)

@@ -57,6 +57,8 @@ def obey(line: bytes, air: Air, gateway: "asyncio.Task[None]") -> None:
                 gateway.cancel()
             case commands.Status():
                 _say(commands.line_of_status(air.meters))
+            case commands.Type():
+                raise MalformedError("command", "in memory nothing is paired", command.meter)
             case _:
                 commands.carry_out(command, air.meters)
     except MalformedError as e:

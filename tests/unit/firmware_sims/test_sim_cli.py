@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -43,6 +44,7 @@ def log_as_it_was() -> Iterator[None]:
         ("weight --weight 60 --set weight_unit=stone --dongle usb:0", 2, "weight_unit"),
         ("weight --user 1:x --dongle usb:0", 2, "consent_code"),
         ("weight --zone Moon/Crater --dongle usb:0", 2, "no zone"),
+        ("weight --model Toaster --dongle usb:0", 2, "no model 'Toaster'; there are"),
         ("weight --bonds x", 2, "--dongle"),
     ],
 )
@@ -66,6 +68,7 @@ def test_the_list_has_every_kind_fault_and_setting(capsys: pytest.CaptureFixture
     assert listed["kinds"]["blood-pressure"][:2] == ["systolic", "diastolic"]
     assert set(listed["faults"]) == set(Faults.__struct_fields__), "each fault is explained where it is defined"
     assert all(listed["faults"].values())
+    assert listed["models"]["A&D UA-651BLE"] == "blood-pressure"
     assert sim_cli.main(["list"]) == 0
     assert "drops_after_indication" in capsys.readouterr().out
 
@@ -91,6 +94,13 @@ def test_a_meter_is_what_was_said_of_it() -> None:
     assert sim_cli._clock("-90") == {"offset_s": -90}
     assert sim_cli._clock("1970") == "1970"
     assert sim_cli._clock("2021-01-01T00:00:00") == {"stuck_at": "2021-01-01T00:00:00"}
+
+
+def test_a_model_that_is_sold_has_its_ways() -> None:
+    given = sim_cli._parser().parse_args(["blood-pressure", "--model", "A&D UA-651BLE", "--passkey", "random"])
+    meter = sim_cli._meter(given)
+    assert meter.faults.hangs_up
+    assert (meter.advertised_name, meter.passkey) == ("A&D_UA-651BLE_0001", "random")
 
 
 class USBErrorAccess(Exception):
@@ -120,7 +130,7 @@ def shown_on_the_page() -> list[str]:
 
 @pytest.mark.parametrize("line", shown_on_the_page())
 def test_what_the_page_shows_is_a_meter_that_can_measure_it(line: str) -> None:
-    given = sim_cli._parser().parse_args(line.split())
+    given = sim_cli._parser().parse_args(shlex.split(line))
     firmware = firmware_of(sim_cli._meter(given))
     told = sim_cli._told(given)
     assert told

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from firmware_sims.air import Air
-from firmware_sims.commands import Raw, Status, Stop
+from firmware_sims.commands import Raw, Status, Stop, Type
 from firmware_sims.happenings import Happening
 from firmware_sims.measure import Measure
 from firmware_sims.settings import Meter
@@ -24,7 +24,7 @@ def keyboard() -> Keyboard:
 
 @pytest.fixture
 async def air() -> Air:
-    return Air((Meter(name="bp", kind="blood_pressure", index=1, passkey=42),), now=lambda: NOW)
+    return Air((Meter(name="bp", kind="blood_pressure", index=1),), now=lambda: NOW)
 
 
 def test_what_is_not_said_again_is_as_it_was_told_last(keyboard: Keyboard) -> None:
@@ -51,6 +51,7 @@ def test_what_was_not_understood_is_not_remembered(keyboard: Keyboard) -> None:
     [
         (b"status", Status()),
         (b"S", Status()),
+        (b"type 042", Type(meter="bp", number=42)),
         (b"stop", Stop()),
         (b"quit", Stop()),
         (b"raw 1E 98 00", Raw(meter="bp", frame="1E9800")),
@@ -62,7 +63,7 @@ def test_short_words_are_commands(keyboard: Keyboard, line: bytes, command: obje
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"\xff", b"dance", b"measure x=1", b"measure systolic", b"measure systolic=", b"raw 1"]
+    "line", [b"", b"\xff", b"dance", b"measure x=1", b"measure systolic", b"measure systolic=", b"raw 1", b"type x"]
 )
 def test_a_line_that_is_no_command_says_what_is(keyboard: Keyboard, line: bytes) -> None:
     with pytest.raises(MalformedError) as refused:
@@ -73,7 +74,7 @@ def test_a_line_that_is_no_command_says_what_is(keyboard: Keyboard, line: bytes)
 async def test_a_person_is_told_in_words(keyboard: Keyboard, air: Air) -> None:
     ready = keyboard.ready(air.meters)
     assert "bp (blood pressure) is F0:00:00:10:00:01" in ready
-    assert "its display shows 000042" in ready
+    assert keyboard.shown("bp", 42) == "its display shows 000042"
     assert keyboard.status(air.meters) == "silent; its clock shows 2026-11-21T08:30:00"
     sent = Happening(event="indicated", meter="bp", meter_id="x", characteristic="2a35", raw=b"\x1e\x94")
     assert keyboard.happened(sent, now_ns=NOW_NS).endswith("sent 2a35 1e94")
