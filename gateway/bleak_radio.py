@@ -22,7 +22,7 @@ from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
 from bleak_retry_connector import BleakClientWithServiceCache, establish_connection
 
-from gateway.adapter import AdapterCare
+from gateway.adapter import LISTEN_S, LOOK_S, AdapterCare
 from gateway.bluez import CALL_S, Bluez
 from gateway.bonds import Bonds, Sign, sign_of
 from gateway.deadline import within
@@ -87,6 +87,8 @@ class BleakRadio:
         patience: Patience | None = None,
         requests: Path | None = None,
         call_s: float = CALL_S,
+        look_s: float = LOOK_S,
+        listen_s: float = LISTEN_S,
     ) -> None:
         self._services = [*SERVICE_UUIDS, *map(uuids.full, sorted(also_services))]
         self._scanner_args = BlueZScannerArgs(adapter=adapter)
@@ -97,7 +99,14 @@ class BleakRadio:
         self._devices: dict[str, BLEDevice] = {}
         self._heard: asyncio.Queue[Advertisement | str] | None = None
         self.bonds = Bonds()
-        self.care = AdapterCare(self._bluez, restart_scan=self.restart_scan, patience=patience, requests=requests)
+        self.care = AdapterCare(
+            self._bluez,
+            restart_scan=self.restart_scan,
+            patience=patience,
+            requests=requests,
+            look_s=look_s,
+            listen_s=listen_s,
+        )
 
     def stack_restarted(self) -> None:
         """The Bluetooth service has come back: the scan of the old one hears nothing more, so end it."""
@@ -263,6 +272,7 @@ class BleakRadio:
         try:
             await self._bluez.remove(path)
         except UnavailableError as e:
+            self.bonds.not_removed(meter_id)
             _log.warning("bond_not_removed", meter_id=meter_id, why=str(e))
 
     async def _is_paired(self, path: str) -> bool:

@@ -100,6 +100,14 @@ class Bonds:
         bond.removed_s.append(now_s)
         return True
 
+    def not_removed(self, meter_id: str) -> None:
+        """The bond was to be removed and could not be: the next good reason counts again."""
+        bond = self._bonds[meter_id]
+        bond.hints = HINTS
+        bond.removed -= 1
+        bond.fruitless_removals -= 1
+        bond.removed_s.pop()
+
     def connects_without_pairing(self, meter_id: str) -> bool:
         """Whether the next connection is to be tried without asking for a bond: every other one, once two pairings have failed,
         and every one, once that has worked. Some meters know no pairing at all; a meter that does says so when it is needed."""

@@ -15,6 +15,7 @@ from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.glucometer import Glucometer
 from firmware_sims.over_the_air import MeterOnAir
 from gateway.bleak_radio import BleakRadio
+from gateway.bluez import CALL_S
 from gateway.collector import Collector
 from gateway.outbox import Outbox
 from gateway.pairing_agent import TYPING_S, PairingAgent
@@ -61,7 +62,7 @@ async def box(
 ) -> AsyncIterator[Box]:
     """`options` are the radio's."""
     clock = TestClock(wall=air.now)
-    agent = PairingAgent(folder=path.parent, typing_s=typing_s)
+    agent = PairingAgent(folder=path.parent, typing_s=typing_s, call_s=options.get("call_s", CALL_S))
     radio = BleakRadio(agent=agent, **options)
     agent.on_bluez_restart = radio.stack_restarted
     with Outbox(path, now=air.now) as outbox:

@@ -1,5 +1,6 @@
 """The files that a clinic installs: structure and pins. compose.yaml is checked, not run: that needs a container engine."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted(DEPLOY.glob("*/*.service"))
 MAX_EXPOSURE = 1.5
 """systemd's own measure of a unit's exposure, 0 best, 10 worst; an unhardened service is at 9.6."""
+MAX_EXPOSURE_OF_ROOT = {"homevigil-adapter-reset": 2.0}
+"""It runs for seconds, as root, because only root may do what it is for; everything else is taken from it."""
 
 
 @pytest.fixture(scope="module")
@@ -118,15 +121,17 @@ def test_units_are_hardened(unit: Path) -> None:
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     exposure = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
     assert exposure, said
-    assert float(exposure[1]) <= MAX_EXPOSURE
+    assert float(exposure[1]) <= MAX_EXPOSURE_OF_ROOT.get(unit.stem, MAX_EXPOSURE)
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_units_start_commands_that_exist(unit: Path) -> None:
-    started = re.findall(r"^ExecStart(?:Pre)?=\S+ -m (\w+) (\w+)", unit.read_text(), re.MULTILINE)
+    started = re.findall(r"^ExecStart(?:Pre)?=\S+ (?:-I )?-m ([\w.]+) (\S+)", unit.read_text(), re.MULTILINE)
     assert started or "ExecStart=/usr/bin/systemctl kill" in unit.read_text()
-    assert {room for room, _ in started} <= {"server", "gateway"}
-    assert {word for _, word in started} <= {"run", "migrate", "ca"}
+    for room, word in started:
+        assert room in {"server", "gateway", "gateway.adapter_reset"}
+        assert importlib.util.find_spec(room) is not None
+        assert word in {"run", "migrate", "ca"} or room == "gateway.adapter_reset"
 
 
 def _systemd_analyze() -> str:

@@ -50,6 +50,14 @@ def test_a_good_session_between_them_makes_hints_worth_nothing() -> None:
         bonds.held(METER, at_s)
 
 
+def test_a_bond_that_could_not_be_removed_is_removed_at_the_next_hint() -> None:
+    bonds = Bonds()
+    assert bonds.is_to_be_removed(METER, Sign.PROOF, 0)
+    bonds.not_removed(METER)
+    assert bonds.removed == 0
+    assert bonds.is_to_be_removed(METER, Sign.HINT, 1)
+
+
 def test_trouble_of_the_radio_never_removes_a_bond() -> None:
     bonds = Bonds()
     assert not any(bonds.is_to_be_removed(METER, Sign.NOTHING, at_s) for at_s in range(1000))
