@@ -9,7 +9,7 @@ import errno
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, Final, Never
+from typing import TYPE_CHECKING, Any, Final, Never
 
 import structlog
 
@@ -31,6 +31,9 @@ from gateway.uplink import Uplink
 from gateway.version import installed_version
 from gateway.watchdog import feed_watchdog
 from vitals.gatt.link import Radio
+
+if TYPE_CHECKING:
+    from gateway.home_assistant import HomeAssistant
 
 LOOK_AT_CLOCK_S: Final = 5.0
 UPKEEP_S: Final = 3600.0
@@ -76,6 +79,7 @@ class _Gateway:
         self._renewal = self._renewal_of_certificate()
         self._time_told = asyncio.Event()
         self._has_said_differs = False
+        self._home: HomeAssistant | None = None
 
     async def run(self, radio: Radio | None) -> None:
         _log.info(
@@ -90,13 +94,16 @@ class _Gateway:
                 gateway_id=self._settings.id,
                 zone=lambda: self._zone,
                 clock=self._clock,
-                on_kept=self._uplink.wake,
+                on_kept=self._wake,
                 workers=self._settings.workers,
                 adapters=self._adapters,
                 is_paused=self._is_paused,
             )
             group.create_task(collector.run(), name="collector")
             group.create_task(self._uplink.run(), name="uplink")
+            if self._settings.home_mqtt_host is not None:
+                self._home = self._home_assistant()
+                group.create_task(self._home.run(), name="home-assistant")
             group.create_task(self._settle_when_believable(collector), name="clock")
             group.create_task(self._upkeep(), name="upkeep")
             if self._renewal is not None:
@@ -113,6 +120,23 @@ class _Gateway:
         """Only of an identity that enrolment has given; other certificates are whoever made them's to renew."""
         identity = None if self._settings.identity is None else read_identity(self._settings.identity)
         return None if identity is None else Renewal(identity, clock=self._clock, on_renewed=self._uplink.reconnect)
+
+    def _home_assistant(self) -> "HomeAssistant":
+        """Imported here: few homes have one."""
+        from gateway.home_assistant import HomeAssistant
+
+        return HomeAssistant(
+            settings=self._settings,
+            outbox=self._outbox,
+            clock=self._clock,
+            is_wanted=lambda: self._remote.config.home_assistant is not False,
+        )
+
+    def _wake(self) -> None:
+        """There is something new in the outbox."""
+        self._uplink.wake()
+        if self._home is not None:
+            self._home.wake()
 
     def told_to_end(self) -> None:
         """It ends because somebody wants it to."""
@@ -209,6 +233,7 @@ class _Gateway:
             },
             "certificate": None if self._renewal is None else self._renewal.describe(),
             "adapters": self._adapters.states,
+            "home_assistant": None if self._home is None else self._home.is_connected,
             "machine": look_at_machine(self._settings.outbox.parent).describe(),
             "starts": self._lives.describe(time.now, since_boot_s),
         }

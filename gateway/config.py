@@ -41,6 +41,13 @@ class Settings(BaseModel):
     workers: Annotated[int, Field(strict=False, ge=1, le=3)] = 2
     """How many meters are read at the same time; a small adapter holds few links."""
 
+    home_mqtt_host: Annotated[str | None, Field(min_length=1)] = None
+    """The home's own broker. Given: its Home Assistant is shown the latest readings (`gateway.home_assistant`)."""
+    home_mqtt_port: Annotated[int, Field(strict=False, ge=1, le=65535)] = 1883
+    home_mqtt_username: str | None = None
+    home_mqtt_password: Annotated[SecretStr | None, Field(strict=False)] = None
+    home_mqtt_ca_file: Annotated[Path | None, Field(strict=False)] = None
+
     @field_validator("zone")
     @classmethod
     def _zone_exists(cls, zone: str) -> str:

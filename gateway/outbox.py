@@ -178,6 +178,11 @@ class Outbox:
         query = f"select seq, body from reading where {UNCONFIRMED} and held is null order by seq limit ?"
         return self._read(lambda db: [Row(*row) for row in db.execute(query, (limit,))])
 
+    def newest(self, limit: int) -> list[bytes]:
+        """The bodies of the last `limit` readings whose time is known, as far as they are here, newest first."""
+        query = "select body from reading where held is null and body is not null order by seq desc limit ?"
+        return self._read(lambda db: [bytes(row[0]) for row in db.execute(query, (limit,))])
+
     def apply(self, receipt: Receipt, *, now: datetime) -> int:
         """Confirm what the server has committed, and let wait again what it has lost; how many readings that changed.
 

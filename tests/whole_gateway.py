@@ -19,13 +19,15 @@ from homevigil.embedded.broker import EmbeddedBroker
 
 
 @asynccontextmanager
-async def running(folder: Path, broker: EmbeddedBroker, air: Air, clock: TestClock) -> AsyncIterator[None]:
+async def running(folder: Path, broker: EmbeddedBroker, air: Air, clock: TestClock, **more: Any) -> AsyncIterator[None]:
+    """`more` are settings."""
     settings = Settings(
         id=GATEWAY,
         zone="Asia/Shanghai",
         outbox=folder / "outbox.sqlite",
         mqtt_host=broker.host,
         mqtt_port=broker.port,
+        **more,
     )
     task = asyncio.create_task(run_gateway(settings, radio=air, clock=clock.clock))
     pulse = asyncio.create_task(_pulse(clock))
@@ -49,9 +51,9 @@ def air_of(**settings: Any) -> Air:
     return Air([meter], now=lambda: NOW, interval_s=0.02)
 
 
-def inflate(air: Air) -> bytes:
+def inflate(air: Air, systolic: int = 152) -> bytes:
     meter = air.meters["bp"]
     assert isinstance(meter.firmware, BloodPressureMeter)
-    raw = meter.firmware.measure(wall=meter.wall, systolic_mmhg=152, diastolic_mmhg=94, pulse_bpm=72)
+    raw = meter.firmware.measure(wall=meter.wall, systolic_mmhg=systolic, diastolic_mmhg=94, pulse_bpm=72)
     meter.wake()
     return raw
