@@ -65,7 +65,7 @@ def _make(suite: str, work: Path) -> Path:
         (work / folder).mkdir(parents=True)
     (work / "status").touch()
     signed = f" signed-by={KEYRING}" if KEYRING.exists() else ""
-    (work / "sources.list").write_text(f"deb [arch=arm64{signed}] {_mirror()} {suite} main\n")
+    (work / "sources.list").write_text(f"deb [arch=arm64{signed}] {mirror()} {suite} main\n")
     places = {
         "Dir::State": work / "state", "Dir::State::status": work / "status", "Dir::Cache": work / "cache",
         "Dir::Etc::sourcelist": work / "sources.list", "Dir::Etc::sourceparts": "/dev/null", "APT::Architecture": "arm64",
@@ -84,7 +84,7 @@ def _make(suite: str, work: Path) -> Path:
     return work / "root"
 
 
-def _mirror() -> str:
+def mirror() -> str:
     wanted = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
     for line in _run("apt-get", "indextargets", "--format", wanted, "Created-By: Packages").splitlines():
         origin, label, uri = line.split("|")

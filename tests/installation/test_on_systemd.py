@@ -1,0 +1,137 @@
+"""A release on a machine with a real systemd: the sandbox of its unit is around a gateway that reads a meter and sends it.
+
+The bus is that machine's own, with BlueZ's own rules about who may speak to bluetoothd; on it is the bridge with a simulated
+cuff, because this kernel has no Bluetooth. What the hardening forbids too much is seen here, before it is in a home.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fix_release import another
+from integration.test_gateway_process import CUFF, meters
+from unit.gateway.far_end import far_end
+
+from deploy.release import build
+from homevigil.embedded.broker import EmbeddedBroker
+
+from .small_machine import SmallMachine, debian
+from .userland import CannotBuildError
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
+
+UNIT = "homevigil-gateway.service"
+
+
+@pytest.fixture(params=["bookworm", "trixie"])
+def machine(request: pytest.FixtureRequest, bundle: Path) -> Iterator[SmallMachine]:
+    """Booted, with the release in /root/release."""
+    try:
+        with SmallMachine(root=debian(request.param)) as machine:
+            shutil.copytree(bundle, machine.inside / "root/release")
+            yield machine
+    except CannotBuildError as e:
+        if os.environ.get("CI"):
+            pytest.fail(str(e))
+        pytest.skip(str(e))
+
+
+@pytest.fixture
+def configured(machine: SmallMachine, mosquitto: EmbeddedBroker) -> SmallMachine:
+    """The settings for this test's broker are there; nothing is installed."""
+    settings = machine.inside / "etc/homevigil/gateway.env"
+    settings.parent.mkdir()
+    lines = ("ID=gw-1", 'ZONE="Asia/Shanghai"', f"MQTT_HOST={mosquitto.host}", f"MQTT_PORT={mosquitto.port}")
+    settings.write_text("".join(f"HOMEVIGIL_GATEWAY_{line}\n" for line in lines))
+    return machine
+
+
+def install(machine: SmallMachine, folder: str = "/root/release") -> str:
+    done = machine.run(f"{folder}/install")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_before_enrolment_nothing_is_started_over_and_over(machine: SmallMachine) -> None:
+    assert "enrol" in install(machine)
+    assert machine.run("systemctl", "is-enabled", UNIT).stdout.strip() == "enabled"
+    machine.run("systemctl", "start", UNIT)
+    assert (machine.show(UNIT, "ActiveState"), machine.show(UNIT, "NRestarts")) == ("failed", "0")
+
+
+def test_in_its_sandbox_it_reads_a_meter_and_sends_what_it_read(
+    configured: SmallMachine, mosquitto: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", configured.bus_address)
+    with far_end(mosquitto.host, mosquitto.port) as far, meters(tmp_path, CUFF) as sims:
+        install(configured)
+        sims.do(do="measure", meter="bp-01", systolic_mmhg=152, diastolic_mmhg=94, pulse_bpm=72, user_slot=1)
+        (reading,) = far.until_stored(1, within_s=60)
+        assert reading.raw == sims.until_sent(1)[0]
+    assert configured.show(UNIT, "NRestarts") == "0"
+    said = configured.run("homevigil-gateway", "status", "--json")
+    assert json.loads(said.stdout)["outbox"]["kept"] == 1, said.stderr
+    state = configured.inside / "var/lib/homevigil-gateway"
+    owners = {path.stat().st_uid for path in (state, *state.iterdir())}
+    (line,) = [row for row in (configured.inside / "etc/passwd").read_text().splitlines() if "homevigil-gateway" in row]
+    assert owners == {int(line.split(":")[2])}
+    log = configured.run("journalctl", "-u", UNIT, "-o", "cat").stdout
+    events = [json.loads(row)["event"] for row in log.splitlines() if row.startswith("{")]
+    assert "gateway_started" in events
+    assert [
+        event for event in events if event.endswith("_failed") and event not in ("scan_failed", "uplink_failed")
+    ] == []
+
+
+def test_killed_it_is_there_again(configured: SmallMachine) -> None:
+    install(configured)
+    first = configured.show(UNIT, "MainPID")
+    configured.run("systemctl", "kill", "--signal=KILL", UNIT)
+    assert configured.shows(UNIT, "NRestarts", "1")
+    assert configured.shows(UNIT, "ActiveState", "active")
+    assert configured.show(UNIT, "MainPID") not in ("0", first)
+
+
+def test_a_version_that_falls_over_is_taken_back_code_and_unit_at_once(
+    configured: SmallMachine, bundle: Path, tmp_path: Path
+) -> None:
+    install(configured)
+    bad = another(
+        bundle,
+        tmp_path / "bad",
+        version="0.2.0",
+        gateway_app=('systemd.notify("READY=1")', 'raise SystemExit("a mistake")'),
+    )
+    unit = bad / "units" / UNIT
+    text = unit.read_text().replace("Description=", "Description=another ")
+    unit.unlink()
+    unit.write_text(text)
+    build.seal(bad)
+    build.pack(bad, configured.inside / "root/bad.tar")
+    done = configured.run("homevigil-gateway-release", "upgrade", "/root/bad.tar")
+    assert done.returncode == 1
+    assert "runs again" in done.stderr
+    assert (configured.show(UNIT, "ActiveState"), configured.show(UNIT, "SubState")) == ("active", "running")
+    assert "another" not in configured.show(UNIT, "Description")
+    good = another(bundle, tmp_path / "good", version="0.3.0")
+    build.pack(good, configured.inside / "root/good.tar")
+    done = configured.run("homevigil-gateway-release", "upgrade", "/root/good.tar")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0.3.0" in configured.run("homevigil-gateway-release", "list").stdout
+    assert configured.run("homevigil-gateway-release", "uninstall").returncode == 0
+    assert configured.show(UNIT, "LoadState") == "not-found"
+    assert (configured.inside / "var/lib/homevigil-gateway/outbox.sqlite3").exists()
+
+
+def test_a_gateway_that_hangs_is_started_anew(configured: SmallMachine) -> None:
+    """systemd hears nothing for WatchdogSec, here three seconds instead of sixty."""
+    drop_in = configured.inside / f"etc/systemd/system/{UNIT}.d/quick.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("[Service]\nWatchdogSec=3\nTimeoutAbortSec=1\n")
+    install(configured)
+    configured.run("systemctl", "kill", "--signal=STOP", UNIT)
+    assert configured.shows(UNIT, "NRestarts", "1")
+    assert configured.shows(UNIT, "ActiveState", "active")
