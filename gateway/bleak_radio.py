@@ -28,11 +28,12 @@ from gateway.bonds import Bonds, Sign, sign_of
 from gateway.deadline import within
 from gateway.ladder import Patience
 from gateway.pairing_agent import PairingAgent, is_refusal
+from gateway.sessions.conversation import SERVICES
 from vitals.errors import UnavailableError
 from vitals.gatt import uuids
 from vitals.gatt.link import Advertisement, Disconnected, Link, LinkError, Notified
 
-SERVICE_UUIDS: Final = (uuids.full(uuids.BLOOD_PRESSURE_SERVICE), uuids.full(uuids.GLUCOSE_SERVICE))
+SERVICE_UUIDS: Final = tuple(uuids.full(service) for service in SERVICES)
 PERSON_S: Final = 45.0
 """A pairing at which a person types a code; the meter itself gives up 30 s after it has shown it."""
 STALE_LINK_S: Final = 20.0

@@ -48,6 +48,8 @@ KEPT_AFTER_RECEIPT: Final = timedelta(days=30)
 """How far back a restored server can be filled again from here."""
 MAX_QUARANTINED: Final = 10_000
 """Different undecodable frames; beyond it only their number grows."""
+MAX_QUARANTINED_OF_ONE: Final = 1_000
+"""The same for one meter: a neighbour's scale must not leave the patient's cuff without room."""
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -161,8 +163,9 @@ class Outbox:
             ).rowcount
             if seen:
                 return False
-            if number(db, "select count(*) from quarantine") >= MAX_QUARANTINED:
-                _log.error("quarantine_full", meter_id=meter_id, reason=reason, bound=MAX_QUARANTINED)
+            of_one = db.execute("select count(*) from quarantine where meter_id = ?", (meter_id,)).fetchone()[0]
+            if of_one >= MAX_QUARANTINED_OF_ONE or number(db, "select count(*) from quarantine") >= MAX_QUARANTINED:
+                _log.error("quarantine_full", meter_id=meter_id, reason=reason, of_one=of_one)
                 return False
             db.execute(
                 "insert into quarantine (meter_id, characteristic, reason, raw, detail, first_at, last_at)"

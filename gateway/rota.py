@@ -3,6 +3,10 @@
 An advertisement is a chance, not a presence: it grows stale within seconds, and a Bluetooth stack reports property changes as
 if they were advertisements. So a meter that has just been left is not heard for a moment, one that had nothing new is asked
 less and less often, and one that fails waits longer each time.
+
+A home is full of other people's: a neighbour's scale, somebody's sensor that has its own phone. What was tried in vain comes
+after everybody else, and one at a time, so that a cuff that advertises for five seconds still finds a worker; what has never
+given anything in several tries is a stranger, and asked rarely. Silence makes it new again: somebody may have pressed its button.
 """
 
 from dataclasses import dataclass
@@ -20,6 +24,12 @@ AFTER_RECORDS_S: Final = 1.0
 AFTER_NOTHING: Final = Backoff(first_s=5.0, longest_s=30.0)
 """A meter that advertises without anything new: its battery is worth more than our curiosity."""
 AFTER_FAILURE: Final = Backoff(first_s=2.0, longest_s=60.0)
+STRANGE_AFTER: Final = 8
+"""Sessions without a record, counted from the first, that make a stranger (engineering choice: pairing takes one or two)."""
+AFTER_STRANGER: Final = Backoff(first_s=60.0, longest_s=900.0)
+NEW_AFTER_S: Final = 60.0
+"""What has been silent for so long and is heard again was switched on by somebody; who advertises all the time is heard every
+few seconds."""
 MAX_METERS: Final = 64
 """Meters followed at a time; a home has a few. Beyond it the one heard longest ago is forgotten."""
 
@@ -34,6 +44,18 @@ class _Meter:
     rest_until_s: float = 0.0
     failures: int = 0
     empty_sessions: int = 0
+    tries: int = 0
+    """Sessions since it was new, while it has given nothing at all."""
+    has_given: bool = False
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether it was tried, and has never given a record: it may wait."""
+        return self.tries > 0 and not self.has_given
+
+    @property
+    def is_stranger(self) -> bool:
+        return self.tries >= STRANGE_AFTER and not self.has_given
 
 
 class Rota:
@@ -51,12 +73,19 @@ class Rota:
             return
         if meter.is_busy or now_s < meter.deaf_until_s:
             return
+        if meter.is_in_vain and now_s - max(meter.heard_s, meter.deaf_until_s) >= NEW_AFTER_S:
+            meter.tries = meter.failures = meter.empty_sessions = 0
+            meter.rest_until_s = min(meter.rest_until_s, now_s)
         meter.advertisement, meter.heard_s, meter.is_waiting = advertisement, now_s, True
 
     def next_due(self, now_s: float) -> Advertisement | None:
-        """The meter to read now, longest waiting first; it is busy until `ended`."""
+        """The meter to read now, longest waiting first, those that were tried in vain last and one at a time; it is busy until
+        `ended`."""
         due = [m for m in self._meters.values() if m.is_waiting and not m.is_busy and m.rest_until_s <= now_s]
-        for meter in sorted(due, key=lambda m: m.heard_s):
+        is_trying = any(m.is_busy and m.is_in_vain for m in self._meters.values())
+        for meter in sorted(due, key=lambda m: (m.is_in_vain, m.heard_s)):
+            if is_trying and meter.is_in_vain:
+                break
             meter.is_waiting = False
             if now_s - meter.heard_s <= STALE_S:
                 meter.is_busy = True
@@ -81,7 +110,11 @@ class Rota:
         meter.deaf_until_s = now_s + SETTLE_S
         meter.failures = meter.failures + 1 if failed else 0
         meter.empty_sessions = 0 if failed or new_records else meter.empty_sessions + 1
-        if failed:
+        meter.has_given |= new_records > 0
+        meter.tries = 0 if meter.has_given else meter.tries + 1
+        if meter.is_stranger and wanted_rest_s is None:
+            rest_s = AFTER_STRANGER.delay_s(meter.tries - STRANGE_AFTER + 1, fraction)
+        elif failed:
             rest_s = AFTER_FAILURE.delay_s(meter.failures, fraction)
         elif wanted_rest_s is not None:
             rest_s = wanted_rest_s

@@ -30,18 +30,23 @@ from gateway.sessions.unasked import Decode
 from vitals.gatt import device_information, uuids
 from vitals.gatt.link import LinkError, Notified
 
-READABLE: Final = frozenset(
-    {
-        uuids.BLOOD_PRESSURE_MEASUREMENT,
-        uuids.ENHANCED_BLOOD_PRESSURE_MEASUREMENT,
-        uuids.BLOOD_PRESSURE_RECORD,
-        uuids.GLUCOSE_MEASUREMENT,
-        uuids.CGM_MEASUREMENT,
-        uuids.WEIGHT_MEASUREMENT,
-        uuids.TEMPERATURE_MEASUREMENT,
-        uuids.PLX_SPOT_CHECK,
-    }
-)
+SERVICES: Final[dict[str, frozenset[str]]] = {
+    uuids.BLOOD_PRESSURE_SERVICE: frozenset(
+        {
+            uuids.BLOOD_PRESSURE_MEASUREMENT,
+            uuids.ENHANCED_BLOOD_PRESSURE_MEASUREMENT,
+            uuids.BLOOD_PRESSURE_RECORD,
+        }
+    ),
+    uuids.GLUCOSE_SERVICE: frozenset({uuids.GLUCOSE_MEASUREMENT}),
+    uuids.CGM_SERVICE: frozenset({uuids.CGM_MEASUREMENT}),
+    uuids.WEIGHT_SCALE_SERVICE: frozenset({uuids.WEIGHT_MEASUREMENT}),
+    uuids.HEALTH_THERMOMETER_SERVICE: frozenset({uuids.TEMPERATURE_MEASUREMENT}),
+    uuids.PULSE_OXIMETER_SERVICE: frozenset({uuids.PLX_SPOT_CHECK}),
+}
+"""What is read, by the service that advertises it; these services are what is scanned for. A strap's heart rate (0x180D) is not
+among them: it is a stream, and no reading."""
+READABLE: Final = frozenset[str]().union(*SERVICES.values())
 """What this gateway can read; a meter with none of them is left alone."""
 LOOKED_ON: Final = frozenset({uuids.HEART_RATE_MEASUREMENT, uuids.PLX_CONTINUOUS})
 """What is only for looking on: every second, without a time, and taken by nobody (docs/explanation/how-meters-are-read)."""

@@ -10,9 +10,7 @@ from gateway_box import box
 from unit.gateway.homes import Home, at_home
 
 from firmware_sims.glucose_sensor import GlucoseSensor
-from gateway import bleak_radio
 from gateway.sessions.cgm import REST_S
-from vitals.gatt import uuids
 from vitals.reading import SensorGlucose, TimeQuality
 
 SENSOR: dict[str, Any] = {"name": "cgm", "kind": "sensor_glucose", "index": 1}
@@ -74,11 +72,7 @@ async def test_people_see_since_when_a_sensor_is_worn(tmp_path: Path) -> None:
 
 @pytest.mark.radio
 @pytest.mark.parametrize("clock", ["ok", "unset"])
-async def test_a_sensor_is_read_by_bleak(
-    air: VirtualAir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: str
-) -> None:
-    scanned = dict.fromkeys((*bleak_radio.SERVICE_UUIDS, uuids.full(uuids.CGM_SERVICE)))
-    monkeypatch.setattr(bleak_radio, "SERVICE_UUIDS", tuple(scanned))
+async def test_a_sensor_is_read_by_bleak(air: VirtualAir, tmp_path: Path, clock: str) -> None:
     meter = await air.put("sensor_glucose", clock=clock)
     sent = [measure(meter, 100 + n, ago_min=60 - 5 * n) for n in range(12)]
     async with box(tmp_path / "outbox.sqlite", air) as home:

@@ -10,7 +10,7 @@ from unit.gateway.samples import METER, NOW, evidence, reading
 
 from gateway.errors import OutboxBusyError, OutboxFullError, OutboxVersionError
 from gateway.file_lock import is_locked
-from gateway.outbox import KEPT_AFTER_RECEIPT, MAX_QUARANTINED, Outbox, read_counts
+from gateway.outbox import KEPT_AFTER_RECEIPT, MAX_QUARANTINED, MAX_QUARANTINED_OF_ONE, Outbox, read_counts
 from gateway.outbox_rows import MeterMemory, Unbelieved
 from vitals.envelope import Receipt, Rejection, decode_stored_reading
 
@@ -259,7 +259,7 @@ def test_a_frame_set_aside_twice_is_kept_once_and_counted(outbox: Outbox) -> Non
 
 
 def test_the_quarantine_has_a_bound(outbox: Outbox) -> None:
-    rows = [("range", "", METER, "2a35", n.to_bytes(4, "big"), "t", "t") for n in range(MAX_QUARANTINED)]
+    rows = [("range", "", f"M{n % 100}", "2a35", n.to_bytes(4, "big"), "t", "t") for n in range(MAX_QUARANTINED)]
     outbox._db.execute("begin")
     outbox._db.executemany(
         "insert into quarantine (reason, detail, meter_id, characteristic, raw, first_at, last_at) values (?, ?, ?, ?, ?, ?, ?)",
@@ -268,6 +268,16 @@ def test_the_quarantine_has_a_bound(outbox: Outbox) -> None:
     outbox._db.execute("commit")
     assert not _aside(outbox, raw=b"one more")
     assert outbox.counts().quarantined == MAX_QUARANTINED
+
+
+def test_one_meter_cannot_fill_the_quarantine(outbox: Outbox) -> None:
+    for n in range(MAX_QUARANTINED_OF_ONE):
+        assert _aside(outbox, raw=n.to_bytes(4, "big"))
+    assert not _aside(outbox, raw=b"one more")
+    assert not _aside(outbox, raw=(0).to_bytes(4, "big")), "seen before: counted"
+    assert outbox.set_aside(
+        reason="range", detail="", meter_id="another", characteristic="2a35", raw=b"one more", now=NOW
+    )
 
 
 def test_a_held_reading_waits_for_its_time_and_is_then_sent(outbox: Outbox) -> None:

@@ -1,6 +1,6 @@
 """Which meter is read next, and which is left in peace."""
 
-from gateway.rota import AFTER_RECORDS_S, MAX_METERS, SETTLE_S, STALE_S, Rota
+from gateway.rota import AFTER_RECORDS_S, MAX_METERS, NEW_AFTER_S, SETTLE_S, STALE_S, STRANGE_AFTER, Rota
 from vitals.gatt.link import Advertisement
 
 
@@ -134,3 +134,73 @@ def test_a_rest_that_was_wanted_does_not_delay_what_has_failed() -> None:
     rota.ended(_from(1).address, 10.0, failed=True, new_records=0, wanted_rest_s=300.0)
     rota.heard(_from(1), 20.0)
     assert rota.next_due(20.0) is not None
+
+
+def test_what_never_gives_anything_is_asked_every_quarter_of_an_hour_at_last() -> None:
+    for failed in (True, False):
+        pauses = _sessions(Rota(), failed=failed, times=12)
+        assert pauses[STRANGE_AFTER - 1] >= 30.0
+        assert pauses[-1] == 900.0
+
+
+def test_a_meter_that_has_given_once_is_no_stranger_however_often_it_has_nothing() -> None:
+    rota = Rota()
+    rota.heard(_from(1), 0.0)
+    rota.next_due(0.0)
+    rota.ended(_from(1).address, 0.0, failed=False, new_records=1)
+    now_s, pauses = 0.0, []
+    for _ in range(12):
+        began = now_s
+        while True:
+            now_s += 0.25
+            rota.heard(_from(1), now_s)
+            if rota.next_due(now_s) is not None:
+                break
+        pauses.append(now_s - began)
+        rota.ended(_from(1).address, now_s, failed=False, new_records=0)
+    assert max(pauses) == 30.0
+
+
+def test_a_stranger_that_was_silent_and_is_heard_again_is_new() -> None:
+    rota = Rota()
+    now_s = sum(_sessions(rota, failed=True, times=10)) + 0.0
+    rota.ended(_from(1).address, now_s, failed=True, new_records=0)
+    rota.heard(_from(1), now_s + SETTLE_S + NEW_AFTER_S)
+    assert rota.next_due(now_s + SETTLE_S + NEW_AFTER_S) == _from(1)
+
+
+def test_those_that_were_tried_in_vain_wait_for_each_other_and_for_everybody_else() -> None:
+    rota = Rota()
+    for nth in (1, 2):
+        rota.heard(_from(nth), 0.0)
+        rota.next_due(0.0)
+        rota.ended(_from(nth).address, 0.0, failed=True, new_records=0)
+    for nth in (1, 2, 3):
+        rota.heard(_from(nth), 10.0 + nth / 10)
+    assert rota.next_due(11.0) == _from(3), "heard last, and never tried"
+    assert rota.next_due(11.0) == _from(1)
+    assert rota.next_due(11.0) is None, "one at a time"
+    rota.heard(_from(4), 11.0)
+    assert rota.next_due(11.0) == _from(4), "a worker is left for whoever comes"
+
+
+def test_a_cuff_in_a_home_full_of_strangers_finds_a_worker_at_once() -> None:
+    """Two workers, a dozen neighbours that take forty seconds to fail, and a cuff that advertises for five every few minutes."""
+    rota, busy, waits = Rota(), dict[str, float](), []
+    cuff, cuff_heard_s = _from(0xFF), 0.0
+    for tick in range(4 * 3600):
+        now_s = float(tick)
+        for nth in range(12):
+            rota.heard(_from(nth), now_s)
+        if tick % 300 < 5:
+            cuff_heard_s = now_s if tick % 300 == 0 else cuff_heard_s
+            rota.heard(cuff, now_s)
+        for address in [each for each, until_s in busy.items() if until_s <= now_s]:
+            del busy[address]
+            rota.ended(address, now_s, failed=address != cuff.address, new_records=address == cuff.address)
+        while len(busy) < 2 and (due := rota.next_due(now_s)) is not None:
+            busy[due.address] = now_s + (5.0 if due == cuff else 40.0)
+            if due == cuff:
+                waits.append(now_s - cuff_heard_s)
+    assert len(waits) >= 4 * 12 - 3, "of 48 measurements, all but those of the first quarter of an hour"
+    assert sorted(waits)[-4] <= 5.0
