@@ -13,17 +13,21 @@ start from that and nothing is cleared. A start that is there is never touched, 
 deleted, no calibration asked for: what a finger-stick calibrates is no reading, and the control point (0x2AAC) is not even
 subscribed to.
 
-A new sensor session begins again at offset 0. It is noticed by a present before the highest offset known, or by the record of
-that offset not coming back as it was (`record_access`); then all is asked for.
+A session is recognised by when it began on our clock: its present offset before now. It keeps the name of its first visit,
+even if somebody makes the sensor compute another start later, which the specification forbids (3.4.5) and a phone beside us
+may do; all would be read a second time otherwise. A new session begins again at offset 0, on our clock at another time. Where
+our clock cannot be believed it is noticed by a present before the highest offset known, or by the record of that offset not
+coming back as it was (`record_access`). Then all is asked for.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from gateway.sessions import record_access
+from gateway.sessions.clock_memory import DRIFT, JUMP_S, ClockMemory
 from gateway.sessions.commands import MeterRecord, Script, look, read, set_aside, write
 from gateway.sessions.record_access import Harvest
 from gateway.timing import Evidence
@@ -31,6 +35,7 @@ from vitals.errors import MalformedError
 from vitals.gatt import uuids
 from vitals.gatt.cgm_measurement import CgmRecord, SensorStatus, split
 from vitals.gatt.cgm_session import CgmFeature, CgmStatus, SampleLocation, SessionRunTime, SessionStartTime
+from vitals.gatt.date_time import DateTime
 from vitals.gatt.glucose import SampleType
 from vitals.gatt.link import LinkError
 
@@ -44,13 +49,15 @@ Codec = TypeVar("Codec", CgmFeature, CgmStatus, SessionStartTime, SessionRunTime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worn:
-    """A sensor's session as it was at the instant `at`. `present` is None where the sensor does not say it."""
+    """A sensor's session as it was at the instant `at`. `present` is None where the sensor does not say it; `is_known` where the
+    last visit was to the same session, None if nothing can be said."""
 
     start: SessionStartTime
     at: datetime
     present: CgmStatus | None = None
     feature: CgmFeature | None = None
     run_time: SessionRunTime | None = None
+    is_known: bool | None = None
 
     @property
     def is_sealed(self) -> bool:
@@ -71,6 +78,24 @@ class Worn:
         if self.present is None or self.present.status & SensorStatus.SESSION_STOPPED:
             return None
         return self.start.user_facing_time(self.present.time_offset_min)
+
+    @property
+    def memory(self) -> ClockMemory | None:
+        """What the sensor's clock showed when the session began, and when that was; None if nothing says how long ago."""
+        if self.present is None or self.clock_meter is None:
+            return None
+        began_at = self.at - timedelta(minutes=self.present.time_offset_min)
+        return ClockMemory(wall=self.start.user_facing_time(0), at=began_at)
+
+    def named(self, before: ClockMemory) -> "Worn":
+        """The same under the name of the first visit, if `before` is of this session."""
+        memory = self.memory
+        if memory is None or memory.at is None or before.wall is None or before.at is None:
+            return self
+        apart_s = abs((memory.at - before.at).total_seconds())
+        is_known = apart_s <= JUMP_S + DRIFT * (self.at - before.at).total_seconds()
+        start = replace(self.start, date_time=DateTime.of(before.wall)) if is_known else self.start
+        return replace(self, start=start, is_known=is_known)
 
     def told(self) -> dict[str, Any]:
         """What people may want to see of it; no value of anybody's."""
@@ -106,7 +131,8 @@ def collect(worn: Worn, *, highest: int | None) -> Script[int | None]:
 
     Raises `LinkError` if the report does not complete; what came until then has been kept, and will be asked for again.
     """
-    if highest is not None and worn.present is not None and worn.present.time_offset_min < highest:
+    is_before = highest is not None and worn.present is not None and worn.present.time_offset_min < highest
+    if is_before or worn.is_known is False:
         highest = None  # another session than last time
     return (yield from record_access.collect((uuids.CGM_MEASUREMENT,), partial(_Reader, worn), highest=highest))
 

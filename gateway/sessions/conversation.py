@@ -247,6 +247,9 @@ def _records(known: Known, findings: Findings) -> Script[bool]:
 def _visit(known: Known, findings: Findings) -> Script[None]:
     """Read a glucose sensor that is worn, which is there all the time."""
     worn = yield from cgm.meet(known.characteristics, known.zone, is_ours_right=known.is_clock_believable)
+    if known.is_clock_believable:
+        worn = worn.named(known.clock)
+        findings.clock_memory = None if worn.is_known else worn.memory
     findings.worn, findings.rest_s = worn, cgm.REST_S
     findings.highest_sequence = yield from cgm.collect(worn, highest=known.highest_sequence)
 

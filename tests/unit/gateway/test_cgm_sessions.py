@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from golden.cgm_frames import MEASUREMENT, REFUSED
@@ -16,8 +16,8 @@ from firmware_sims.glucose_sensor import GlucoseSensor
 from firmware_sims.settings import Meter, WrongClock
 from gateway.readings import to_reading
 from gateway.sessions.cgm import REST_S
+from gateway.sessions.clock_memory import ClockMemory
 from gateway.sessions.commands import Command, MeterRecord, Read, Subscribe, Wait, Write
-from gateway.sessions.conversation import Findings
 from gateway.timing import place
 from vitals.gatt.cgm_measurement import CgmRecord, SensorStatus
 from vitals.gatt.cgm_session import SessionStartTime
@@ -49,8 +49,8 @@ class Wearer(Home):
     def requests(self) -> list[str]:
         return [c.value.hex() for c in self.commands if isinstance(c, Write) and c.characteristic == "2a52"]
 
-    def _is_new(self, record: MeterRecord) -> bool:
-        return _id(record) not in self.ids()
+    def _nth(self, record: MeterRecord) -> int | None:
+        return next((nth for nth, each in enumerate(self.ids()) if each == _id(record)), None)
 
 
 def _id(record: MeterRecord) -> object:
@@ -332,11 +332,72 @@ def test_a_sensor_that_fails_gives_records_without_a_number() -> None:
     assert grade(home.measured()[0]) == (Quality.INVALID, ("value_special",))
 
 
-def _session(home: Wearer, highest: int | None) -> int | None:
-    findings: Findings | None = None
+def _phone_tells(home: Wearer, wrong_by: timedelta) -> None:
+    """Somebody else makes the sensor compute another start."""
+    told = SessionStartTime.of((home.now + wrong_by).astimezone(SHANGHAI), is_sealed=True)
+    home.sensor.write("2aaa", bytes(told), wall=home.wall)
+
+
+@pytest.mark.parametrize("wrong_by", [timedelta(seconds=40), timedelta(hours=-8)])
+def test_a_start_that_is_moved_makes_no_second_readings_of_the_first(wrong_by: timedelta) -> None:
+    home = worn()
+    for _ in range(4):
+        home.measure(100)
+    first = home.session()
+    _phone_tells(home, wrong_by)
+    home.measure(101)
+    again = home.session(highest=first.highest_sequence, clock=first.clock_memory)
+    assert len(home.kept) == len(set(home.ids())) == 5
+    assert home.requests() == ["0101", "0103010f00"]
+    assert again.clock_memory is None, "what was remembered stays"
+    placed = place(home.kept[-1].evidence, SHANGHAI)
+    assert home.now - placed.measured_at < timedelta(minutes=2)
+
+
+def test_a_new_sensor_session_is_known_by_when_it_began() -> None:
+    home = worn()
+    home.measure(100)
+    first = home.session()
+    home.now += timedelta(hours=3)
+    home.sensor.put_on(wall=home.wall)
+    home.measure(100)
+    home.measure(100)
+    second = home.session(highest=first.highest_sequence, clock=first.clock_memory)
+    assert home.requests() == ["0101", "0101"]
+    assert second.clock_memory not in (None, first.clock_memory)
+    assert len(home.kept) == len(set(home.ids())) == 3
+
+
+def test_nothing_is_recognised_by_a_clock_of_ours_that_cannot_be_believed() -> None:
+    home = worn()
+    home.measure(100)
+    first = home.session()
+    home.measure(101)
+    home.now += timedelta(days=200)
+    home.sensor._began = home.wall - timedelta(minutes=10)  # the sensor is as it was: our clock is not
+    doubtful = home.session(highest=first.highest_sequence, clock=first.clock_memory, is_clock_believable=False)
+    assert doubtful.clock_memory is None
+    assert len(home.kept) == len(set(home.ids())) == 2
+
+
+@dataclass
+class _Memory:
+    """What a collector remembers of the sensor between whole visits."""
+
+    highest: int | None = None
+    clock: ClockMemory | None = None
+
+
+def _visit(home: Wearer, memory: _Memory) -> None:
     with suppress(LinkError):
-        findings = home.session(highest=highest)
-    return highest if findings is None or findings.highest_sequence is None else findings.highest_sequence
+        found = home.session(highest=memory.highest, clock=memory.clock)
+        memory.highest = memory.highest if found.highest_sequence is None else found.highest_sequence
+        memory.clock = found.clock_memory or memory.clock
+
+
+def _whole_visit(home: Wearer, memory: _Memory) -> None:
+    home.loses_link_before = lambda _: False
+    _visit(home, memory)
 
 
 @given(
@@ -344,6 +405,7 @@ def _session(home: Wearer, highest: int | None) -> int | None:
         st.one_of(
             st.integers(0, 40).map(lambda n: ("visit", n)),
             st.integers(1, 7).map(lambda n: ("measure", n)),
+            st.integers(-90, 90).map(lambda n: ("phone", n)),
             st.just(("new sensor", 0)),
         ),
         max_size=12,
@@ -352,27 +414,24 @@ def _session(home: Wearer, highest: int | None) -> int | None:
 )
 def test_however_links_break_nothing_is_lost_and_nothing_doubled(steps: list[tuple[str, int]], is_unset: bool) -> None:
     """A visit is cut before its nth command. What the sensor still has at a whole visit has been kept once, and only once."""
-    home = worn("unset" if is_unset else "ok")
-    highest: int | None = None
-    wanted: set[tuple[datetime, bytes]] = set()
-    began = home.now
+    home, memory, measured = worn("unset" if is_unset else "ok"), _Memory(), 0
     for what, n in steps:
-        if what == "new sensor":
-            highest = _whole(home, highest)
-            home.now += timedelta(days=1)
-            began = home.now
-            home.sensor.put_on(wall=home.wall)
-        elif what == "measure":
-            for _ in range(n):
-                wanted.add((began, home.measure(100)))
-        else:
-            left = len(home.commands) + n
-            home.loses_link_before = lambda _, left=left: len(home.commands) > left  # type: ignore[misc]
-            highest = _session(home, highest)
-    _whole(home, highest)
-    assert len(home.kept) == len(set(home.ids())) == len(wanted)
-
-
-def _whole(home: Wearer, highest: int | None) -> int | None:
-    home.loses_link_before = lambda _: False
-    return _session(home, highest)
+        match what:
+            case "new sensor":
+                _whole_visit(home, memory)
+                home.now += timedelta(days=1)
+                home.sensor.put_on(wall=home.wall)
+            case "measure":
+                measured += n
+                for _ in range(n):
+                    home.measure(100)
+            case "phone":
+                if home.sensor.is_advertising:
+                    _whole_visit(home, memory)
+                    _phone_tells(home, timedelta(minutes=n))
+            case _:
+                left = len(home.commands) + n
+                home.loses_link_before = lambda _, left=left: len(home.commands) > left  # type: ignore[misc]
+                _visit(home, memory)
+    _whole_visit(home, memory)
+    assert len(home.kept) == len(set(home.ids())) == measured

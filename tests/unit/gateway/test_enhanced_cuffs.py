@@ -51,8 +51,8 @@ class Household(Home):
     def requests(self) -> list[str]:
         return [c.value.hex() for c in self.commands if isinstance(c, Write) and c.characteristic == "2a52"]
 
-    def _is_new(self, record: MeterRecord) -> bool:
-        return _id(record) not in self.ids()
+    def _nth(self, record: MeterRecord) -> int | None:
+        return next((nth for nth, each in enumerate(self.ids()) if each == _id(record)), None)
 
 
 def _id(record: MeterRecord) -> object:

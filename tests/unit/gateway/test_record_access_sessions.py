@@ -123,3 +123,39 @@ def test_a_report_that_the_meter_does_not_complete_fails_and_is_asked_for_again(
     with pytest.raises(LinkError, match="code 8"):
         meter.session(*GLUCOSE)
     assert numbers(meter) == [1]
+
+
+def test_an_oximeter_that_falls_silent_in_its_report_has_five_seconds_and_is_told_to_stop() -> None:
+    """PLXP 1.0: the procedure's timeout of an oximeter is 5 s."""
+    meter = Told(values={"2a60": "0400"}, answers={"0101": [("2a5e", "0161004200EA070B15071E00")], "0300": [ABORTED]})
+    before = meter.now
+    with pytest.raises(LinkError, match="within 5 s"):
+        meter.session("2a5e", "2a52")
+    assert written(meter) == ["0101", "0300"]
+    assert len(meter.kept) == 1
+    assert 5 <= (meter.now - before).total_seconds() < 7
+
+
+@pytest.mark.parametrize("code", [0x81, 0xFD])
+def test_an_oximeter_that_has_forgotten_who_listens_is_told_again(code: int) -> None:
+    spot = ("2a5e", "0161004200EA070B15071E00")
+    meter = Told(values={"2a60": "0400"}, answers={"0101": [spot, DONE]}, refusals={"0101": [code]})
+    meter.session("2a5e", "2a52")
+    assert len(meter.kept) == 1
+    assert meter.asked.count("subscribe 2a5e") == 2
+
+
+def test_a_sensor_that_falls_silent_in_its_report_is_told_to_stop() -> None:
+    values = {"2aa8": "00000059ffff", "2aaa": "ea070b150700000000", "2aa9": "0a00000000"}
+    meter = Told(values=values, answers={"0101": [("2aa7", "06007e000500")], "0300": [ABORTED]})
+    with pytest.raises(LinkError, match="within 30 s"):
+        meter.session("2aa7", "2a52")
+    assert written(meter) == ["0101", "0300"]
+    assert numbers(meter) == [5]
+
+
+def test_an_enhanced_cuff_that_falls_silent_in_its_report_is_told_to_stop() -> None:
+    meter = Told(values={"2a49": "0000"}, answers={"0300": [ABORTED]})
+    with pytest.raises(LinkError, match="within 30 s"):
+        meter.session("2b36", "2a52")
+    assert written(meter) == ["0701", "0300"]
