@@ -13,11 +13,10 @@ from typing import Any, Final, TypeVar
 from bumble import hci
 from bumble.core import BaseBumbleError
 from bumble.device import Advertisement, Connection, Device, DeviceConfiguration
-from bumble.host import Host
 from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.transport.common import AsyncPipeSink
 
-from firmware_sims.virtual_link import VirtualController, VirtualLink
+from firmware_sims.virtual_link import VirtualController, VirtualHost, VirtualLink
 
 ADDRESS: Final = "F0:00:00:00:00:01"
 """The central's static random address. Bumble files bonds under the identity address, so both sides use random ones."""
@@ -66,7 +65,7 @@ class Central:
         configuration.name = "central"
         configuration.address = hci.Address(ADDRESS)
         configuration.irk = secrets.token_bytes(16)
-        self._device = Device(config=configuration, host=Host(controller, AsyncPipeSink(controller)))
+        self._device = Device(config=configuration, host=VirtualHost(controller, AsyncPipeSink(controller)))
         self._device.pairing_config_factory = lambda connection: _pairing(delegate(connection))
         self._device.keystore = link.bonds
         self._seen = link.seen

@@ -26,7 +26,7 @@ from firmware_sims.firmware import AttError, Characteristic, HangUp, Indicate, N
 from firmware_sims.happenings import Happening, Listener, firmware_of, ignore
 from firmware_sims.kinds import MEASUREMENTS
 from firmware_sims.settings import Meter
-from firmware_sims.virtual_link import VirtualController, VirtualLink
+from firmware_sims.virtual_link import VirtualController, VirtualHost, VirtualLink
 
 OFF_S: Final = 3.0
 """To end a connection and stop advertising. A controller that is still there does so within its supervision timeout."""
@@ -369,7 +369,7 @@ def _virtual_host(meter: Meter, link: VirtualLink) -> Host:
         rssi_dbm=lambda _: -60,
         public_address=meter.meter_id.replace("F0:00:00", "00:1B:DC"),
     )
-    return Host(controller, AsyncPipeSink(controller))
+    return VirtualHost(controller, AsyncPipeSink(controller))
 
 
 def _device(meter: Meter, host: Host, service: str, bonds: Path | None) -> Device:

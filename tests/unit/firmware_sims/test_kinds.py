@@ -3,6 +3,7 @@
 from typing import get_args
 
 import pytest
+from unit.firmware_sims.told import ONE_OF_EACH, tell
 
 from firmware_sims.happenings import firmware_of
 from firmware_sims.kinds import KINDS, MEASUREMENTS, Kind
@@ -31,3 +32,11 @@ def test_what_a_kind_needs_and_takes_can_be_said(kind: Kind) -> None:
     firmware = firmware_of(Meter(name="m", kind=kind, index=1))
     assert firmware.needs or firmware.takes
     assert {*firmware.needs, *firmware.takes} <= set(Measure.__struct_fields__) - {"meter", "at"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_that_has_measured_advertises(kind: Kind) -> None:
+    firmware = firmware_of(Meter(name="m", kind=kind, index=1))
+    assert not firmware.is_advertising
+    tell(firmware, **ONE_OF_EACH[kind])
+    assert firmware.is_advertising

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 import pytest
 from bumble import hci, ll
@@ -9,10 +11,15 @@ from bumble.core import AdvertisingData, PhysicalTransport
 from bumble.device import Advertisement, Device, DeviceConfiguration
 from bumble.host import Host
 from bumble.transport.common import AsyncPipeSink
+from unit.firmware_sims.told import ONE_OF_EACH, tell
 
 from firmware_sims.central import Central, ConnectFailedError
+from firmware_sims.kinds import KINDS
+from firmware_sims.over_the_air import MeterOnAir
+from firmware_sims.settings import Meter
 from firmware_sims.virtual_link import VirtualController, VirtualLink
 
+NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 FIRST, SECOND = hci.Address("F0:00:00:10:00:01"), hci.Address("F0:00:00:10:00:02")
 
 
@@ -76,6 +83,40 @@ async def test_signal_strength_is_what_the_air_says() -> None:
         await central.scan(False)
         await meter.stop_advertising()
     assert first.rssi != second.rssi
+
+
+async def test_a_hundred_meters_of_every_kind_are_heard_and_no_report_is_written_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody reads the debug log, and writing to it is half of the work (`VirtualController.send_hci_packet`)."""
+    for report in (hci.HCI_LE_Advertising_Report_Event, hci.HCI_LE_Extended_Advertising_Report_Event):
+        monkeypatch.setattr(report, "__str__", _unread)
+    link, kinds = VirtualLink(), list(KINDS)
+    heard: set[str] = set()
+    all_heard = asyncio.Event()
+
+    def hear(advertisement: Advertisement) -> None:
+        heard.add(str(advertisement.address))
+        if len(heard) == 100:
+            all_heard.set()
+
+    async with AsyncExitStack() as stack:
+        for index in range(100):
+            kind = kinds[index % len(kinds)]
+            on_air = MeterOnAir(Meter(name=f"m{index}", kind=kind, index=index), link, now=lambda: NOW)
+            await stack.enter_async_context(on_air)
+            tell(on_air.firmware, **ONE_OF_EACH[kind])
+            on_air.wake()
+        central = await stack.enter_async_context(a_central(link))
+        central.on_advertisement(hear)
+        await central.scan(True)
+        async with asyncio.timeout(20):
+            await all_heard.wait()
+        await central.scan(False)
+
+
+def _unread(_: object) -> str:
+    raise AssertionError("a report was written out")
 
 
 async def test_a_cancel_without_a_connect_is_disallowed() -> None:

@@ -12,6 +12,18 @@ from firmware_sims.settings import Meter
 
 WALL = datetime(2026, 11, 21, 7, 5, 30)  # noqa: DTZ001  # a wall clock
 
+ONE_OF_EACH: dict[str, dict[str, Any]] = {
+    "blood_pressure": {"systolic_mmhg": 152, "diastolic_mmhg": 94},
+    "enhanced_blood_pressure": {"systolic_mmhg": 152, "diastolic_mmhg": 94},
+    "glucose": {"glucose_mg_dl": 126},
+    "sensor_glucose": {"glucose_mg_dl": 126},
+    "weight": {"weight_kg": 61.2},
+    "temperature": {"temperature_celsius": 38.4},
+    "oxygen_saturation": {"spo2_percent": 97, "pulse_bpm": 66},
+    "heart_rate": {"pulse_bpm": 66},
+}
+"""What every kind can be told to measure."""
+
 
 def a_meter(kind: str, **settings: Any) -> Firmware:
     """`settings` as in a meters file."""
