@@ -173,6 +173,7 @@ class Bridge:
             agents=self._agents,
             timing=self._timing,
             on_stale=self._remove_later,
+            is_half_known=lambda: address in self.troubles.half_known,
         )
         device.heard({})
         return device
@@ -191,6 +192,7 @@ class Bridge:
         if device is None:
             raise bluez_errors.does_not_exist()
         await self._remove(device)
+        self.troubles.half_known.discard(device.address)
         return []
 
     async def _connect(self, call: Call) -> list[Any]:

@@ -51,6 +51,7 @@ class RemoteDevice:
         agents: Agents,
         timing: Timing,
         on_stale: Callable[["RemoteDevice"], None],
+        is_half_known: Callable[[], bool] = lambda: False,
     ) -> None:
         self.path = path
         self.address = address
@@ -59,6 +60,7 @@ class RemoteDevice:
         self._agents = agents
         self._timing = timing
         self._on_stale = on_stale
+        self._is_half_known = is_half_known
         self._connection: Connection | None = None
         self._establishing: asyncio.Task[None] | None = None
         self._pairing_for: str | None = None
@@ -195,7 +197,7 @@ class RemoteDevice:
             if is_pairing:
                 self._resolve_later(connection)
             else:
-                self._resolved(await self.gatt.discover(connection))
+                self._resolved(await self.gatt.discover(connection, is_half=self._is_half_known()))
         except BondLostError as e:
             await self.drop()
             raise bluez_errors.error("Failed", "br-connection-canceled") from e
@@ -217,7 +219,7 @@ class RemoteDevice:
     async def _show_services(self, connection: Connection) -> None:
         try:
             await asyncio.sleep(self._timing.services_shown_after_s)
-            self._resolved(await self.gatt.discover(connection))
+            self._resolved(await self.gatt.discover(connection, is_half=self._is_half_known()))
         except (BaseBumbleError, LinkDroppedError, KeyError):
             await self.drop()  # or it has ended already, and the device is gone with it
 

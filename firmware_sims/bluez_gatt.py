@@ -61,12 +61,12 @@ class GattObjects:
         self._notifying.clear()
         self._tree.remove_below(self._device_path)
 
-    async def discover(self, connection: Connection) -> list[str]:
-        """Put everything that the meter has on the bus; gives the services' UUIDs."""
+    async def discover(self, connection: Connection, *, is_half: bool = False) -> list[str]:
+        """Put everything that the meter has on the bus, or no more than the first service; gives the services' UUIDs."""
         peer = Peer(connection)
         await unless_dropped(peer.request_mtu(MTU))
         services = await unless_dropped(peer.discover_services())
-        for service in services:
+        for service in services[:1] if is_half else services:
             await self._discover_service(connection, service)
         return [_long(service.uuid) for service in services]
 

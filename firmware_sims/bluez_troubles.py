@@ -24,6 +24,8 @@ class Troubles:
 
     - `deaf_until`: discovery runs and nothing is heard (seen on the adapters of Raspberry Pis).
     - `stuck_until`: StartDiscovery and StopDiscovery answer InProgress, whoever asks (bluez/bluez issue 807).
+    - `half_known`: of meters with these addresses only the first service is shown, however often they are connected to, until
+      they are removed: what bluetoothd keeps of a discovery that was cut short.
     - `unanswered`: method calls with these names get no reply at all, as of a bluetoothd that hangs.
     - `refuses_connects_until`: every Device1.Connect and Pair fails as if the adapter were out of order, until so much is done.
     """
@@ -31,6 +33,7 @@ class Troubles:
     deaf_until: Cure | None = None
     stuck_until: Cure | None = None
     refuses_connects_until: Cure | None = None
+    half_known: set[str] = field(default_factory=set)
     unanswered: set[str] = field(default_factory=set)
     cures: list[Cure] = field(default_factory=list)
 

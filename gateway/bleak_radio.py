@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,8 +23,8 @@ from bleak_retry_connector import BleakClientWithServiceCache, establish_connect
 
 from gateway.adapter import LISTEN_S, LOOK_S, AdapterCare
 from gateway.bluez import CALL_S, Bluez
-from gateway.bonds import Bonds, Sign, sign_of
-from gateway.deadline import within
+from gateway.bonds import Bonds, Half, Sign, is_half, sign_of
+from gateway.deadline import Deadlines, within
 from gateway.ladder import Patience
 from gateway.pairing_agent import PairingAgent, is_refusal
 from gateway.sessions.conversation import SERVICES
@@ -49,23 +48,6 @@ _BOND_CODES: Final = frozenset({0x05, 0x0C, 0x0F})
 _TROUBLE: Final = (BleakError, OSError, EOFError, TimeoutError, AttributeError, KeyError)
 """What bleak raises when a link or the bus breaks; the last three leak out of its teardown (bleak-retry-connector retries
 on them for the same reason)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
-    """In seconds; the defaults are for real adapters and real meters."""
-
-    connect_s: float = 45.0
-    """Connecting and discovery together, twice if need be; it takes under a second when it works."""
-    pair_s: float = 40.0
-    """Pairing takes a few seconds; a meter that says nothing more is given up by the kernel after 30."""
-    verb_s: float = 10.0
-    """A read or a write; the ATT transaction timeout is 30 s, after which the link is dead anyway."""
-    subscribe_s: float = 35.0
-    """The first subscription may raise the security of the link: pairing, a stack's own 30 s, and a little."""
-    leave_s: float = 10.0
-    """BlueZ takes 2 to 3 s to disconnect."""
-
 
 _log = structlog.get_logger(__name__)
 
@@ -192,6 +174,7 @@ class BleakRadio:
             events: asyncio.Queue[Notified | Disconnected] = asyncio.Queue()
             client = await self._establish(device, meter_id, events, was_paired=was_paired)
             link = _BleakLink(client, events, self._deadlines)
+            await self._check_whole(advertisement, path, client, link)
             try:
                 yield link
             finally:
@@ -239,6 +222,24 @@ class BleakRadio:
             raise LinkError(f"cannot pair: {words}") from e
         self.bonds.paired(meter_id, time.monotonic())
         self._agent.ended(meter_id, None)
+
+    async def _check_whole(
+        self, advertisement: Advertisement, path: str, client: BleakClient, link: "_BleakLink"
+    ) -> None:
+        """Raise `LinkError` for a meter of which BlueZ shows a part only, and have BlueZ forget it if it does so again."""
+        meter_id = advertisement.address.upper()
+        if not is_half(advertisement.services, link.characteristics):
+            self.bonds.seen_whole(meter_id)
+            return
+        verdict = self.bonds.seen_half(meter_id, time.monotonic())
+        _log.warning("meter_seen_half", meter_id=meter_id, verdict=verdict.value)
+        if verdict is Half.TAKE_AS_IS:
+            return
+        await self._leave(client)
+        if verdict is Half.FORGET:
+            with suppress(UnavailableError):
+                await self._bluez.remove(path)
+        raise LinkError("BlueZ shows only a part of this meter; it is discovered anew")
 
     async def _leave(self, client: BleakClient) -> None:
         with suppress(*_TROUBLE):

@@ -25,6 +25,33 @@ DAY_S: Final = 86_400.0
 MAX_METERS: Final = 64
 
 
+class Half(Enum):
+    """What to do with a meter of which BlueZ shows only a part."""
+
+    TRY_AGAIN = "try again"
+    FORGET = "forget"
+    """The part is in BlueZ's memory: it keeps what a discovery that was cut short has found as long as it keeps the meter."""
+    TAKE_AS_IS = "take as is"
+    """It was discovered anew and is no more than that."""
+
+
+_MANDATORY: Final = {
+    "1808": frozenset({"2a18", "2a52"}),
+    "1809": frozenset({"2a1c"}),
+    "180d": frozenset({"2a37"}),
+    "1810": frozenset({"2a35"}),
+    "181d": frozenset({"2a9d"}),
+    "181f": frozenset({"2aa7"}),
+    "1822": frozenset({"2a60"}),
+}
+"""What a meter must have that has the service, and without which it cannot be read (the services' specifications, section 3)."""
+
+
+def is_half(services: frozenset[str], characteristics: frozenset[str]) -> bool:
+    """Whether a meter that has said that it has `services` shows too little of them."""
+    return any(service in services and not must <= characteristics for service, must in _MANDATORY.items())
+
+
 class Sign(Enum):
     """What a failure says of the bond."""
 
@@ -54,6 +81,7 @@ def sign_of(error: str) -> Sign:
 @dataclass(slots=True)
 class _Bond:
     hints: int = 0
+    halves: int = 0
     pairings_failed: int = 0
     fruitless_removals: int = 0
     removed_s: deque[float] = field(default_factory=lambda: deque(maxlen=CONTESTED))
@@ -83,6 +111,19 @@ class Bonds:
     def pairing_failed(self, meter_id: str, now_s: float) -> None:
         """A meter with which we have no bond would not make one."""
         self._of(meter_id, now_s).pairings_failed += 1
+
+    def seen_whole(self, meter_id: str) -> None:
+        """All of the meter is there."""
+        if (bond := self._bonds.get(meter_id)) is not None:
+            bond.halves = 0
+
+    def seen_half(self, meter_id: str, now_s: float) -> Half:
+        """A part of the meter is missing; what to do."""
+        bond = self._of(meter_id, now_s)
+        bond.halves += 1
+        if bond.halves == 1:
+            return Half.TRY_AGAIN
+        return Half.FORGET if bond.halves == 2 else Half.TAKE_AS_IS
 
     def is_to_be_removed(self, meter_id: str, sign: Sign, now_s: float) -> bool:
         """Whether the bond goes, now that a session with a bonded meter has failed like this."""
@@ -127,7 +168,12 @@ class Bonds:
         return {meter_id: facts for meter_id, facts in told.items() if facts}
 
     def _describe(self, bond: _Bond, now_s: float) -> dict[str, Any]:
-        counts = {"bonds_removed": bond.removed, "hints": bond.hints, "pairings_failed": bond.pairings_failed}
+        counts = {
+            "bonds_removed": bond.removed,
+            "hints": bond.hints,
+            "half_seen": bond.halves,
+            "pairings_failed": bond.pairings_failed,
+        }
         facts: dict[str, Any] = {name: count for name, count in counts.items() if count}
         recent = [at_s for at_s in bond.removed_s if now_s - at_s < DAY_S]
         if len(recent) >= CONTESTED:

@@ -7,6 +7,7 @@ cancelled, cancelled again, and then left behind.
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 GRACE_S: Final = 2.0
@@ -14,6 +15,23 @@ GRACE_S: Final = 2.0
 gained by waiting."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """In seconds; the defaults are for real adapters and real meters."""
+
+    connect_s: float = 45.0
+    """Connecting and discovery together, twice if need be; it takes under a second when it works."""
+    pair_s: float = 40.0
+    """Pairing takes a few seconds; a meter that says nothing more is given up by the kernel after 30."""
+    verb_s: float = 10.0
+    """A read or a write; the ATT transaction timeout is 30 s, after which the link is dead anyway."""
+    subscribe_s: float = 35.0
+    """The first subscription may raise the security of the link: pairing, a stack's own 30 s, and a little."""
+    leave_s: float = 10.0
+    """BlueZ takes 2 to 3 s to disconnect."""
+
 
 _left_behind: set[asyncio.Future[Any]] = set()
 """Work that would not end. It is kept so that it is not destroyed while pending; it ends with its bus connection."""

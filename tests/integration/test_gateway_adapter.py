@@ -17,9 +17,8 @@ from firmware_sims.bluez_device import Timing
 from firmware_sims.bluez_troubles import Cure
 from gateway.adapter import REQUEST
 from gateway.backoff import Backoff
-from gateway.bleak_radio import Deadlines
 from gateway.bonds import HINTS
-from gateway.deadline import left_behind
+from gateway.deadline import Deadlines, left_behind
 from gateway.ladder import Patience
 
 pytestmark = pytest.mark.radio
@@ -81,6 +80,7 @@ async def test_an_adapter_that_somebody_switched_off_is_switched_on_again(air: V
         assert ladder(home)["tried"]["power"] >= 1
 
 
+@pytest.mark.bridge
 async def test_a_blocked_adapter_says_rfkill_and_asks_root_for_help(virtual_air: VirtualAir, path: Path) -> None:
     bridge = await virtual_air.bridge_with(AT_ONCE)
     meter = await virtual_air.put("blood_pressure")
@@ -95,6 +95,7 @@ async def test_a_blocked_adapter_says_rfkill_and_asks_root_for_help(virtual_air:
         await home.until_kept(1, within_s=60)
 
 
+@pytest.mark.bridge
 async def test_a_stick_that_is_pulled_out_is_missed_and_read_with_when_it_is_back(
     virtual_air: VirtualAir, path: Path
 ) -> None:
@@ -113,6 +114,7 @@ async def test_a_stick_that_is_pulled_out_is_missed_and_read_with_when_it_is_bac
         assert ladder(home)["wrong"] is None
 
 
+@pytest.mark.bridge
 async def test_another_adapter_than_the_first_is_used_if_the_settings_say_so(
     virtual_air: VirtualAir, path: Path
 ) -> None:
@@ -124,6 +126,7 @@ async def test_another_adapter_than_the_first_is_used_if_the_settings_say_so(
             await home.until_kept(1)
 
 
+@pytest.mark.bridge
 @pytest.mark.parametrize("cure", [Cure.SCAN, Cure.POWER, Cure.RESET])
 async def test_a_deaf_adapter_is_cured_by_the_first_rung_that_helps(
     virtual_air: VirtualAir, path: Path, cure: Cure
@@ -155,6 +158,7 @@ async def _root(home: Box, path: Path, bridge: Bridge) -> None:
         (path.parent / REQUEST).unlink()
 
 
+@pytest.mark.bridge
 async def test_discovery_that_is_stuck_in_progress_is_cured_by_power(virtual_air: VirtualAir, path: Path) -> None:
     bridge = await virtual_air.bridge_with(AT_ONCE)
     bridge.troubles.stuck_until = Cure.POWER
@@ -194,6 +198,7 @@ HANGS = (
 )
 
 
+@pytest.mark.bridge
 @pytest.mark.parametrize("member", HANGS)
 async def test_a_call_that_is_never_answered_ends_by_its_deadline_and_the_next_meter_is_read(
     virtual_air: VirtualAir, path: Path, member: str

@@ -8,6 +8,7 @@ import pytest
 from fix_meters import VirtualAir
 from gateway_box import box, inflate, prick
 
+from firmware_sims.bluez_device import Timing
 from gateway.bleak_radio import BleakRadio
 from gateway.pairing_agent import PairingAgent
 from vitals.gatt.link import LinkError, Notified
@@ -154,3 +155,19 @@ async def test_a_meter_that_has_forgotten_who_listens_is_told_again(air: Virtual
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.bridge
+async def test_a_meter_of_which_bluez_has_kept_a_part_is_forgotten_and_read_whole(
+    virtual_air: VirtualAir, path: Path
+) -> None:
+    bridge = await virtual_air.bridge_with(Timing(disconnect_delay_s=0.0))
+    meter = await virtual_air.put("glucose")
+    prick(meter)
+    async with box(path, virtual_air) as home:
+        await home.until_kept(1)
+        await home.until(lambda: home.collector.totals.sessions == 1)
+        bridge.troubles.half_known.add(meter.meter.meter_id)
+        prick(meter, 131)
+        await home.until_kept(2)
+        assert home.collector.totals.failed_sessions == 2

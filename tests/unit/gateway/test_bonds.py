@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from gateway.bonds import BETWEEN_REMOVALS, CONTESTED, DAY_S, HINTS, Bonds, Sign, sign_of
+from gateway.bonds import BETWEEN_REMOVALS, CONTESTED, DAY_S, HINTS, Bonds, Half, Sign, is_half, sign_of
 
 METER = "F0:00:00:10:00:01"
 
@@ -110,6 +110,35 @@ def test_a_meter_that_was_read_without_pairing_is_not_asked_for_it_again() -> No
     assert bonds.describe(4) == {}
     bonds.paired(METER, 5)
     assert not bonds.connects_without_pairing(METER)
+
+
+@pytest.mark.parametrize(
+    ("services", "characteristics", "half"),
+    [
+        ({"1810"}, {"2a35", "2a49"}, False),
+        ({"1810"}, {"2a29"}, True),
+        ({"1808", "180a"}, {"2a18", "2a29"}, True),
+        ({"1808"}, {"2a18", "2a52"}, False),
+        (set(), set(), False),
+        ({"180a"}, set(), False),
+    ],
+)
+def test_a_meter_is_half_if_what_it_must_have_is_missing(
+    services: set[str], characteristics: set[str], half: bool
+) -> None:
+    assert is_half(frozenset(services), frozenset(characteristics)) is half
+
+
+def test_a_half_meter_is_tried_again_then_forgotten_and_then_taken_as_it_is() -> None:
+    bonds = Bonds()
+    assert [bonds.seen_half(METER, at_s) for at_s in range(4)] == [
+        Half.TRY_AGAIN,
+        Half.FORGET,
+        Half.TAKE_AS_IS,
+        Half.TAKE_AS_IS,
+    ]
+    bonds.seen_whole(METER)
+    assert bonds.seen_half(METER, 5) is Half.TRY_AGAIN
 
 
 def test_of_meters_without_trouble_nothing_is_told_and_few_are_remembered() -> None:
