@@ -192,7 +192,8 @@ def _on_its_line(clock: MeterClock | None, known: Known) -> MeterClock | None:
     """The clock, with what the last session says of its time line."""
     if clock is None or not known.is_clock_believable:
         return clock
-    return replace(clock, has_jumped=known.clock.has_jumped(clock.meter, clock.at))
+    has_jumped = known.clock.has_jumped(clock.meter, clock.at)
+    return replace(clock, has_jumped=has_jumped, has_left_overs=known.clock.is_pending)
 
 
 def _care_for_clock(known: Known, findings: Findings) -> Script[ClockCare]:

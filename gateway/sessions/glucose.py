@@ -16,7 +16,7 @@ from gateway.sessions.quirks import REASON, STANDARD, Quirk
 from gateway.sessions.record_access import Harvest
 from gateway.timing import FIRST_YEAR, Evidence
 from vitals.gatt import uuids
-from vitals.gatt.glucose import GlucoseMeasurement
+from vitals.gatt.glucose import GlucoseMeasurement, SensorStatus
 from vitals.gatt.glucose_context import GlucoseContext
 
 KETONE: Final = "ketone"
@@ -82,7 +82,7 @@ class _Pairing:
             clock_meter=None if clock is None else clock.meter,
             clock_at=None if clock is None else clock.at,
             is_externally_set=clock is not None and clock.is_externally_set,
-            has_jumped=clock is not None and clock.has_jumped,
+            has_jumped=(clock is not None and clock.has_jumped) or bool((frame.status or 0) & SensorStatus.TIME_FAULT),
         )
         lasts = not self.quirk.are_numbers_reversed
         record = MeterRecord(

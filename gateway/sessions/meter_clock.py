@@ -44,13 +44,15 @@ class ClockCare(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterClock:
-    """The meter's wall clock and our instant, read together."""
+    """The meter's wall clock and our instant, read together. `has_jumped`: it is on another time line than it was left on;
+    `has_left_overs`: because we set it ourselves, before all records of the old one had come."""
 
     characteristic: str
     meter: datetime
     at: datetime
     is_externally_set: bool = False
     has_jumped: bool = False
+    has_left_overs: bool = False
 
     def offset_s(self, zone: ZoneInfo) -> float:
         """The home's wall clock minus the meter's, in seconds."""

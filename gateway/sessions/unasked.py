@@ -104,7 +104,9 @@ class _Dump:
             return
         is_first, self.has_result, self.on_the_way = not self.has_result, True, b""
         record = _record(self.characteristic, raw, sent, at, self.clock, is_live=is_first)
-        if is_first and record.evidence.has_jumped:
+        if self.clock is not None and self.clock.has_left_overs:
+            yield from keep(_stored(record))
+        elif is_first and record.evidence.has_jumped:
             self.alone = record
             yield from keep(_stored(record), "provisional")
         else:

@@ -155,6 +155,15 @@ def test_a_glucometer_whose_clock_has_jumped_has_no_certain_record() -> None:
     assert [quality for _, quality in _placed(home)] == [TimeQuality.SUSPECT]
 
 
+def test_a_record_whose_meter_reports_a_time_fault_is_not_certain() -> None:
+    home = Home(Glucometer(Meter(name="glu", kind="glucose", index=1)))
+    assert isinstance(home.meter, Glucometer)
+    home.meter.measure(wall=home.wall, glucose_mg_dl=126, status=0x0800)
+    home.meter.measure(wall=home.wall, glucose_mg_dl=127, status=0)
+    home.session()
+    assert [quality for _, quality in _placed(home)] == [TimeQuality.SUSPECT, TimeQuality.CORRECTED]
+
+
 def test_stamps_that_do_not_ascend_show_a_reset_that_nobody_remembers() -> None:
     home = Home(_cuff(WrongClock(resets_to=RESET)))
     for systolic in (150, 151, 152):
@@ -228,6 +237,15 @@ def test_a_window_used_before_the_records_came_is_remembered_even_if_they_never_
     assert pending is not None
     again = ClockMemory(wall=pending.wall, at=pending.at, is_pending=True)
     assert again.has_jumped(home.wall, home.now), "what is still in the meter may be of either time line"
+
+
+def test_what_a_session_cut_short_in_the_window_has_left_is_not_of_just_now_even_alone() -> None:
+    home = Home(_cuff())
+    _inflate(home)
+    home.session(clock=ClockMemory(wall=HERE, at=NOW, is_pending=True))
+    assert [quality for _, quality in _placed(home)] == [TimeQuality.SUSPECT]
+    assert home.findings.clock_memory is not None
+    assert not home.findings.clock_memory.is_pending, "all of it has come"
 
 
 # -- what becomes of it in the outbox ----------------------------------------------------------------------------------

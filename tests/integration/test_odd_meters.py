@@ -1,0 +1,123 @@
+"""Meters with ways of their own, read by the real collector: in memory, and over the bridge by unmodified bleak.
+
+What an entry says is tested in tests/unit/gateway/test_quirks.py; here it must find its meter through a radio: by a name, by what
+Device Information says, by a characteristic of 128 bits.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fix_meters import VirtualAir
+from gateway_box import box
+from unit.gateway.homes import at_home
+
+from firmware_sims.blood_pressure_meter import BloodPressureMeter
+from firmware_sims.glucometer import Glucometer
+from firmware_sims.weight_scale import WeightScale
+from vitals.reading import BloodPressure, Glucose, Reading, TimeQuality, Weight
+
+WRONG: dict[str, Any] = {"clock": {"offset_s": -7200}}
+
+
+def measure(meter: Any) -> None:
+    match meter.firmware:
+        case BloodPressureMeter() as cuff:
+            cuff.measure(wall=meter.wall, systolic_mmhg=148, diastolic_mmhg=92, pulse_bpm=72, user_slot=1)
+        case Glucometer() as glucometer:
+            glucometer.measure(wall=meter.wall, glucose_mg_dl=126)
+        case WeightScale() as scale:
+            scale.measure(wall=meter.wall, weight_kg=72.5, user_slot=1)
+    meter.wake()
+
+
+def value_of(reading: Reading) -> float | None:
+    match reading.measurement:
+        case BloodPressure() as pressure:
+            return pressure.systolic_mmhg
+        case Glucose() as glucose:
+            return glucose.glucose_mg_dl
+        case Weight() as weight:
+            return weight.weight_kg
+    raise AssertionError(reading.measurement)
+
+
+CASES: dict[str, tuple[str, float]] = {
+    "Omron BP5150": ("blood_pressure", 148),
+    "A&D UA-651BLE": ("blood_pressure", 148),
+    "Beurer BM85": ("blood_pressure", 148),
+    "QardioArm": ("blood_pressure", 148),
+    "TaiDoc DM30b": ("glucose", 126),
+    "CareSens Dual": ("glucose", 126),
+    "Contour Next One": ("glucose", 126),
+    "Accu-Chek Aviva Connect": ("glucose", 126),
+    "Renpho ES-WBE28": ("weight", 72.5),
+    "Xiaomi XMTZC04HM": ("weight", 72.5),
+}
+CLOCKS = {
+    "Omron BP5150": "set",
+    "A&D UA-651BLE": "left_wrong",
+    "Contour Next One": "told",
+    "CareSens Dual": "told",
+    "Accu-Chek Aviva Connect": "left_wrong",
+    "TaiDoc DM30b": "unreadable",
+}
+
+
+@pytest.mark.parametrize("model", CASES)
+async def test_an_odd_meter_is_read_in_memory(model: str, tmp_path: Path) -> None:
+    kind, value = CASES[model]
+    async with at_home(
+        tmp_path / "outbox.sqlite", {"name": "odd", "kind": kind, "index": 1, "model": model, **WRONG}
+    ) as home:
+        measure(home.meter("odd"))
+        (reading,) = await home.until_kept(1)
+        assert value_of(reading) == value
+        if model in CLOCKS:
+            await home.until(lambda: home.collector.totals.sessions >= 1)
+            assert {each.clock for each in home.collector.totals.meters.values()} == {CLOCKS[model]}
+        assert home.outbox.counts().quarantined == 0
+
+
+@pytest.mark.radio
+@pytest.mark.parametrize("model", CASES)
+async def test_an_odd_meter_is_read_by_bleak(model: str, air: VirtualAir, tmp_path: Path) -> None:
+    kind, value = CASES[model]
+    meter = await air.put(kind, model=model, **WRONG)
+    async with box(tmp_path / "outbox.sqlite", air) as home:
+        measure(meter)
+        (reading,) = await home.until_kept(1)
+        assert value_of(reading) == value
+        if model in CLOCKS:
+            await home.until(lambda: home.collector.totals.sessions >= 1)
+            assert {each.clock for each in home.collector.totals.meters.values()} == {CLOCKS[model]}
+        assert home.outbox.counts().quarantined == 0
+
+
+@pytest.mark.radio
+async def test_of_a_maker_who_deviates_an_unknown_model_lies_in_quarantine(air: VirtualAir, tmp_path: Path) -> None:
+    meter = await air.put("blood_pressure", model="Beurer BM54")
+    async with box(tmp_path / "outbox.sqlite", air) as home:
+        measure(meter)
+        async with asyncio.timeout(30):
+            await home.until(lambda: home.outbox.counts().quarantined == 1)
+        assert home.outbox.counts().kept == 0
+
+
+async def test_an_omron_that_goes_in_its_window_leaves_no_record_on_the_wrong_time_line(tmp_path: Path) -> None:
+    """Its clock is set before its records have come: what is still in it is of either time line, and no longer certain."""
+    cuff: dict[str, Any] = {"name": "odd", "kind": "blood_pressure", "index": 1, "model": "Omron BP5150", **WRONG}
+    async with at_home(tmp_path / "outbox.sqlite", cuff | {"faults": {"drops_after_indication": 1}}) as home:
+        meter = home.meter("odd")
+        assert isinstance(meter.firmware, BloodPressureMeter)
+        for systolic in (150, 151):
+            meter.firmware.measure(wall=meter.wall, systolic_mmhg=systolic, diastolic_mmhg=92, pulse_bpm=72)
+        meter.wake()
+        readings = await home.until_kept(2)
+    assert {each.time_quality for each in readings} <= {
+        TimeQuality.CORRECTED,
+        TimeQuality.SUSPECT,
+        TimeQuality.ORPHAN,
+    }
+    assert readings[1].time_quality is not TimeQuality.CORRECTED
