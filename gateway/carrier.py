@@ -256,9 +256,9 @@ class _Tls(ssl.SSLContext):
 def _tls(settings: Settings, authority: Path, is_time_known: bool) -> _Tls:
     context = _Tls(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and name of the other end
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags = ssl.create_default_context(cafile=authority).verify_flags  # as strict as this Python is
     if not is_time_known:
         context.verify_flags |= NO_TIME_CHECK
-    context.verify_flags = ssl.create_default_context(cafile=authority).verify_flags  # as strict as this Python is
     context.load_verify_locations(authority)
     if settings.mqtt_cert_file is not None and settings.mqtt_key_file is not None:
         context.load_cert_chain(settings.mqtt_cert_file, settings.mqtt_key_file)

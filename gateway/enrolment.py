@@ -7,7 +7,6 @@ Imported when it is needed only: cryptography is heavy for a box that needs it f
 import http.client
 import ssl
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -50,22 +49,28 @@ class Clinic:
 def find_clinic(host: str, port: int) -> Clinic:
     """Ask the door which authority it is of. Nothing is known about that answer yet: compare `pin_of` it before anything is said.
 
-    Raises `UnavailableError`.
+    Raises `UnavailableError`, `MalformedError` (`authority`).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     status, body = _ask(host, port, context, "GET", "/authority", None)
     if status != 200:
         raise UnavailableError(f"{host}:{port} is no door of a clinic: it answered {status}")
-    return Clinic(host=host, port=port, authority=body)
+    return Clinic(host=host, port=port, authority=_single_certificate(body).public_bytes(Encoding.PEM))
 
 
 def pin_of(authority: bytes) -> str:
-    """SHA-256 of the certificate, 64 hex digits; raises `MalformedError` for what is none."""
+    """SHA-256 of the certificate, 64 hex digits; raises `MalformedError` for what is none, or more than one."""
+    return _single_certificate(authority).fingerprint(hashes.SHA256()).hex()
+
+
+def _single_certificate(pem: bytes) -> x509.Certificate:
+    """Of an answer with two, one would be compared with the pin and both would be trusted."""
     try:
-        return sha256(ssl.PEM_cert_to_DER_cert(authority.decode())).hexdigest()
-    except (ValueError, UnicodeDecodeError) as e:
-        raise MalformedError("authority", "the clinic's door gave no certificate") from e
+        (certificate,) = x509.load_pem_x509_certificates(pem)
+    except ValueError as e:
+        raise MalformedError("authority", "the clinic's door gave no certificate, or several") from e
+    return certificate
 
 
 def enrol(folder: Path, invitation: Invitation, *, is_time_known: bool) -> Identity:
@@ -77,7 +82,7 @@ def enrol(folder: Path, invitation: Invitation, *, is_time_known: bool) -> Ident
     clinic = find_clinic(invitation.host, invitation.port)
     if pin_of(clinic.authority) != invitation.pin:
         raise MalformedError("pin", f"{clinic.host}:{clinic.port} is not the clinic that this invitation is from")
-    key = _key(waiting_key(folder, _pem(ec.generate_private_key(ec.SECP256R1()))))
+    key = _waiting(folder)
     claim = Claim(gateway_id=invitation.gateway_id, code=invitation.code, request=_request(key))
     context = _context(clinic.authority, is_time_known=is_time_known)
     admission = _admitted(clinic.host, clinic.port, context, "/enrol", claim)
@@ -88,7 +93,7 @@ def renew(identity: Identity, *, is_time_known: bool) -> Identity:
     """The same gateway with its next certificate, in force when this returns. Raises as `enrol` does."""
     facts = identity.facts
     clinic = Clinic(host=facts.enrol_host, port=facts.enrol_port, authority=identity.authority_file.read_bytes())
-    key = _key(waiting_key(identity.folder, _pem(ec.generate_private_key(ec.SECP256R1()))))
+    key = _waiting(identity.folder)
     context = _context(clinic.authority, is_time_known=is_time_known)
     context.load_cert_chain(identity.certificate_file, identity.key_file)
     admission = _admitted(clinic.host, clinic.port, context, "/renew", Renewal(request=_request(key)))
@@ -169,6 +174,16 @@ def _request(key: ec.EllipticCurvePrivateKey) -> str:
     """A request for a certificate; it names nobody, for the clinic does."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def _waiting(folder: Path) -> ec.EllipticCurvePrivateKey:
+    """The key with which this box asks. One that a failing card has spoilt is of no use, so another takes its place."""
+    for _ in range(2):
+        try:
+            return _key(waiting_key(folder, _pem(ec.generate_private_key(ec.SECP256R1()))))
+        except ValueError:
+            forget_waiting_key(folder)
+    raise MalformedError("key", f"no key can be kept beside {folder}: is the card broken?")
 
 
 def _key(pem: bytes) -> ec.EllipticCurvePrivateKey:

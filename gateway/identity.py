@@ -79,7 +79,7 @@ def read_identity(folder: Path) -> Identity | None:
 
 
 def write_identity(folder: Path, facts: Facts, *, key: bytes, certificate: bytes, authority: bytes) -> Identity:
-    """Put a new version in force, durably; raises `OSError`, and then the old one still is."""
+    """Put a new version in force, durably; raises `OSError`, and then the old one or the new one is: say it again."""
     beside = folder.parent
     beside.mkdir(parents=True, exist_ok=True, mode=0o700)
     version = _new_version(folder)

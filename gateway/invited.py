@@ -68,7 +68,7 @@ def _enrol(folder: Path, wanted: Invitation) -> int:
         typer.echo(e.message, err=True)
         return 1
     except OSError as e:
-        typer.echo(f"{e}: {folder.parent} must be writable and have room; nothing has changed", err=True)
+        typer.echo(f"{e}: {folder.parent} must be writable and have room; give the same command again", err=True)
         return 1
     facts = made.facts
     typer.echo(f"this box is {facts.gateway_id} now; it sends to {facts.mqtt_host}:{facts.mqtt_port}")

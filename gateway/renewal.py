@@ -29,7 +29,7 @@ class Renewal:
         failures = 0
         while True:
             if not self._is_due():
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(LOOK_S * (0.5 + random.random()))  # not all that were enrolled on one day at once
                 continue
             try:
                 await asyncio.to_thread(self._renew)

@@ -30,6 +30,7 @@ def claim_gateway(
     ] = None,
 ) -> None:
     """A code by which one box becomes this gateway: good for 15 minutes, 5 tries, once. It is shown now and never again."""
+    from server.trust.authority import INTAKE
     from server.trust.claims import make_claim
     from server.trust.invitations import show, write_svg
     from vitals.enrolment import Invitation, spoken_pin
@@ -38,12 +39,12 @@ def claim_gateway(
     secrets = secrets_of(settings)
     if secrets is None or settings.enrol_public_host is None:
         fail("HOMEVIGIL_SERVER_SECRETS and HOMEVIGIL_SERVER_ENROL_PUBLIC_HOST are needed: see enrol-a-gateway", code=2)
-    authority = secrets.authority()
+    authority, reserved = secrets.authority(), (INTAKE, settings.watchdog_id)
 
     def work(conn: "Connection") -> str:
         gateway_of(conn, gateway_id)
         account_of(conn, by)
-        return make_claim(conn, authority, gateway_id=gateway_id, by=by, now=clock.now())
+        return make_claim(conn, authority, gateway_id=gateway_id, by=by, now=clock.now(), reserved=reserved)
 
     invitation = Invitation(
         host=settings.enrol_public_host,

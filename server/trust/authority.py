@@ -7,6 +7,7 @@ signed (`server.store.certificates`). Profiles follow RFC 5280 as strictly as Py
 import hmac
 import ipaddress
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +37,8 @@ SERVER_DAYS: Final = 730
 AUTHORITY_DAYS: Final = 365 * 20
 LIST_DAYS: Final = 30
 """How long a list of the revoked is good. Past it mosquitto lets nobody in; it is written anew every week."""
+INTAKE: Final = "intake"
+"""The common name by which the broker's access list knows the server (deploy/mosquitto/homevigil.acl)."""
 SKEW: Final = timedelta(hours=1)
 """A certificate is good from a little before it was made: clocks differ."""
 
@@ -216,12 +219,22 @@ def write_new(path: Path, content: bytes, *, mode: int) -> None:
 def write_over(path: Path, content: bytes, *, mode: int) -> None:
     """The whole new content or the whole old, whatever happens."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # two may write at once
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except OSError:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _dated(builder: x509.CertificateBuilder, now: datetime, lasts: timedelta) -> x509.CertificateBuilder:

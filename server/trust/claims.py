@@ -6,6 +6,7 @@ The same question of the same key is answered alike, so an answer that was lost 
 
 import hmac
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +16,7 @@ import structlog
 from server.store import certificates, enrolment
 from server.store.certificates import Certificate
 from server.store.postgres import Connection
-from server.trust.authority import RENEW_AFTER_DAYS, Authority, hash_of_requested_key
+from server.trust.authority import INTAKE, RENEW_AFTER_DAYS, Authority, hash_of_requested_key
 from vitals.enrolment import ALPHABET, CODE_LENGTH, Refusal
 from vitals.errors import MalformedError
 
@@ -40,8 +41,21 @@ class Admitted:
     is_repeat: bool
 
 
-def make_claim(conn: Connection, authority: Authority, *, gateway_id: str, by: str, now: datetime) -> str:
-    """A new code for this gateway, good for fifteen minutes and five tries; those before are not good any more."""
+def make_claim(
+    conn: Connection,
+    authority: Authority,
+    *,
+    gateway_id: str,
+    by: str,
+    now: datetime,
+    reserved: Collection[str] = (INTAKE,),
+) -> str:
+    """A new code for this gateway, good for fifteen minutes and five tries; those before are not good any more.
+
+    Raises `MalformedError` (`reserved`) for a name by which the broker knows a part of the server.
+    """
+    if gateway_id in reserved:
+        raise MalformedError("reserved", f"{gateway_id} is the name of a part of the server; no box may be called so")
     code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
     certificates.add_claim(
         conn,

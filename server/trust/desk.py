@@ -87,7 +87,7 @@ def create_desk(
                 conn, authority, gateway_id=claim.gateway_id, code=claim.code, request=claim.request, now=now()
             ),
         )
-        if isinstance(answer, Admitted) and not answer.is_repeat:
+        if isinstance(answer, Admitted):  # of a repeat too: what was revoked may not have been written down before
             await asyncio.to_thread(on_revoked)
         return _answer(admission(answer) if isinstance(answer, Admitted) else answer)
 
@@ -106,10 +106,12 @@ def create_desk(
         )
         return _answer(admission(answer) if isinstance(answer, Admitted) else answer)
 
-    @desk.exception_handler(UnavailableError)
-    async def unavailable(_: Request, e: UnavailableError) -> Response:
+    async def unavailable(_: Request, e: Exception) -> Response:
         log.warning("desk_unavailable", reason=str(e))
-        return _respond(503, Refusal(reason="unavailable", detail="the clinic's database is away; try again later"))
+        return _respond(503, Refusal(reason="unavailable", detail="the clinic cannot answer now; try again later"))
+
+    desk.add_exception_handler(UnavailableError, unavailable)
+    desk.add_exception_handler(OSError, unavailable)  # the list of the revoked could not be written
 
     return desk
 

@@ -14,11 +14,9 @@ from typing import Final
 
 from server.store import certificates
 from server.store.postgres import Connection
-from server.trust.authority import Authority, Issued, write_new, write_over
+from server.trust.authority import INTAKE, Authority, Issued, write_new, write_over
 from vitals.errors import UnavailableError
 
-INTAKE: Final = "intake"
-"""The common name by which the broker's access list knows the server (deploy/mosquitto/homevigil.acl)."""
 ENROL: Final = "enrol"
 
 _Write = Callable[..., None]

@@ -2,16 +2,20 @@
 
 import asyncio
 import errno
+import http.server
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -25,10 +29,14 @@ from households import Household, enrol
 from pydantic import SecretStr
 from unit.gateway.sender import sending_by
 
-from gateway import enrolment
+from gateway import carrier, enrolment, invited
+from gateway.backoff import Backoff
+from gateway.clock import Clock
+from gateway.config import Settings as GatewaySettings
 from gateway.config import load_settings
 from gateway.enrolment import RefusedError, find_clinic, pin_of
 from gateway.identity import Identity, read_identity
+from gateway.renewal import Renewal
 from homevigil.embedded.child import free_port
 from server import app as server_app
 from server.clock import now
@@ -40,7 +48,7 @@ from server.store.postgres import Pool
 from server.trust import claims
 from server.trust.authority import Authority
 from server.trust.folders import Secrets
-from vitals.enrolment import ALPHABET, Claim, Invitation, parse_invitation
+from vitals.enrolment import ALPHABET, Claim, Invitation, parse_invitation, spoken_pin
 from vitals.errors import MalformedError
 
 WITHIN_S = 20.0
@@ -88,9 +96,16 @@ def home(pool: Pool) -> Household:
 
 @pytest.fixture
 def clinic(pool: Pool, database_url: str, tmp_path: Path) -> Iterator[Clinic]:
+    with clinic_of(pool, database_url, tmp_path, made_at=now()) as clinic:
+        yield clinic
+
+
+@contextmanager
+def clinic_of(pool: Pool, database_url: str, tmp_path: Path, *, made_at: datetime) -> Iterator[Clinic]:
+    """Its authority and certificates are of `made_at`."""
     secrets = Secrets(tmp_path / "secrets")
     authority = secrets.create(
-        name="test clinic", hosts=["localhost", "127.0.0.1"], watchdog_id="homevigil-watchdog", now=now()
+        name="test clinic", hosts=["localhost", "127.0.0.1"], watchdog_id="homevigil-watchdog", now=made_at
     )
     settings = Settings(
         database_url=SecretStr(database_url),
@@ -246,6 +261,57 @@ def test_somebody_else_who_answers_is_told_nothing(clinic: Clinic, home: Househo
         assert conn.execute("select tries_left from gateway_claim").fetchall() == [(claims.TRIES,)]
 
 
+class _Impostor(http.server.BaseHTTPRequestHandler):
+    """Between the box and the clinic: it knows the clinic's certificate, as everybody may, and adds its own."""
+
+    shown = b""
+    told: ClassVar[list[bytes]] = []
+
+    def do_GET(self) -> None:
+        self._answer(200, self.shown)
+
+    def do_POST(self) -> None:
+        self.told.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self._answer(403, b'{"reason": "claim", "detail": "thanks"}')
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.mark.parametrize("order", ["the clinic's first", "its own first", "one of them twice"])
+def test_somebody_who_shows_the_clinics_authority_beside_their_own_is_told_nothing(
+    tmp_path: Path, folder: Path, order: str
+) -> None:
+    """Of two certificates one would be compared with the pin and both trusted. Again and again, for luck may hide it."""
+    for _ in range(6):
+        clinic, own = (Authority.create(name=name, now=now()) for name in ("clinic", "impostor"))
+        both = [clinic.certificate, own.certificate]
+        shown = {"its own first": both[::-1], "one of them twice": [*both, clinic.certificate]}.get(order, both)
+        issued = own.issue_for_server(["localhost"], now=now())
+        (tmp_path / "own.pem").write_bytes(issued.certificate + issued.key)
+        handler = type("Handler", (_Impostor,), {"shown": b"".join(shown), "told": []})
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "own.pem")
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as impostor:
+            impostor.socket = context.wrap_socket(impostor.socket, server_side=True)
+            threading.Thread(target=impostor.serve_forever, daemon=True).start()
+            invitation = Invitation(
+                host="localhost", port=impostor.server_port, gateway_id="gw-1", code="ABC234", pin=clinic.pin
+            )
+            try:
+                with pytest.raises(MalformedError):
+                    become(folder, invitation)
+            finally:
+                impostor.shutdown()
+        assert handler.told == []  # type: ignore[attr-defined]
+
+
 def test_a_door_with_the_right_authority_and_the_wrong_name_is_told_nothing(
     clinic: Clinic, home: Household, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +373,70 @@ def test_a_request_must_be_one_with_a_key_of_the_right_kind(clinic: Clinic, home
 def test_nonsense_is_answered_with_a_word(clinic: Clinic, body: bytes, answer: tuple[int, str]) -> None:
     status, said = post(clinic, "/enrol", body)
     assert (status, msgspec.json.decode(said)["reason"]) == answer
+
+
+@pytest.mark.parametrize("name", ["intake", "homevigil-watchdog"])
+def test_no_box_becomes_a_part_of_the_server(clinic: Clinic, name: str) -> None:
+    reserved = ("intake", "homevigil-watchdog")
+    with clinic.pool.connection() as conn:
+        gateways.add_gateway(conn, name, "Asia/Shanghai")
+        with pytest.raises(MalformedError, match="part of the server"):
+            claims.make_claim(conn, clinic.authority, gateway_id=name, by=ISSUER, now=now(), reserved=reserved)
+
+
+def test_a_box_that_does_not_know_the_time_yet_trusts_the_clinic_whatever_its_dates_are(
+    pool: Pool, database_url: str, tmp_path: Path, home: Household, folder: Path
+) -> None:
+    """As before anybody has told a Raspberry Pi the time: all certificates are of the future."""
+    later = now() + timedelta(days=10)
+    with clinic_of(pool, database_url, tmp_path, made_at=later) as clinic:
+        invitation = clinic.invite(home.gateway_id)
+        with pytest.raises(enrolment.UnavailableError, match="not yet valid"):
+            become(folder, invitation)
+        identity = enrolment.enrol(folder, invitation, is_time_known=False)
+        settings = load_gateway_settings(folder, tmp_path)
+        with clinic_broker(clinic.folder / "broker", has_certificates=True) as broker:
+            for is_time_known in (True, False):
+                context = carrier._tls(settings, identity.authority_file, is_time_known)
+                with socket.create_connection(("localhost", broker.port)) as plain:
+                    if is_time_known:
+                        with pytest.raises(ssl.SSLCertVerificationError, match="not yet valid"):
+                            context.wrap_socket(plain, server_hostname="localhost")
+                    else:
+                        context.wrap_socket(plain, server_hostname="localhost").close()
+                with (
+                    pytest.raises(ssl.SSLCertVerificationError),
+                    socket.create_connection(("localhost", broker.port)) as plain,
+                ):
+                    context.wrap_socket(plain, server_hostname="another.example")
+
+
+def load_gateway_settings(folder: Path, tmp_path: Path) -> GatewaySettings:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOMEVIGIL_GATEWAY_IDENTITY", str(folder))
+        patch.setenv("HOMEVIGIL_GATEWAY_OUTBOX", str(tmp_path / "outbox.sqlite"))
+        return load_settings()
+
+
+@pytest.mark.parametrize("typed", ["right", "wrong", "too short"])
+def test_without_a_qr_a_person_types_what_the_clinic_reads_out(
+    clinic: Clinic, home: Household, folder: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    pin = spoken_pin(clinic.authority.pin)
+    words = {"right": pin[:19].upper(), "wrong": spoken_pin("0" * 64)[:19], "too short": pin[:14]}[typed]
+    monkeypatch.setattr("typer.prompt", lambda _: words)
+    code = clinic.invite(home.gateway_id).code
+    done = invited.become(
+        folder,
+        invitation=None,
+        host="localhost",
+        port=clinic.port,
+        gateway_id=home.gateway_id,
+        code=code.lower(),
+        pin=None,
+    )
+    assert done == (0 if typed == "right" else 2)
+    assert (read_identity(folder) is not None) == (typed == "right")
 
 
 # renewal
@@ -436,6 +566,33 @@ def broker(clinic: Clinic) -> Iterator[ClinicBroker]:
     """The clinic's broker by the clinic's own certificates."""
     with clinic_broker(clinic.folder / "broker", has_certificates=True) as broker:
         yield broker
+
+
+async def test_the_gateway_renews_by_itself_and_says_why_where_it_cannot(
+    clinic: Clinic, home: Household, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await asyncio.to_thread(become, folder, clinic.invite(home.gateway_id))
+    ends_at = first.facts.ends_at
+    clock = Clock(wall=lambda: now() + timedelta(days=61), is_synchronised=lambda: True)
+    told = asyncio.Event()
+    renewal = Renewal(first, clock=clock, on_renewed=told.set)
+    monkeypatch.setattr("gateway.renewal.RETRY", Backoff(first_s=0.05, longest_s=0.1))
+    (folder.parent / ".identity.waiting.key").write_bytes(b"spoilt by a card")
+    running = asyncio.create_task(renewal.run())
+    async with asyncio.timeout(WITHIN_S):
+        while renewal.why is None:  # noqa: ASYNC110  # it is refused in a thread
+            await asyncio.sleep(0.01)
+        assert "too early" in renewal.why or "to be renewed from" in renewal.why
+        assert renewal.describe()["days_left"] == 28
+        await asyncio.to_thread(clinic.age, home.gateway_id, 61)
+        await told.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert renewal.describe()["why_not_renewed"] is None
+    second = read_identity(folder)
+    assert second is not None
+    assert second.facts.ends_at > ends_at - timedelta(seconds=1)
+    assert len(clinic.certificates()) == 2
 
 
 async def test_a_box_that_was_enrolled_at_its_terminal_delivers_and_is_cut_off_when_it_is_revoked(
