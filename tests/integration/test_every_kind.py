@@ -17,17 +17,9 @@ from unit.gateway.homes import at_home
 
 from firmware_sims.commands import Driven, carry_out
 from firmware_sims.measure import Measure
-from gateway import bleak_radio
 from vitals.gatt import uuids
 from vitals.quality import grade
 from vitals.reading import Measurement, OxygenSaturation, Reading, Temperature, TimeQuality, Weight
-
-SERVICES = (
-    uuids.WEIGHT_SCALE_SERVICE,
-    uuids.HEALTH_THERMOMETER_SERVICE,
-    uuids.PULSE_OXIMETER_SERVICE,
-    uuids.HEART_RATE_SERVICE,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +129,6 @@ def check(reading: Reading, case: Case, sent: list[bytes], meter: Driven) -> Non
     assert reading.time_quality is case.time_quality
 
 
-@pytest.fixture
-def hears_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scan asks for these kinds, too."""
-    scanned = dict.fromkeys((*bleak_radio.SERVICE_UUIDS, *map(uuids.full, SERVICES)))
-    monkeypatch.setattr(bleak_radio, "SERVICE_UUIDS", tuple(scanned))
-
-
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_it_is_read_in_memory(case: Case, tmp_path: Path) -> None:
     async with at_home(
@@ -157,7 +142,7 @@ async def test_it_is_read_in_memory(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.radio
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_it_is_read_by_bleak(case: Case, air: VirtualAir, hears_all: None, tmp_path: Path) -> None:
+async def test_it_is_read_by_bleak(case: Case, air: VirtualAir, tmp_path: Path) -> None:
     meter = await air.put(case.kind, **case.settings)
     async with box(tmp_path / "outbox.sqlite", air) as home:
         tell(meter, **case.told)
@@ -167,7 +152,7 @@ async def test_it_is_read_by_bleak(case: Case, air: VirtualAir, hears_all: None,
 
 
 @pytest.mark.radio
-async def test_four_kinds_are_read_side_by_side(air: VirtualAir, hears_all: None, tmp_path: Path) -> None:
+async def test_four_kinds_are_read_side_by_side(air: VirtualAir, tmp_path: Path) -> None:
     told: dict[str, dict[str, Any]] = {
         "blood_pressure": {"systolic_mmhg": 152, "diastolic_mmhg": 94},
         "weight": {"weight_kg": 61.2},
@@ -182,11 +167,11 @@ async def test_four_kinds_are_read_side_by_side(air: VirtualAir, hears_all: None
 
 
 @pytest.mark.radio
-async def test_a_worn_strap_is_let_be(air: VirtualAir, hears_all: None, tmp_path: Path) -> None:
+async def test_a_worn_strap_is_let_be(air: VirtualAir, tmp_path: Path) -> None:
     """A strap has nothing that could be a reading; whatever a session makes of it, nothing is kept and nothing breaks."""
     strap = await air.put("heart_rate", tick_ms=20)
     tell(strap, pulse_bpm=72, is_worn=True)
-    async with box(tmp_path / "outbox.sqlite", air) as home:
+    async with box(tmp_path / "outbox.sqlite", air, also_services=[uuids.HEART_RATE_SERVICE]) as home:
         tell(await air.put("weight"), weight_kg=61.2)
         (reading,) = await home.until_kept(1)
         assert isinstance(reading.measurement, Weight)
@@ -240,7 +225,7 @@ async def test_a_second_spot_check_is_told_from_a_repeat(tmp_path: Path) -> None
 
 @pytest.mark.radio
 async def test_a_confirmation_that_the_scale_never_saw_brings_the_weight_again_and_it_is_kept_once(
-    air: VirtualAir, hears_all: None, tmp_path: Path
+    air: VirtualAir, tmp_path: Path
 ) -> None:
     scale = await air.put("weight", faults={"drops_after_indication": 1})
     async with box(tmp_path / "outbox.sqlite", air) as home:
