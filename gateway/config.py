@@ -91,6 +91,8 @@ def _enrolled() -> dict[str, Any]:
         identity = read_identity(Path(folder))
     except MalformedError as e:
         raise SettingsError(e.message) from e
+    if identity is None and os.environ.get(f"{PREFIX}ID"):
+        return {}  # configured by hand, although the unit says where an enrolment would be
     if identity is None:
         raise SettingsError(f"not enrolled yet: there is nothing in {folder}; run `homevigil-gateway enrol`")
     return {

@@ -67,7 +67,7 @@ class Home:
 
     def configure(self) -> None:
         """Settings such as a person writes, for a broker that does not answer."""
-        self.settings.parent.mkdir(parents=True)
+        self.settings.parent.mkdir(parents=True, exist_ok=True)
         lines = ("ID='gw-1'", 'ZONE="Asia/Shanghai"', "MQTT_PORT=9")
         self.settings.write_text("# by hand\n" + "".join(f"HOMEVIGIL_GATEWAY_{line}\n" for line in lines))
 

@@ -12,6 +12,8 @@ from typing import Final
 
 NAME: Final = "homevigil-gateway"
 STATE: Final = Path("var/lib/homevigil-gateway")
+IDENTITY: Final = STATE / "identity"
+"""What enrolment writes; not there before."""
 SETTINGS: Final = Path("etc/homevigil/gateway.env")
 
 
@@ -42,7 +44,10 @@ def account(root: Path, name: str = NAME) -> Account | None:
 
 def settings(root: Path) -> dict[str, str]:
     """The environment that the unit gives the gateway: the places first, then what the settings file says."""
-    found = {"HOMEVIGIL_GATEWAY_OUTBOX": str(root / STATE / "outbox.sqlite3")}
+    found = {
+        "HOMEVIGIL_GATEWAY_OUTBOX": str(root / STATE / "outbox.sqlite3"),
+        "HOMEVIGIL_GATEWAY_IDENTITY": str(root / IDENTITY),
+    }
     for line in _lines(root / SETTINGS):
         name, equals, value = line.strip().partition("=")
         if equals and name and not name.startswith(("#", ";")):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from gateway.installation import account
-from gateway.installation.host import UNIT
+from gateway.installation.host import Host
 
 ROOT = Path("/")
 CHANGES_WHO_WE_ARE = "enrol"
@@ -37,7 +37,9 @@ def main(arguments: list[str]) -> int:
         check=False,
     )
     if done.returncode == 0 and arguments[:1] == [CHANGES_WHO_WE_ARE] and os.geteuid() == 0:
-        return subprocess.run(["systemctl", "restart", UNIT], check=False).returncode
+        wrong = Host().restart()
+        print(wrong or "the gateway has been started", file=sys.stderr)
+        return 1 if wrong else 0
     return done.returncode
 
 

@@ -105,11 +105,15 @@ class Host:
         """Start what `current` leads to, or start it anew. Returns what is wrong with it: nothing if it is well."""
         if self.systemctl is None:
             return ""
+        return self.restart() or self._watch()
+
+    def restart(self) -> str:
+        """Start anew every unit that is started with the machine, the gateway last. Returns what systemd has against it."""
         self._systemctl("daemon-reload")
-        done = self._systemctl("restart", UNIT)
-        if done.returncode != 0:
-            return f"systemd could not start it: {done.stderr.strip() or 'it says no reason'}"
-        return self._watch()
+        units = self.root / "etc/systemd/system"
+        wanted = {link.name for link in self._our_links(units) if link.parent != units}
+        done = self._systemctl("restart", *sorted(wanted - {UNIT}), UNIT)
+        return "" if done.returncode == 0 else f"systemd could not start it: {done.stderr.strip() or 'no reason given'}"
 
     def stop(self) -> None:
         if self.systemctl is not None:
@@ -122,8 +126,8 @@ class Host:
     @property
     def is_configured(self) -> bool:
         """Whether this gateway has a name: it was enrolled, or a person has written the settings."""
-        identity = self.root / account.STATE / "identity" / "gateway.json"
-        return identity.exists() or "HOMEVIGIL_GATEWAY_ID" in account.settings(self.root)
+        is_enrolled = (self.root / account.IDENTITY / "gateway.json").exists()
+        return is_enrolled or bool(account.settings(self.root).get("HOMEVIGIL_GATEWAY_ID"))
 
     def status(self) -> dict[str, object] | None:
         """What `homevigil-gateway status` says of the running gateway; None if it says nothing that can be read."""

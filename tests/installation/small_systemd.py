@@ -16,7 +16,7 @@ READY_WITHIN_S = 30
 
 def main(root: Path, verb: str) -> int:
     pid_file = root / "run" / "gateway.pid"
-    if verb in ("restart", "stop"):
+    if verb in ("restart", "stop"):  # of the gateway; whatever other units are named beside it is not looked at
         stop(pid_file)
     if verb == "restart":
         return start(root, pid_file)

@@ -23,6 +23,14 @@ def test_three_settings_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.mqtt_host, settings.mqtt_port, settings.adapter) == ("127.0.0.1", 1883, "hci0")
 
 
+def test_a_gateway_configured_by_hand_needs_no_enrolment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The unit always says where an enrolment would be."""
+    assert _load(monkeypatch, IDENTITY=str(tmp_path / "identity")).id == "gw-1"
+    monkeypatch.delenv(f"{PREFIX}ID")
+    with pytest.raises(SettingsError, match="not enrolled yet"):
+        load_settings()
+
+
 def test_every_setting_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = _load(
         monkeypatch,

@@ -73,6 +73,7 @@ def test_settings_are_read_as_systemd_reads_them(tmp_path: Path) -> None:
     file.write_text("# a note\n;another\n\nA=1\n B = two words \nC='$HOME'\nD=\"x=y\"\nE=\nnonsense\n")
     found = account.settings(tmp_path)
     assert found.pop("HOMEVIGIL_GATEWAY_OUTBOX") == f"{tmp_path}/var/lib/homevigil-gateway/outbox.sqlite3"
+    assert found.pop("HOMEVIGIL_GATEWAY_IDENTITY") == f"{tmp_path}/var/lib/homevigil-gateway/identity"
     assert found == {"A": "1", "B": "two words", "C": "$HOME", "D": "x=y", "E": ""}
 
 
@@ -80,7 +81,7 @@ def test_a_settings_file_may_name_another_outbox(tmp_path: Path) -> None:
     file = tmp_path / account.SETTINGS
     file.parent.mkdir(parents=True)
     file.write_text("HOMEVIGIL_GATEWAY_OUTBOX=/mnt/outbox.sqlite3\n")
-    assert account.settings(tmp_path) == {"HOMEVIGIL_GATEWAY_OUTBOX": "/mnt/outbox.sqlite3"}
+    assert account.settings(tmp_path)["HOMEVIGIL_GATEWAY_OUTBOX"] == "/mnt/outbox.sqlite3"
 
 
 def test_the_services_user_is_who_the_machines_own_files_say(tmp_path: Path) -> None:
