@@ -28,10 +28,10 @@ UNIT = "homevigil-gateway.service"
 
 @pytest.fixture(params=["bookworm", "trixie"])
 def machine(request: pytest.FixtureRequest, bundle: Path) -> Iterator[SmallMachine]:
-    """Booted, with the release in /root/release."""
+    """Booted, with the release in /mnt/release."""
     try:
         with SmallMachine(root=debian(request.param)) as machine:
-            shutil.copytree(bundle, machine.inside / "root/release")
+            shutil.copytree(bundle, machine.inside / "mnt/release")
             yield machine
     except CannotBuildError as e:
         if os.environ.get("CI"):
@@ -49,7 +49,7 @@ def configured(machine: SmallMachine, mosquitto: EmbeddedBroker) -> SmallMachine
     return machine
 
 
-def install(machine: SmallMachine, folder: str = "/root/release") -> str:
+def install(machine: SmallMachine, folder: str = "/mnt/release") -> str:
     done = machine.run(f"{folder}/install")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -110,15 +110,15 @@ def test_a_version_that_falls_over_is_taken_back_code_and_unit_at_once(
     unit.unlink()
     unit.write_text(text)
     build.seal(bad)
-    build.pack(bad, configured.inside / "root/bad.tar")
-    done = configured.run("homevigil-gateway-release", "upgrade", "/root/bad.tar")
+    build.pack(bad, configured.inside / "mnt/bad.tar")
+    done = configured.run("homevigil-gateway-release", "upgrade", "/mnt/bad.tar")
     assert done.returncode == 1
     assert "runs again" in done.stderr
     assert (configured.show(UNIT, "ActiveState"), configured.show(UNIT, "SubState")) == ("active", "running")
     assert "another" not in configured.show(UNIT, "Description")
     good = another(bundle, tmp_path / "good", version="0.3.0")
-    build.pack(good, configured.inside / "root/good.tar")
-    done = configured.run("homevigil-gateway-release", "upgrade", "/root/good.tar")
+    build.pack(good, configured.inside / "mnt/good.tar")
+    done = configured.run("homevigil-gateway-release", "upgrade", "/mnt/good.tar")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0.3.0" in configured.run("homevigil-gateway-release", "list").stdout
     assert configured.run("homevigil-gateway-release", "uninstall").returncode == 0
