@@ -30,7 +30,7 @@ AFTER_STRANGER: Final = Backoff(first_s=60.0, longest_s=900.0)
 NEW_AFTER_S: Final = 60.0
 """What has been silent for so long and is heard again was switched on by somebody; who advertises all the time is heard every
 few seconds."""
-MAX_METERS: Final = 64
+MAX_METERS: Final = 128
 """Meters followed at a time; a home has a few. Beyond it the one heard longest ago is forgotten."""
 
 

@@ -170,6 +170,7 @@ async def test_discovery_that_is_stuck_in_progress_is_cured_by_power(virtual_air
         assert ladder(home)["tried"] == {"power": 1}
 
 
+@pytest.mark.bridge
 async def test_connections_that_all_fail_are_cured_by_power_and_cost_no_bond(
     virtual_air: VirtualAir, path: Path
 ) -> None:
