@@ -18,6 +18,7 @@ from vitals.errors import MalformedError
 from vitals.gatt import uuids
 from vitals.gatt.current_time import CurrentTime
 from vitals.gatt.date_time import DateTime
+from vitals.gatt.local_time import QUARTER, LocalTime
 
 BATTERY_PERCENT: Final = 87
 
@@ -104,6 +105,14 @@ _HOUSEKEEPING: Final = (
 )
 
 
+_LOCAL_TIME: Final = Characteristic(
+    uuid=uuids.LOCAL_TIME,
+    service=uuids.CURRENT_TIME_SERVICE,
+    properties=Property.READ | Property.WRITE,
+    is_protected=True,
+)
+
+
 class Firmware(ABC):
     """One meter. `model` and `own_characteristics` are what a kind of meter adds.
 
@@ -123,6 +132,7 @@ class Firmware(ABC):
         self._reads = 0
         self._has_lost_patience = False
         self._asked_at: datetime | None = None
+        self._local_time = LocalTime()
         self._is_window_open = False
         self._subscribed: set[str] = set()
 
@@ -205,6 +215,8 @@ class Firmware(ABC):
                 return about.get("firmware", "1.0").encode()
             case uuids.BATTERY_LEVEL:
                 return bytes((BATTERY_PERCENT,))
+        if characteristic == uuids.LOCAL_TIME and self.meter.has_local_time:
+            return bytes(self._local_time)
         place = self._clock_place
         if place is None or characteristic != place.characteristic or not place.is_readable:
             raise AttError(AttCode.READ_NOT_PERMITTED)
@@ -215,6 +227,9 @@ class Firmware(ABC):
 
     def write(self, characteristic: str, value: bytes, *, wall: datetime) -> None:
         """Take a write; raises `AttError`."""
+        if characteristic == uuids.LOCAL_TIME and self.meter.has_local_time:
+            self._move_to(value)
+            return
         place = self._clock_place
         if place is None or characteristic != place.characteristic or not place.is_writable:
             raise AttError(AttCode.WRITE_NOT_PERMITTED)
@@ -231,6 +246,16 @@ class Firmware(ABC):
         if not self.meter.faults.ignores_clock_writes and not self._set_clock(asked_for, wall):
             raise AttError(AttCode.VALUE_NOT_ALLOWED)
 
+    def _move_to(self, value: bytes) -> None:
+        """As a phone does: the clock goes on by as much as the new place is ahead of the old one."""
+        try:
+            place = LocalTime.from_bytes(value)
+        except MalformedError as e:
+            raise AttError(AttCode.INVALID_LENGTH) from e
+        before, self._local_time = self._local_time, place
+        quarters = ((place.zone or 0) + (place.daylight or 0)) - ((before.zone or 0) + (before.daylight or 0))
+        self.clock.offset += quarters * QUARTER
+
     @property
     def _clock_place(self) -> Place | None:
         return PLACES.get(self.personality.clock_service) if self.clock.is_there else None
@@ -245,7 +270,8 @@ class Firmware(ABC):
         if place.says is not None:
             properties |= Property.NOTIFY if place.says == "notify" else Property.INDICATE
         service = place.service or self.advertised_service
-        return (Characteristic(uuid=place.characteristic, service=service, properties=properties, is_protected=True),)
+        clock = Characteristic(uuid=place.characteristic, service=service, properties=properties, is_protected=True)
+        return (clock, _LOCAL_TIME) if self.meter.has_local_time else (clock,)
 
     def _open_window(self) -> Notify | None:
         """The first notification of the clock on this link, once somebody listens to it; from then on it may be set. The time is

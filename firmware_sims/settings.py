@@ -45,7 +45,8 @@ class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     makes a scale ask for consent (User Data Service).
 
     `connection_interval_ms` paces its indications: no meter can say more than one in each connection interval. `tick_ms`
-    paces what a meter shows while it measures, or for as long as it is worn. `model` makes it one that is sold, with its ways and
+    paces what a meter shows while it measures, or for as long as it is worn. `has_local_time`
+    gives it Local Time Information (0x2A0F). `model` makes it one that is sold, with its ways and
     its faults, if none are given (`firmware_sims.personalities`).
     """
 
@@ -65,6 +66,7 @@ class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     advertising_interval_ms: Annotated[int, Meta(ge=20, le=10_240)] = 100
     connection_interval_ms: Annotated[int, Meta(ge=0, le=4_000)] = 30
     tick_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
+    has_local_time: bool = False
     faults: Faults = NONE
     model: str | None = None
 

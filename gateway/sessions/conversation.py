@@ -202,7 +202,15 @@ def _care_for_clock(known: Known, findings: Findings) -> Script[ClockCare]:
     if clock is not None and not clock.has_jumped and known.clock.care and known.clock.is_left_in_peace(clock.at):
         left = _left_as_it_is(clock, known.zone)
         return left if left is ClockCare.RIGHT else ClockCare(known.clock.care)
-    return (yield from set_clock(clock, known.zone, is_ours_right=known.is_clock_believable, way=findings.quirk.clock))
+    return (
+        yield from set_clock(
+            clock,
+            known.zone,
+            is_ours_right=known.is_clock_believable,
+            way=findings.quirk.clock,
+            has_local_time=uuids.LOCAL_TIME in known.characteristics,
+        )
+    )
 
 
 def _note_clock(known: Known, findings: Findings, *, is_pending: bool = False) -> Script[None]:

@@ -18,6 +18,7 @@ from vitals.gatt import uuids
 from vitals.gatt.current_time import CurrentTime
 from vitals.gatt.date_time import DateTime
 from vitals.gatt.link import LinkError
+from vitals.gatt.local_time import LocalTime
 
 TOLERANCE_S: Final = 60.0
 """A meter that is off by less is left alone: it shows minutes, and every change of a clock costs certainty."""
@@ -70,10 +71,15 @@ def read_clock(characteristics: frozenset[str]) -> Script[MeterClock | None]:
 
 
 def set_clock(
-    clock: MeterClock | None, zone: ZoneInfo, *, is_ours_right: bool, way: Clock = "standard"
+    clock: MeterClock | None,
+    zone: ZoneInfo,
+    *,
+    is_ours_right: bool,
+    way: Clock = "standard",
+    has_local_time: bool = False,
 ) -> Script[ClockCare]:
     """Write the home's wall clock if the meter is off by more than a minute, and look whether it stayed. A clock that only takes
-    commands of its maker's own says nothing: it is told the time whenever there is occasion."""
+    commands of its maker's own says nothing: it is told the time whenever there is occasion. `has_local_time`: it has 0x2A0F."""
     if clock is not None and abs(clock.offset_s(zone)) <= TOLERANCE_S:
         return ClockCare.RIGHT
     if is_ours_right and (way == "contour" or way == "caresens"):
@@ -82,6 +88,8 @@ def set_clock(
         return ClockCare.UNREADABLE
     if not is_ours_right or way != "standard":
         return ClockCare.LEFT_WRONG
+    if has_local_time and clock.characteristic == uuids.CURRENT_TIME:
+        yield from _tell_zone(zone)
     wall = (yield from look()).at.astimezone(zone)
     value = CurrentTime.of(wall) if clock.characteristic == uuids.CURRENT_TIME else DateTime.of(wall)
     try:
@@ -118,6 +126,17 @@ def _tell(way: Literal["contour", "caresens"], zone: ZoneInfo) -> Script[ClockCa
     except LinkError as e:
         return ClockCare.LEFT_WRONG if e.code is None else ClockCare.REFUSED
     return ClockCare.TOLD
+
+
+def _tell_zone(zone: ZoneInfo) -> Script[None]:
+    """Zone and daylight saving, before the time: a meter may move its clock by what it hears of them. Nothing hangs on it."""
+    try:
+        said = LocalTime.from_bytes((yield from read(uuids.LOCAL_TIME)).value)
+        home = LocalTime.of((yield from look()).at.astimezone(zone))
+        if said != home and home.zone is not None and home.daylight is not None:
+            yield from write(uuids.LOCAL_TIME, bytes(home))
+    except (LinkError, MalformedError):
+        return
 
 
 def _look_again(characteristic: str, zone: ZoneInfo) -> Script[ClockCare]:

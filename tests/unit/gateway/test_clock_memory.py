@@ -191,6 +191,25 @@ def test_without_a_clock_of_ours_nothing_is_said_of_the_meters() -> None:
     assert not home.kept[0].evidence.has_jumped
 
 
+def test_a_meter_that_knows_zones_is_told_the_place_before_the_time() -> None:
+    """It moves its clock by what it hears of the place; the time that is written after that is the one that stays."""
+    meter = Meter(name="bp", kind="blood_pressure", index=1, has_local_time=True, clock=WrongClock(offset_s=-7200))
+    home = Home(BloodPressureMeter(meter))
+    assert home.session().clock_care is ClockCare.SET
+    written = [(each.characteristic, each.value) for each in home.commands if isinstance(each, Write)]
+    assert [characteristic for characteristic, _ in written] == ["2a0f", "2a2b"]
+    assert written[0][1] == bytes.fromhex("2000"), "eight hours, no daylight saving"
+    shown = home.shown_on_meter()
+    assert shown is not None
+    assert abs(home.wall - shown) < timedelta(seconds=1)
+
+
+def test_a_meter_that_is_right_is_not_told_where_it_is() -> None:
+    home = Home(BloodPressureMeter(Meter(name="bp", kind="blood_pressure", index=1, has_local_time=True)))
+    assert home.session().clock_care is ClockCare.RIGHT
+    assert _writes(home) == 0
+
+
 # -- clocks that will not be set ---------------------------------------------------------------------------------------
 
 
