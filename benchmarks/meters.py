@@ -1,7 +1,7 @@
 """How fast meters are read over Bluetooth: a ward of them at once, and one as soon as it is heard.
 
 Half of the `--meters` are cuffs with one record each that hang up when it is taken, half glucometers; all pair first. They are
-real peripherals (Bumble) on a virtual air behind the org.bluez bridge, in a process of their own; in this one is the gateway's side:
+real peripherals (Bumble) on a virtual air behind the org.bluez bridge, in a process of their own; in this one is the gateway:
 unmodified bleak, pairing agent, collector, outbox. Then `--single` times one cuff more, bonded by then, measures and
 advertises; counted is the time from its first advertisement to a reading that is durable. Nothing of a radio is in these
 figures; the meters' own processor time is told, because on two cores it is what a ward waits for.
