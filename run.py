@@ -29,12 +29,13 @@ WITH_KERNELS = ("server.judge", "server.rules.sweep")
 """Modules whose import compiles all kernels, where no earlier import has left them on disk."""
 
 USAGE = """usage: python3 run.py demo [--until-alert --json] [--keep] [--data DIR] [...]
-       python3 run.py test [pytest arguments]
+       python3 run.py test [--full] [pytest arguments]
        python3 run.py release [--machine aarch64] [--out DIR] [--sign-with KEY]
 
 demo   the whole line on this machine, with simulated patients and meters (`python3 run.py demo --help` for more)
 test   lint, types, import contracts and every test; as root on Debian it first installs the tools that are missing
 release  what is installed in a home: for each type of machine a tar and a single file, in `dist`
+       --full adds what takes too long for every merge: the radio on a real bluetoothd, in an emulated machine
 """
 
 TOOLS = (
@@ -54,6 +55,18 @@ TOOLS = (
     ("timescale: the store on the WASM build of TimescaleDB", ("node",), "nodejs"),
     ("timescale: the store on the WASM build of TimescaleDB", ("npm",), "npm"),
 )
+
+FULL_TOOLS = (
+    ("the radio on a real bluetoothd", ("qemu-system-x86_64",), "qemu-system-x86"),
+    ("the radio on a real bluetoothd", ("mmdebstrap",), "mmdebstrap"),
+    ("the radio on a real bluetoothd", ("mkfs.ext4", "/usr/sbin/mkfs.ext4"), "e2fsprogs"),
+)
+
+FULL = (
+    # what it proves, how long it takes, what it is called with
+    ("the radio on a real bluetoothd", "10 to 20 minutes, the first time 2 more", ("-m", "tests.machine", "test")),
+)
+"""What --full adds to the suite of every merge. A further long ring is a further row."""
 
 
 def main(arguments: list[str]) -> int:
@@ -204,11 +217,13 @@ def install(python: Path, uv: str | None, packages: list[str]) -> str | None:
 
 
 def run_tests(arguments: list[str]) -> int:
-    """Static checks, then pytest (which gets `arguments`), whose last line is the last line of output."""
-    missing = missing_tools()
+    """Static checks, then pytest (which gets `arguments`), whose last line is the last line of output; then what is in FULL."""
+    is_full = "--full" in arguments
+    tools = TOOLS + FULL_TOOLS if is_full else TOOLS
+    missing = missing_tools(tools)
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         install_tools(missing)
-        missing = missing_tools()
+        missing = missing_tools(tools)
     python = prepare("test")
     compiling = start_compiling(python)
     notes = [f"{suite}\n      to enable it:  sudo apt-get install {package}" for suite, package in missing]
@@ -225,7 +240,21 @@ def run_tests(arguments: list[str]) -> int:
         for note in notes:
             say(f"  - {note}")
     tests = [str(python), "-m", "pytest", *side_by_side(arguments), *arguments]
-    return subprocess.run(tests, cwd=ROOT, env=plain_environment(), check=False).returncode
+    code = subprocess.run(tests, cwd=ROOT, env=plain_environment(), check=False).returncode
+    return run_full(python, code) if is_full else code
+
+
+def run_full(python: Path, code: int) -> int:
+    """The long rings, all of them whatever came before; returns the first code that is not 0."""
+    told = [f"{'ok' if code == 0 else 'FAILED':<7}          the suite of every merge"]
+    for what, how_long, arguments in FULL:
+        say(f"\n{what} ({how_long})")
+        began = time.monotonic()
+        ended = subprocess.run([str(python), *arguments], cwd=ROOT, env=plain_environment(), check=False).returncode
+        told.append(f"{'ok' if ended == 0 else 'FAILED':<7} {time.monotonic() - began:6.0f} s  {what}")
+        code = code or ended
+    say("\n" + "\n".join(told))
+    return code
 
 
 def side_by_side(arguments: list[str]) -> list[str]:
@@ -282,13 +311,13 @@ def plain_environment() -> dict[str, str]:
     return plain
 
 
-def missing_tools() -> list[tuple[str, str]]:
+def missing_tools(tools: tuple[tuple[str, tuple[str, ...], str], ...] = TOOLS) -> list[tuple[str, str]]:
     """(suite, Debian package) for each tool that is not here."""
 
     def is_here(place: str) -> bool:
         return any(Path("/").glob(place[1:])) if place.startswith("/") else shutil.which(place) is not None
 
-    return [(suite, package) for suite, places, package in TOOLS if not any(is_here(place) for place in places)]
+    return [(suite, package) for suite, places, package in tools if not any(is_here(place) for place in places)]
 
 
 def install_tools(missing: list[tuple[str, str]]) -> None:

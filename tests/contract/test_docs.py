@@ -66,13 +66,21 @@ def test_every_command_is_in_the_reference() -> None:
         assert wanted <= said, word
 
 
-@pytest.mark.parametrize("option", sorted({o for text in TEXT.values() for _, o in OPTION.findall(text) if o.strip()}))
+@pytest.mark.parametrize(
+    "option", sorted({o for text in TEXT.values() for c, o in OPTION.findall(text) if c == "demo" and o.strip()})
+)
 def test_every_option_of_the_demo_that_a_page_names_exists(option: str) -> None:
     from homevigil.demo.cli import app
 
     known = {name for parameter in typer.main.get_command(app).params for name in parameter.opts}
     names = set(re.findall(r"--[a-z-]+", option))
     assert names <= known | {"--help"}
+
+
+def test_the_one_option_of_the_tests_that_pages_name_exists() -> None:
+    named = {o.strip() for text in TEXT.values() for c, o in OPTION.findall(text) if c == "test" and o.strip()}
+    assert named == {"--full"}
+    assert "[--full]" in (ROOT / "run.py").read_text()
 
 
 @pytest.mark.parametrize(

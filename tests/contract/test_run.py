@@ -111,6 +111,27 @@ def test_a_missing_tool_names_its_suite_and_its_package(run: ModuleType, monkeyp
     assert all(suite for suite, _ in missing)
 
 
+def test_full_adds_its_rings_and_fails_with_any_of_them(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[tuple[str, ...]] = []
+
+    def pretend(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        begun.append(tuple(command[1:]))
+        return subprocess.CompletedProcess(command, 3 if command[1:] == ["second"] else 0)
+
+    monkeypatch.setattr(run, "FULL", (("one", "a minute", ("first",)), ("two", "a minute", ("second",))))
+    monkeypatch.setattr(run.subprocess, "run", pretend)
+    assert run.run_full(Path("python"), 0) == 3
+    assert begun == [("first",), ("second",)]
+    assert run.run_full(Path("python"), 1) == 1
+
+
+def test_the_tools_of_full_are_asked_for_with_it_alone(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run.shutil, "which", lambda _: None)
+    monkeypatch.setattr(run.Path, "glob", lambda _self, _pattern: iter(()))
+    assert "qemu-system-x86" not in {package for _, package in run.missing_tools()}
+    assert "qemu-system-x86" in {package for _, package in run.missing_tools(run.TOOLS + run.FULL_TOOLS)}
+
+
 def test_a_reference_that_is_there_is_not_fetched_again(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(run, "REFERENCE", run.VENV.parent / "reference")

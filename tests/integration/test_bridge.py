@@ -223,6 +223,7 @@ async def test_a_wrong_passkey_fails_to_authenticate(air: VirtualAir) -> None:
             await read_out(cuff)
 
 
+@pytest.mark.bond_lost
 async def test_a_lost_bond_is_repaired_by_removing_the_device(air: VirtualAir) -> None:
     cuff = await air.put("blood_pressure")
     inflate(cuff)
@@ -365,6 +366,7 @@ async def test_a_meal_comes_as_context(air: VirtualAir) -> None:
     assert air.said(glucometer) == [record.measurement, record.context]
 
 
+@pytest.mark.bond_lost
 async def test_a_meter_that_forgets_its_bond_needs_repair_every_time(air: VirtualAir) -> None:
     cuff = await air.put("blood_pressure", faults={"forgets_bond": True})
     async with agent():

@@ -11,6 +11,7 @@ from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from fix_meters import VirtualAir
 from pairing import agent
+from patience import patient
 
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.bluez_device import Timing
@@ -32,7 +33,7 @@ def inflate(meter: MeterOnAir) -> bytes:
 
 
 async def found(meter: MeterOnAir) -> BLEDevice:
-    device = await BleakScanner.find_device_by_address(meter.meter.meter_id, timeout=5)
+    device = await BleakScanner.find_device_by_address(meter.meter.meter_id, timeout=patient(5))
     assert device is not None
     return device
 
@@ -81,11 +82,11 @@ async def test_a_device_not_connected_soon_after_the_scan_is_dropped(virtual_air
         bus, device.details["path"], "org.freedesktop.DBus.Properties", "GetAll", "s", "org.bluez.Device1"
     )
     if reply.message_type != MessageType.ERROR:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             await gone.wait()
     await leave(bus)
     with pytest.raises((BleakDeviceNotFoundError, BleakError), match="not found"):
-        await BleakClient(device, timeout=5).connect()
+        await BleakClient(device, timeout=patient(5)).connect()
 
 
 @pytest.mark.bridge
@@ -95,13 +96,13 @@ async def test_a_bonded_device_stays_known(virtual_air: VirtualAir) -> None:
     inflate(cuff)
     async with agent():
         device = await found(cuff)
-        async with BleakClient(device, pair=True, timeout=5):
+        async with BleakClient(device, pair=True, timeout=patient(5)):
             pass
         # The unbonded one is heard, and dropped: so much time has passed that the bonded one would be gone as well.
         inflate(other)
         stale = await found(other)
         bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             while await _is_known(bus, stale):
                 pass
         assert await _is_known(bus, device)
@@ -119,7 +120,7 @@ async def test_without_an_agent_subscribing_stalls_and_then_fails(virtual_air: V
     await virtual_air.bridge_with(Timing(no_agent_stall_s=0.2, disconnect_delay_s=0))
     cuff = await virtual_air.put("blood_pressure")
     inflate(cuff)
-    async with BleakClient(await found(cuff), timeout=5) as client:
+    async with BleakClient(await found(cuff), timeout=patient(5)) as client:
         began = time.monotonic()
         with pytest.raises(BleakGATTProtocolError) as failed:
             await client.start_notify(uuids.BLOOD_PRESSURE_MEASUREMENT, lambda *_: None)
@@ -127,6 +128,7 @@ async def test_without_an_agent_subscribing_stalls_and_then_fails(virtual_air: V
     assert failed.value.code == 0x0E
 
 
+@pytest.mark.bridge
 async def test_a_connection_made_in_order_to_pair_is_resolved_before_its_services_are_shown(air: VirtualAir) -> None:
     cuff = await air.put("blood_pressure")
     inflate(cuff)
@@ -139,7 +141,7 @@ async def test_a_connection_made_in_order_to_pair_is_resolved_before_its_service
         at_once = reply.body[0]
         assert at_once[device.details["path"]]["org.bluez.Device1"]["ServicesResolved"].value is True
         later = at_once
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             while not _shows(later, uuids.CURRENT_TIME):
                 reply = await call(bus, "/", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
                 later = reply.body[0]
@@ -157,7 +159,7 @@ async def test_a_disconnect_takes_its_time(virtual_air: VirtualAir) -> None:
     await virtual_air.bridge_with(Timing(disconnect_delay_s=0.3))
     cuff = await virtual_air.put("blood_pressure", secure=False)
     inflate(cuff)
-    client = BleakClient(await found(cuff), timeout=5)
+    client = BleakClient(await found(cuff), timeout=patient(5))
     await client.connect()
     began = time.monotonic()
     await client.disconnect()
@@ -193,7 +195,7 @@ async def test_a_scan_ends_with_the_client_that_wanted_it(air: VirtualAir) -> No
     assert reply.error_name == "org.bluez.Error.InProgress"
     await leave(bus)
     other = await MessageBus(bus_type=BusType.SYSTEM).connect()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patient(5)):
         while await _is_discovering(other):
             pass
     reply = await call(other, ADAPTER, "org.bluez.Adapter1", "StopDiscovery")
@@ -217,10 +219,10 @@ async def test_a_connect_that_times_out_leaves_the_next_one_free(virtual_air: Vi
     device = await found(silent)
     await silent.__aexit__()
     with pytest.raises(BleakDBusError, match="page-timeout"):
-        await BleakClient(device, timeout=5).connect()
+        await BleakClient(device, timeout=patient(5)).connect()
     raw = inflate(cuff)
     values: asyncio.Queue[bytes] = asyncio.Queue()
-    async with BleakClient(await found(cuff), timeout=5) as client:
+    async with BleakClient(await found(cuff), timeout=patient(5)) as client:
         await client.start_notify(uuids.BLOOD_PRESSURE_MEASUREMENT, lambda _, v: values.put_nowait(bytes(v)))
         assert await values.get() == raw
 
@@ -231,20 +233,20 @@ async def test_a_connect_that_is_given_up_leaves_the_next_one_free(air: VirtualA
     device = await found(silent)
     await silent.__aexit__()
     with pytest.raises(TimeoutError):
-        await BleakClient(device, timeout=0.2).connect()
+        await BleakClient(device, timeout=patient(0.2)).connect()
     inflate(cuff)
-    async with BleakClient(await found(cuff), timeout=5) as client:
+    async with BleakClient(await found(cuff), timeout=patient(5)) as client:
         assert client.is_connected
 
 
 async def test_after_a_connection_the_uuids_hold_every_service(air: VirtualAir) -> None:
     cuff = await air.put("blood_pressure", secure=False)
     inflate(cuff)
-    async with BleakClient(await found(cuff), timeout=5):
+    async with BleakClient(await found(cuff), timeout=patient(5)):
         pass
     heard: asyncio.Queue[set[str]] = asyncio.Queue()
     async with BleakScanner(lambda _, data: heard.put_nowait(set(data.service_uuids))):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patient(5)):
             known = await heard.get()
     assert {PRESSURE, uuids.full(uuids.DEVICE_INFORMATION_SERVICE), uuids.full(uuids.BATTERY_SERVICE)} <= known
 
@@ -252,7 +254,7 @@ async def test_after_a_connection_the_uuids_hold_every_service(air: VirtualAir) 
 async def test_a_read_is_signalled_to_subscribers_too(air: VirtualAir) -> None:
     cuff = await air.put("blood_pressure", secure=False)
     inflate(cuff)
-    async with BleakClient(await found(cuff), timeout=5) as client:
+    async with BleakClient(await found(cuff), timeout=patient(5)) as client:
         await client.read_gatt_char(uuids.BATTERY_LEVEL)
         assert bytes(await client.read_gatt_char(uuids.BATTERY_LEVEL, use_cached=True)) == bytes([87])
 
@@ -261,7 +263,7 @@ async def test_subscribing_to_what_never_notifies_is_not_supported(air: VirtualA
     cuff = await air.put("blood_pressure", secure=False)
     inflate(cuff)
     bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
-    async with BleakClient(await found(cuff), timeout=5) as client:
+    async with BleakClient(await found(cuff), timeout=patient(5)) as client:
         feature = client.services.get_characteristic(uuids.BLOOD_PRESSURE_FEATURE)
         assert feature is not None
         reply = await call(bus, feature.obj[0], "org.bluez.GattCharacteristic1", "StartNotify")
@@ -273,7 +275,7 @@ async def test_a_client_that_stops_listening_is_told_nothing_more(air: VirtualAi
     cuff = await air.put("blood_pressure", secure=False)
     inflate(cuff)
     values: asyncio.Queue[bytes] = asyncio.Queue()
-    async with BleakClient(await found(cuff), timeout=5) as client:
+    async with BleakClient(await found(cuff), timeout=patient(5)) as client:
         await client.start_notify(uuids.BLOOD_PRESSURE_MEASUREMENT, lambda _, v: values.put_nowait(bytes(v)))
         await values.get()
         await client.stop_notify(uuids.BLOOD_PRESSURE_MEASUREMENT)
@@ -285,6 +287,7 @@ async def test_a_client_that_stops_listening_is_told_nothing_more(air: VirtualAi
     assert cuff.firmware.records == (raw,)
 
 
+@pytest.mark.bridge
 async def test_the_bridge_describes_itself(air: VirtualAir) -> None:
     bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
     described = await bus.introspect("org.bluez", "/org/bluez")

@@ -231,6 +231,7 @@ async def test_a_confirmation_that_the_scale_never_saw_brings_the_weight_again_a
     async with box(tmp_path / "outbox.sqlite", air) as home:
         tell(scale, weight_kg=61.2)
         await air.until(lambda: len(air.said(scale, "confirmed")) == 1, within_s=30)
+        await home.until_kept(1)
         await _settled(home)
         assert len(air.said(scale)) == 2
         assert home.outbox.counts().kept == 1

@@ -54,6 +54,7 @@ async def test_two_sittings_over_one_bond(air: VirtualAir, path: Path) -> None:
         assert home.collector.totals.failed_sessions == 0
 
 
+@pytest.mark.bond_lost
 async def test_a_meter_that_forgot_its_bond_is_paired_anew(air: VirtualAir, path: Path) -> None:
     meter = await air.put("blood_pressure", faults={"forgets_bond": True})
     async with box(path, air) as home:

@@ -21,6 +21,9 @@ EXAMPLES = """examples:
 TIER = ("tests/conformance", "tests/integration")
 """Where tests are that a real bluetoothd can take; which of them it does take, tests/fix_machine.py says."""
 
+TEST_WITHIN_S = 600
+"""No test takes a tenth of it on a quiet host."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """The command's own exit code; 1 if the machine cannot be built or does not start."""
@@ -50,7 +53,7 @@ def _run(image: Image, command: list[str]) -> int:
 
 def _pytest(rest: list[str]) -> list[str]:
     """One after another: there is one radio."""
-    return [sys.executable, "-m", "pytest", "-n", "0", "-m", "radio", *(rest or TIER)]
+    return [sys.executable, "-m", "pytest", "-n", "0", "-m", "radio", f"--timeout={TEST_WITHIN_S}", *(rest or TIER)]
 
 
 def _parser() -> argparse.ArgumentParser:
