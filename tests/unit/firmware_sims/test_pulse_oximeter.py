@@ -107,6 +107,19 @@ def test_a_check_taken_during_a_report_is_news() -> None:
     assert not oximeter.is_advertising
 
 
+def test_a_check_that_is_stored_during_a_report_is_news_too() -> None:
+    oximeter = an_oximeter()
+    check(oximeter)
+    listen_to(oximeter, SPOT, CONTROL)
+    oximeter.write(CONTROL, bytes(RecordAccess.report_all()), wall=WALL)
+    oximeter.next_action()
+    oximeter.on_subscribed(SPOT, is_on=False)
+    check(oximeter, 91)
+    oximeter.on_confirmed()
+    assert all_said(oximeter) == [DONE]
+    assert oximeter.is_advertising
+
+
 def test_a_report_that_breaks_leaves_news() -> None:
     oximeter = an_oximeter(faults={"drops_after_indication": 1})
     check(oximeter)
