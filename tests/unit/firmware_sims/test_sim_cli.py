@@ -4,6 +4,8 @@ import errno
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +61,17 @@ def test_what_is_wrong_is_said_with_what_to_do(
     assert sim_cli.main(arguments.split()) == code
     complaint = capsys.readouterr().err
     assert re.search(words, complaint), complaint
+
+
+@pytest.mark.parametrize("package", ["bumble", "dbus_fast"])
+def test_without_the_extra_it_says_which_to_install(package: str) -> None:
+    program = f"import sys; sys.modules[{package!r}] = None; from firmware_sims.sim_cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "weight", "--dongle", "usb:0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "homevigil sim: simulated meters need more packages: pip install 'homevigil[sims]'\n",
+    )
 
 
 def test_the_list_has_every_kind_fault_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
