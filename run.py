@@ -34,8 +34,8 @@ USAGE = """usage: python3 run.py demo [--until-alert --json] [--keep] [--data DI
 
 demo   the whole line on this machine, with simulated patients and meters (`python3 run.py demo --help` for more)
 test   lint, types, import contracts and every test; as root on Debian it first installs the tools that are missing
-release  what is installed in a home: for each type of machine a tar and a single file, in `dist`
        --full adds what takes too long for every merge: the radio on a real bluetoothd, in an emulated machine
+release  what is installed in a home: for each type of machine a tar and a single file, in `dist`
 """
 
 TOOLS = (

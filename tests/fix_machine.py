@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     kept = []
     for item in items:
-        why = _why_not(item, MACHINE)
+        why = why_not(item, MACHINE)
         if why is None:
             kept.append(item)
         else:
@@ -69,7 +69,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line("\n".join(sorted(names)))
 
 
-def _why_not(item: pytest.Item, machine: Machine) -> str | None:
+def why_not(item: pytest.Item, machine: Machine) -> str | None:
+    """Why a machine cannot take this test; None if it can."""
     if "virtual_air" not in getattr(item, "fixturenames", ()):
         return NOT_RADIO
     if item.get_closest_marker("bridge"):

@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   python -m tests.machine build --suite bookworm --anew
   python -m tests.machine run -- pytest -n 0 tests/integration/test_bridge.py
   python -m tests.machine test                          every test of the second tier (what `run.py test --full` does)
+  python -m tests.machine test -- tests/conformance -s
 """
 
 TIER = ("tests/conformance", "tests/integration")
@@ -27,18 +28,28 @@ TEST_WITHIN_S = 600
 
 def main(arguments: Sequence[str]) -> int:
     """The command's own exit code; 1 if the machine cannot be built or does not start."""
-    asked = _parser().parse_args(arguments)
+    asked, command = understood(arguments)
     try:
         image = build(asked.suite, anew=asked.anew)
         if asked.verb == "build":
             print(image)
             return 0
-        rest = [each for each in asked.command if each != "--"]
-        command = rest if asked.verb == "run" else _pytest(rest)
-        return _run(image, command)
+        return _run(image, command if asked.verb == "run" else _pytest(command))
     except (CannotBuildError, MachineError) as e:
         print(f"the machine: {e}", file=sys.stderr)
         return 1
+
+
+def understood(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """What is asked of us, and what stands behind `--`: the command to run, or arguments for pytest."""
+    ours, command = list(arguments), []
+    if "--" in ours:
+        place = ours.index("--")
+        ours, command = ours[:place], ours[place + 1 :]
+    asked = _parser().parse_args(ours)
+    if asked.verb == "run" and not command:
+        _parser().error("what is to be run? `run -- COMMAND`")
+    return asked, command
 
 
 def _run(image: Image, command: list[str]) -> int:
@@ -61,12 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.machine",
         description="A real kernel's Bluetooth and a real bluetoothd in qemu, for simulated meters to meet.",
         epilog=EXAMPLES,
+        usage="python -m tests.machine {build,run,test} [--suite NAME] [--anew] [-- COMMAND or pytest arguments]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", choices=("build", "run", "test"))
     parser.add_argument("--suite", choices=SUITES, default=SUITES[0])
     parser.add_argument("--anew", action="store_true", help="build although nothing has changed")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run, or arguments for pytest")
     return parser
 
 
