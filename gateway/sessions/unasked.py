@@ -23,6 +23,9 @@ FIRST_WITHIN_S: Final = 15.0
 QUIET_S: Final = 3.0
 """So long after the last record the meter has no more; between stored records the slowest known leave about a second."""
 
+DAYS_OFF: Final = timedelta(days=2)
+"""No clock that is right shows a time so far from UTC, in whatever zone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
@@ -128,8 +131,11 @@ class _Dump:
             yield from keep(_stored(first))
 
     def _goes_back(self, record: MeterRecord) -> bool:
-        """Whether the time stamps do not ascend as the records were sent: then the clock was set back, or reset, between them."""
-        if self.last is None or self.last.raw == record.raw:
+        """Whether the time stamps of a clock that is days off do not ascend as the records were sent: then it was reset between
+        them. A clock that is about right was right, and its meter sends the newest first."""
+        if self.last is None or self.last.raw == record.raw or self.clock is None:
+            return False
+        if abs(self.clock.meter - self.clock.at.replace(tzinfo=None)) < DAYS_OFF:
             return False
         before, now = self.last.evidence.meter_wall, record.evidence.meter_wall
         return before is not None and now is not None and now <= before

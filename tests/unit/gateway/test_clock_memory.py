@@ -174,6 +174,15 @@ def test_stamps_that_do_not_ascend_show_a_reset_that_nobody_remembers() -> None:
     assert [quality for _, quality in _placed(home)][1:] == [TimeQuality.SUSPECT] * 2
 
 
+def test_a_meter_whose_clock_is_right_may_send_the_newest_first() -> None:
+    home = Home(_cuff())
+    assert isinstance(home.meter, BloodPressureMeter)
+    for days in (1, 2, 3):
+        home.meter.measure(wall=home.wall - days * DAY, systolic_mmhg=150 + days, diastolic_mmhg=94)
+    home.session()
+    assert [quality for _, quality in _placed(home)] == [TimeQuality.CORRECTED] * 3
+
+
 def test_a_record_sent_twice_is_no_clock_that_was_set_back() -> None:
     home = Home(_cuff(sends_twice=True))
     _inflate(home)
