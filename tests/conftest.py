@@ -11,6 +11,9 @@ pytest_plugins = sorted(path.stem for path in HERE.glob("fix_*.py"))
 LONGEST_FIRST = (
     "faults/test_campaign.py",  # minutes on every core: beside it, those to whom a busy machine does nothing
     "faults/test_namespaces.py",  # twenty seconds of mere waiting
+    "installation/test_install.py",
+    "installation/test_on_a_pi.py",
+    "installation/test_killed.py",
     "integration/test_recompute.py",
     "unit/rules/test_any_order_ends_alike.py",
     "integration/test_backtest.py",

@@ -33,6 +33,7 @@ mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs tmpfs run
 mount -t tmpfs tmpfs tmp
+echo 127.0.0.1 localhost > etc/hosts
 mkdir -p old
 pivot_root . old
 umount -l old

@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 from fix_release import another
+from households import enrol
+from integration.test_gateway_enrolment import clinic_of
 from integration.test_gateway_process import CUFF, meters
 from unit.gateway.far_end import far_end
 
 from deploy.release import build
 from homevigil.embedded.broker import EmbeddedBroker
+from server.clock import now
+from server.store.postgres import Pool
 
 from .small_machine import SmallMachine, debian
 from .userland import CannotBuildError
@@ -60,6 +64,22 @@ def test_before_enrolment_nothing_is_started_over_and_over(machine: SmallMachine
     assert machine.run("systemctl", "is-enabled", UNIT).stdout.strip() == "enabled"
     machine.run("systemctl", "start", UNIT)
     assert (machine.show(UNIT, "ActiveState"), machine.show(UNIT, "NRestarts")) == ("failed", "0")
+
+
+def test_enrolled_by_its_code_it_starts_with_all_its_units(
+    machine: SmallMachine, pool: Pool, database_url: str, tmp_path: Path
+) -> None:
+    with pool.connection() as conn:
+        house = enrol(conn, enrolled_on=now().date())
+    install(machine)
+    with clinic_of(pool, database_url, tmp_path, made_at=now()) as clinic:
+        done = machine.run("homevigil-gateway", "enrol", clinic.invite(house.gateway_id).text)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for unit in (UNIT, "homevigil-adapter-reset.path"):
+        assert machine.show(unit, "ActiveState") == "active", unit
+    identity = machine.inside / "var/lib/homevigil-gateway/identity"
+    assert identity.stat().st_uid == (machine.inside / "var/lib/homevigil-gateway").stat().st_uid != 0
+    assert f'"gateway_id": "{house.gateway_id}"' in machine.run("journalctl", "-u", UNIT, "-o", "cat").stdout
 
 
 def test_in_its_sandbox_it_reads_a_meter_and_sends_what_it_read(
