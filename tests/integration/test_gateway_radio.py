@@ -9,10 +9,11 @@ from fix_meters import VirtualAir
 from gateway_box import box, inflate, prick
 
 from firmware_sims.bluez_device import Timing
+from firmware_sims.glucometer import Glucometer
 from gateway.bleak_radio import BleakRadio
 from gateway.pairing_agent import PairingAgent
 from vitals.gatt.link import LinkError, Notified
-from vitals.reading import Glucose
+from vitals.reading import BloodPressure, Glucose
 
 pytestmark = pytest.mark.radio
 
@@ -120,12 +121,12 @@ async def test_a_restarted_bluetooth_service_gets_its_agent_and_its_scan_back(
         await home.until_kept(1, within_s=60)
 
 
-async def test_ten_meters_are_read_by_two_workers_and_none_is_lost(air: VirtualAir, path: Path) -> None:
-    meters = [await air.put("glucose", index=n) for n in range(1, 11)]
+async def test_twenty_meters_are_read_by_two_workers_and_none_is_lost(air: VirtualAir, path: Path) -> None:
+    meters = [await air.put("glucose", index=n) for n in range(1, 21)]
     for meter in meters:
         prick(meter)
     async with box(path, air) as home:
-        readings = await home.until_kept(10, within_s=60)
+        readings = await home.until_kept(20, within_s=120)
     assert {r.meter_id for r in readings} == {m.meter.meter_id for m in meters}
 
 
@@ -172,3 +173,68 @@ async def test_a_meter_of_which_bluez_has_kept_a_part_is_forgotten_and_read_whol
         prick(meter, 131)
         await home.until_kept(2)
         assert home.collector.totals.failed_sessions == 2
+
+
+async def test_a_glucometer_is_asked_only_for_what_has_come_since(air: VirtualAir, path: Path) -> None:
+    meter = await air.put("glucose")
+    for mg_dl in (100, 110, 120):
+        prick(meter, mg_dl)
+    async with box(path, air) as home:
+        await home.until_kept(3)
+        await home.until(lambda: home.collector.totals.sessions == 1)
+        prick(meter, 130)
+        await home.until_kept(4)
+        await home.until(lambda: home.collector.totals.sessions >= 2)
+    assert len(air.said(meter)) <= 5  # the last one again, which shows that the meter still counts as it did
+
+
+async def test_a_failed_measurement_of_nan_is_kept_without_a_value_and_the_next_meter_is_read(
+    air: VirtualAir, path: Path
+) -> None:
+    failing, meter = await air.put("blood_pressure", faults={"fails": True}), await air.put("blood_pressure", 2)
+    inflate(failing)
+    async with box(path, air) as home:
+        (failed,) = await home.until_kept(1)
+        assert isinstance(failed.measurement, BloodPressure)
+        assert (failed.measurement.systolic_mmhg, failed.measurement.diastolic_mmhg) == (None, None)
+        raw = inflate(meter)
+        assert [reading.raw for reading in await home.until_kept(2)] == [failed.raw, raw]
+
+
+async def test_a_glucometer_without_records_is_a_session_like_any_other(air: VirtualAir, path: Path) -> None:
+    meter = await air.put("glucose")
+    assert isinstance(meter.firmware, Glucometer)
+    meter.firmware._has_news = True  # switched on by hand, with nothing in it
+    meter.wake()
+    async with box(path, air) as home:
+        await home.until(lambda: home.collector.totals.sessions >= 1)
+        assert home.collector.totals.failed_sessions == 0
+        assert home.outbox.counts().kept == 0
+        prick(meter)
+        await home.until_kept(1)
+
+
+async def test_a_report_that_is_aborted_ends_and_the_next_one_is_whole(air: VirtualAir, path: Path) -> None:
+    meter = await air.put("glucose")
+    for nth in range(60):
+        prick(meter, 90 + nth)
+    agent = PairingAgent(folder=path.parent)
+    radio = BleakRadio(agent=agent)
+    tasks = [asyncio.create_task(agent.run()), asyncio.create_task(radio.care.run())]
+    try:
+        async with asyncio.timeout(60), radio.advertisements() as heard:
+            advertisement = await anext(heard)
+            async with radio.connect(advertisement) as link:
+                for characteristic in ("2a18", "2a52"):
+                    await link.subscribe(characteristic)
+                await link.write("2a52", b"\x01\x01")
+                await link.write("2a52", b"\x03\x00")
+                while (event := await link.event(10)) != Notified(characteristic="2a52", value=b"\x06\x00\x03\x01"):
+                    assert isinstance(event, Notified)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    async with box(path, air) as home:
+        prick(meter, 150)
+        await home.until_kept(61, within_s=60)
