@@ -58,7 +58,7 @@ def install(bundle: Bundle, host: Host, say: Callable[[str], None], *, again: bo
 
 def run(release: Release, host: Host, say: Callable[[str], None]) -> None:
     """Let `release` run; if it does not run well, the one before runs again and `NotInstalledError` is raised."""
-    before = host.tree.current
+    before, previous = host.tree.current, host.tree.previous
     host.tree.switch(release)
     host.link(release)
     if not host.is_configured:
@@ -75,7 +75,7 @@ def run(release: Release, host: Host, say: Callable[[str], None]) -> None:
             f"{release.name} does not run well: {wrong}. Look: journalctl -u homevigil-gateway -n 50"
         )
     say(f"{release.name} does not run well: {wrong}. Going back to {before.name}")
-    host.tree.switch(before)
+    host.tree.take_back(before, previous)
     host.link(before)
     still = host.start()
     state = "runs again" if not still else f"does not run well either: {still}"

@@ -133,6 +133,14 @@ class Tree:
             self._lead("previous", before)
         self._lead("current", release)
 
+    def take_back(self, before: Release, previous: Release | None) -> None:
+        """As it was before a `switch`: nobody is to go back, later, to what did not run well."""
+        self._lead("current", before)
+        if previous is not None:
+            self._lead("previous", previous)
+        else:
+            (self.place / "previous").unlink(missing_ok=True)
+
     def prune(self, *, kept: int = KEPT) -> list[Release]:
         """Remove the oldest past `kept`, but never `current` or `previous`. Returns what has gone."""
         needed = {release.name for release in (self.current, self.previous) if release is not None}

@@ -98,6 +98,7 @@ def test_a_version_that_does_not_run_well_is_taken_back_by_itself(
     assert f"{build.version()}-py" in done.stderr
     assert "runs again" in done.stderr
     assert home.current == build.version()
+    assert home.tree.previous is None, "nobody is to go back to the bad one"
     assert home.pid > 0
 
 
