@@ -28,7 +28,7 @@ HASTE = Patience(
     scans_failed=2,
     connects_failed=3,
     quiet_s=0.6,
-    help_s=(0.6, 2.5, 2.5, 2.5),
+    help_s=(3.0, 3.0, 3.0, 3.0),
     rounds=Backoff(first_s=0.5, longest_s=1.0),
 )
 """A home's patience, a thousand times shorter; power off and on alone takes a second, and a scan that failed rests as long."""
@@ -127,7 +127,7 @@ async def test_another_adapter_than_the_first_is_used_if_the_settings_say_so(
 
 
 @pytest.mark.bridge
-@pytest.mark.parametrize("cure", [Cure.SCAN, Cure.POWER, Cure.RESET])
+@pytest.mark.parametrize("cure", [Cure.SCAN, Cure.POWER, pytest.param(Cure.RESET, marks=pytest.mark.full)])
 async def test_a_deaf_adapter_is_cured_by_the_first_rung_that_helps(
     virtual_air: VirtualAir, path: Path, cure: Cure
 ) -> None:
@@ -184,6 +184,8 @@ async def test_connections_that_all_fail_are_cured_by_power_and_cost_no_bond(
         assert home.radio.bonds.removed == 0
 
 
+OFTEN = ("StartDiscovery", "Connect", "ReadValue")
+"""Of every merge; the others take the same way and more time than that is worth."""
 HANGS = (
     *(
         "SetDiscoveryFilter",
@@ -200,7 +202,9 @@ HANGS = (
 
 
 @pytest.mark.bridge
-@pytest.mark.parametrize("member", HANGS)
+@pytest.mark.parametrize(
+    "member", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.full) for name in HANGS]
+)
 async def test_a_call_that_is_never_answered_ends_by_its_deadline_and_the_next_meter_is_read(
     virtual_air: VirtualAir, path: Path, member: str
 ) -> None:
