@@ -291,6 +291,8 @@ class _Gateway:
 
     def _is_paused(self) -> bool:
         """Whether the adapter is to be left alone; never for as long as nobody vouches for the time."""
+        if self._remote.config.scanning_paused_until is None:
+            return False  # asked for each advertisement: nothing dear before this
         time = self._clock.time()
         return time.witness is not None and self._remote.paused_until(time.now) is not None
 

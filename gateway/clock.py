@@ -44,9 +44,14 @@ def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    """Opened once: each opening leaves classes behind that only a full collection finds."""
+    return ctypes.CDLL(None)
+
+
 def _is_synchronised() -> bool:
-    libc = ctypes.CDLL(None)
-    state = int(libc.adjtimex(ctypes.create_string_buffer(_SIZE_OF_TIMEX)))
+    state = int(_libc().adjtimex(ctypes.create_string_buffer(_SIZE_OF_TIMEX)))
     return 0 <= state < _TIME_ERROR
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 import structlog
 
@@ -80,7 +80,7 @@ class Sparing(logging.Filter):
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now_s = now_s
-        self._said: OrderedDict[Any, _Said] = OrderedDict()
+        self._said: OrderedDict[int, _Said] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno <= logging.DEBUG:
@@ -94,7 +94,7 @@ class Sparing(logging.Filter):
         said.left_out = 0
         return True
 
-    def _known(self, line: Any) -> "_Said":
+    def _known(self, line: int) -> "_Said":
         said = self._said.get(line)
         if said is None:
             said = self._said[line] = _Said()
@@ -124,15 +124,16 @@ class _Said:
         return True
 
 
-def _sameness(record: logging.LogRecord) -> Any:
+def _sameness(record: logging.LogRecord) -> int:
+    """A number for what two lines have in common: the words themselves would take a megabyte."""
     if not isinstance(record.msg, dict):
-        return (record.name, record.levelno, str(record.msg))
+        return hash((record.name, record.levelno, str(record.msg)))
     words = (
         (name, _NUMBERS.sub("#", value) if name == "why" else value)
         for name, value in record.msg.items()
         if isinstance(value, str) and name != "timestamp"
     )
-    return (record.name, record.levelno, frozenset(words))
+    return hash((record.name, record.levelno, frozenset(words)))
 
 
 class _Lines(logging.StreamHandler[TextIO]):

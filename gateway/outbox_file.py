@@ -31,6 +31,7 @@ def open_file(path: Path, now: datetime) -> sqlite3.Connection:
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = full")
         db.execute("pragma wal_autocheckpoint = 100")  # pages: a short journal leaves the spare room to readings
+        db.execute("pragma cache_size = -512")  # KiB: a quarter of SQLite's own; what is read again and again is less
         match number(db, "pragma user_version"):
             case 0:
                 _create(db, now)
