@@ -41,7 +41,6 @@ RUN = "\nraise SystemExit(process.run_until_signalled())\n"
 HANGS = {
     "a call into the Bluetooth stack never returns": "bleak_radio.BleakScanner.start = deaf",
     "a call into the Bluetooth stack stops the loop": "bleak_radio.BleakScanner.start = lambda *_: time.sleep(3600)",
-    "a connection never returns": "bleak_radio.establish_connection = deaf",
     "the thread of the line hangs": """
 from paho.mqtt.client import Client
 misc = Client.loop_misc
