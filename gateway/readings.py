@@ -29,7 +29,7 @@ def to_reading(record: MeterRecord, *, meter_id: str, gateway_id: str, zone: Zon
         reading_id=reading_id(
             meter_id=meter_id,
             kind=kind_of(record.measurement),
-            raw=record.raw,
+            raw=record.raw if record.lasting is None else record.lasting,
             user_slot=None if record.user_slot == GUEST else record.user_slot,
             sequence=record.sequence,
             meter_time=record.meter_time if is_told_apart else None,

@@ -109,14 +109,16 @@ def converse(known: Known, findings: Findings) -> Script[None]:
     if findings.quirk.clock == "window" and uuids.CURRENT_TIME in known.characteristics:
         yield from _listen_to_clock()
         records = _minding_window(records, known, findings)
-    if (yield from records):
+    is_linked = yield from records
+    if is_linked:
         if findings.quirk.is_hurried:
             yield from _introduce(known, findings)
         if findings.window_care is None:
             findings.clock_care = yield from _care_for_clock(known, findings)
     elif findings.window_care is None:
         findings.clock_care = _left_as_it_is(findings.clock, known.zone)
-    yield from _note_clock(known, findings)
+    # A meter that was set in its window and has gone may have gone with records of before: nobody can tell.
+    yield from _note_clock(known, findings, is_pending=not is_linked and findings.window_care is ClockCare.SET)
 
 
 def take_late(event: Notified, findings: Findings, *, received_at: datetime) -> Script[None]:

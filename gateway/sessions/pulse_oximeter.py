@@ -4,6 +4,7 @@ The stream of a finger that is in the meter (0x2A5F) is not listened to. The gat
 each time, because they have no numbers to ask by, and repeats are known by their id.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -15,7 +16,7 @@ from gateway.sessions.unasked import Sent
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
 from vitals.gatt.link import LinkError
-from vitals.gatt.pulse_oximeter import RECORD_ACCESS_S, Features, SpotCheck
+from vitals.gatt.pulse_oximeter import RECORD_ACCESS_S, Features, SpotCheck, Status
 from vitals.gatt.record_access import RecordAccess, ResponseCode
 
 _HAS_NONE: Final = record_access.ENDED | {ResponseCode.OP_CODE_NOT_SUPPORTED}
@@ -54,10 +55,12 @@ def _take_stored(clock: MeterClock | None, characteristic: str, raw: bytes, at: 
 
 
 def decode(raw: bytes) -> Sent:
+    """A check that was sent at once and is sent again from storage is one, whatever its frames say of where it comes from."""
     frame = SpotCheck.from_bytes(raw)
     return Sent(
         measurement=frame.to_measurement(),
         date_time=frame.date_time,
         is_clock_set=frame.is_clock_set,
         is_stored=frame.is_from_storage,
+        lasting=bytes(replace(frame, status=(frame.status or 0) & ~Status.FROM_STORAGE or None)),
     )

@@ -32,7 +32,8 @@ class Sent:
     """What one frame says.
 
     `is_clock_set` is False where the meter itself says that nobody has set its clock, `is_stored` is True where it says that the
-    measurement is an old one. `meter_time` names the measurement where that is another time than the display showed.
+    measurement is an old one. `meter_time` names the measurement where that is another time than the display showed. `lasting` is
+    what `MeterRecord` has of that name.
     """
 
     measurement: Measurement
@@ -41,6 +42,7 @@ class Sent:
     is_clock_set: bool = True
     is_stored: bool = False
     meter_time: str | None = None
+    lasting: bytes | None = None
 
     @property
     def told_time(self) -> str | None:
@@ -180,6 +182,7 @@ def _record(
         evidence=evidence,
         user_slot=sent.user_slot,
         meter_time=sent.told_time,
+        lasting=sent.lasting,
     )
 
 

@@ -1,9 +1,10 @@
 """Sessions with scales, thermometers and spot oximeters, played by what such a meter sends: no radio, and no firmware of ours."""
 
 import pytest
-from unit.gateway.samples import NOW, SHANGHAI
+from unit.gateway.samples import GATEWAY, METER, NOW, SHANGHAI
 from unit.gateway.scripted_meter import Told
 
+from gateway.readings import to_reading
 from gateway.sessions.conversation import Findings, take_late
 from gateway.timing import place
 from vitals.gatt.link import Disconnected, LinkError, Notified
@@ -96,6 +97,28 @@ def test_stored_spot_checks_are_asked_for_and_none_is_deleted() -> None:
     assert [record.raw.hex() for record in meter.kept] == [STORED.lower(), SPOT.lower()]
     assert meter.asked == ["read 2a60", "subscribe 2a5e", "subscribe 2a52", "write 2a52 0101"]
     assert not any(record.evidence.is_live for record in meter.kept)
+
+
+FROM_STORAGE = {
+    "0161004200EA070B15071E00": "0361004200EA070B15071E000002",
+    "0361004200EA070B15071E002001": "0361004200EA070B15071E002003",
+}
+"""A check as it was sent at once, and as the same oximeter gives it from storage."""
+
+
+@pytest.mark.parametrize("at_once", FROM_STORAGE)
+def test_a_check_that_was_sent_at_once_and_is_given_again_from_storage_is_one_reading(at_once: str) -> None:
+    meter = Told(
+        values={"2a60": "0400"}, answers={"0101": [("2a5e", FROM_STORAGE[at_once]), ("2a52", "06000101")]}, says=[]
+    )
+    meter.session("2a5e", "2a52")
+    live = Told(says=[("2a5e", at_once)])
+    live.session("2a5e")
+    ids = {
+        to_reading(record, meter_id=METER, gateway_id=GATEWAY, zone=SHANGHAI, decoder="test").reading_id
+        for record in (*meter.kept, *live.kept)
+    }
+    assert (len(meter.kept), len(live.kept), len(ids)) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("answer", ["06000106", "06000102"])
