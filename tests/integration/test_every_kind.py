@@ -199,14 +199,22 @@ async def test_a_frame_that_is_cut_short_lies_in_quarantine(kind: str, tmp_path:
         assert home.outbox.counts().kept == 0
 
 
-async def test_a_spot_check_taken_while_we_listen_is_kept_as_one_of_now(tmp_path: Path) -> None:
+async def test_a_spot_check_taken_while_we_listen_is_kept_as_one_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A finger stays in, so that there is a session; what it shows every tick is no reading, what is measured in the end is."""
     oximeter = {"name": "po", "kind": "oxygen_saturation", "index": 1, "tick_ms": 10}
     async with at_home(tmp_path / "outbox.sqlite", oximeter) as home:
         meter = home.meter("po")
+        told = meter.firmware.on_subscribed
+
+        def measure_when_listened_to(characteristic: str, *, is_on: bool) -> None:
+            told(characteristic, is_on=is_on)
+            if is_on and characteristic == uuids.PLX_SPOT_CHECK and not home.outbox.counts().kept:
+                tell(meter, spo2_percent=96, pulse_bpm=71)
+
+        monkeypatch.setattr(meter.firmware, "on_subscribed", measure_when_listened_to)
         tell(meter, spo2_percent=95, pulse_bpm=70, is_worn=True)
-        await home.until(lambda: uuids.PLX_SPOT_CHECK in meter.firmware._subscribed)
-        tell(meter, spo2_percent=96, pulse_bpm=71)
         (reading,) = await home.until_kept(1)
     assert reading.measurement == OxygenSaturation(spo2_percent=96, pulse_bpm=71, status=0x0100)
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from unit.gateway.samples import METER, NOW, reading
 
 from gateway.outbox import KEPT_AFTER_RECEIPT
+from gateway.sessions.clock_memory import ClockMemory
 from vitals.envelope import encode_reading
 from vitals.reading import Reading, TimeQuality
 
@@ -125,6 +126,7 @@ class Promises:
                 self._items[key] = (self._items.get(key, (0,))[0] + 1,)
             case Remember(highest):
                 self._items["meter", METER] = (highest, json.dumps({"model": "HV-GL1"}), None)
+                self._items["setting", f"clock of {METER}"] = (msgspec.json.encode(ClockMemory()).decode(),)
             case Adjust(value):
                 self._items["setting", SETTING] = (value,)
             case Purge(days):

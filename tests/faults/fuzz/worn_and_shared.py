@@ -57,7 +57,6 @@ def enhanced_cuff(data: bytes) -> None:
     for each in (sent, cuff):
         if each is not None:
             assert bytes(each) == bytes((data[0] & 0x7F,)) + data[1:]
-            assert each.user_slot != 0xFF
             assert each.meter_time is None or each.meter_time[:2] in ("19", "20", "21")
     if sent is not None:
         assert_can_travel(sent.to_measurement())
