@@ -46,7 +46,7 @@ METERS: Final = 12
 RSS_MB_MAX: Final = 60.0
 IDLE_SHARE_MAX: Final = 0.01
 START_S_MAX: Final = 3.0
-GROWTH_KB_MAX: Final = 2.0
+GROWTH_KB_MAX: Final = 0.25
 """A session, over the last third, when logs and caches are full. One arena more of Python's allocator is 8; what a link leaves
 behind if nobody collects it is 20."""
 LEAVING_S: Final = 10.0

@@ -15,6 +15,7 @@ from vitals.quality import Quality, grade
 from vitals.reading import (
     BloodPressure,
     Glucose,
+    HeartRate,
     Measurement,
     OxygenSaturation,
     Reading,
@@ -158,6 +159,8 @@ def _quantities(measurement: Measurement) -> list[Quantity]:
                 Quantity(key="oxygen_saturation", name="Oxygen saturation", unit="%", value=measurement.spo2_percent),
                 Quantity(key="oximeter_pulse", name="Pulse", unit="bpm", value=measurement.pulse_bpm),
             ]
+        case HeartRate():
+            return [Quantity(key="heart_rate", name="Heart rate", unit="bpm", value=measurement.pulse_bpm)]
         case Temperature():
             value = measurement.temperature_celsius
             return [

@@ -12,6 +12,7 @@ from vitals import units
 from vitals.reading import (
     BloodPressure,
     Glucose,
+    HeartRate,
     Measurement,
     OxygenSaturation,
     SensorGlucose,
@@ -79,6 +80,8 @@ def grade(measurement: Measurement) -> tuple[Quality, tuple[str, ...]]:
             return _grade_oxygen_saturation(measurement)
         case Temperature():
             return _grade_temperature(measurement)
+        case HeartRate():
+            return _grade_heart_rate(measurement)
 
 
 def _grade_blood_pressure(bp: BloodPressure) -> tuple[Quality, tuple[str, ...]]:
@@ -181,6 +184,14 @@ def _grade_oxygen_saturation(measured: OxygenSaturation) -> tuple[Quality, tuple
     if reasons := ("range",) * has_impossible_pulse + ("sensor_status",) * is_doubted:
         return Quality.REJECTED, reasons
     return Quality.ACCEPTED, ("low_perfusion",) if sensor_status & LOW_PERFUSION else ()
+
+
+def _grade_heart_rate(measured: HeartRate) -> tuple[Quality, tuple[str, ...]]:
+    if measured.pulse_bpm is None:
+        return Quality.INVALID, ("value_special",)
+    if not _within(measured.pulse_bpm, PULSE_RANGE_BPM):
+        return Quality.INVALID, ("range",)
+    return (Quality.REJECTED, ("no_contact",)) if measured.has_contact is False else (Quality.ACCEPTED, ())
 
 
 def _within(value: float, bounds: tuple[float, float]) -> bool:

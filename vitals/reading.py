@@ -135,7 +135,17 @@ class Temperature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     site: SpecificationName | None = None
 
 
-Measurement = BloodPressure | Glucose | SensorGlucose | Weight | OxygenSaturation | Temperature
+class HeartRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="heart_rate"):
+    """A steady heart rate of a strap (GATT 0x2A37). Nobody knows whether its wearer rested: no rule for a resting pulse
+    looks at it. `has_contact` is None for a sensor that cannot tell; `site` is the specification's name of where.
+    """
+
+    pulse_bpm: float | None
+    has_contact: bool | None = None
+    site: SpecificationName | None = None
+
+
+Measurement = BloodPressure | Glucose | SensorGlucose | Weight | OxygenSaturation | Temperature | HeartRate
 
 
 def kind_of(measurement: Measurement) -> str:

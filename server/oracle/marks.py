@@ -88,6 +88,10 @@ def by_itself(reading: OracleReading) -> Quality:
             return _oxygen_mark(reading)
         case "weight" | "temperature":
             return "accepted" if has_possible_value(reading) else "invalid"
+        case "heart_rate":
+            if not has_possible_value(reading):
+                return "invalid"
+            return "rejected" if reading.has_contact is False else "accepted"
 
 
 def _pressure_mark(reading: OracleReading) -> Quality:
@@ -129,6 +133,8 @@ def has_possible_value(reading: OracleReading) -> bool:
             return reading.spo2_percent is not None and 40 <= reading.spo2_percent <= 100
         case "temperature":
             return reading.temperature_celsius is not None and 25 <= reading.temperature_celsius <= 45
+        case "heart_rate":
+            return reading.pulse_bpm is not None and 20 <= reading.pulse_bpm <= 250
 
 
 def _has_bit(status: int | None, bits: Sequence[int]) -> bool:

@@ -6,7 +6,9 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any, Literal
 
-Kind = Literal["blood_pressure", "glucose", "sensor_glucose", "weight", "oxygen_saturation", "temperature"]
+Kind = Literal[
+    "blood_pressure", "glucose", "sensor_glucose", "weight", "oxygen_saturation", "temperature", "heart_rate"
+]
 Quality = Literal["invalid", "rejected", "suspect", "accepted"]
 State = Literal["pending", "active", "resolved", "closed"]
 
@@ -39,6 +41,7 @@ class OracleReading:
     temperature_celsius: Fraction | None = None
     status: int | None = None
     sensor_status: int | None = None
+    has_contact: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

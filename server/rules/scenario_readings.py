@@ -17,6 +17,7 @@ from vitals.errors import MalformedError
 from vitals.reading import (
     BloodPressure,
     Glucose,
+    HeartRate,
     Meal,
     Measurement,
     OxygenSaturation,
@@ -77,7 +78,7 @@ def read_measurement(kind: object, items: list[Any]) -> tuple[Measurement, Marks
     """
     known = _KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:
-        raise _wrong(f"{kind!r} is not a kind; there are bp, glucose, cgm, weight, spo2 and temperature")
+        raise _wrong(f"{kind!r} is not a kind; there are bp, glucose, cgm, weight, spo2, temperature and heart_rate")
     values: Values
     if items[0] == "failed":
         values, taken = dict.fromkeys(known.lacks), 1
@@ -180,6 +181,13 @@ _KINDS: Final = {
         fixed={"unit_sent": "°C"},
         lacks=("temperature_celsius",),
         read=_one_number("temperature_celsius", "temperature is a number in °C"),
+        marks={},
+    ),
+    "heart_rate": _Kind(
+        build=HeartRate,
+        fixed={},
+        lacks=("pulse_bpm",),
+        read=_one_number("pulse_bpm", "heart_rate is a number of beats a minute"),
         marks={},
     ),
 }

@@ -23,6 +23,7 @@ KINDS: Final[Mapping[str, dict[Language, str]]] = {
     "weight": {"en": "weight", "zh": "体重"},
     "oxygen_saturation": {"en": "blood oxygen", "zh": "血氧"},
     "temperature": {"en": "temperature", "zh": "体温"},
+    "heart_rate": {"en": "heart rate", "zh": "心率"},
 }
 
 _UNITS_ZH: Final = {"bpm": "次/分"}

@@ -67,6 +67,7 @@ SOURCES: Final[Mapping[Signal, Source]] = {
     "pulse_pressure": Source(
         kinds=("blood_pressure",), columns={"mmHg": "pulse_pressure_mmhg"}, words={"en": "pulse pressure", "zh": "脉压"}
     ),
+    # not a strap's heart rate: it is worn in sport, and these rules are about somebody who sits
     "pulse": Source(
         kinds=("blood_pressure", "oxygen_saturation"), columns={"bpm": "pulse_bpm"}, words={"en": "pulse", "zh": "脉搏"}
     ),

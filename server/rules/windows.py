@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vitals.quality import IRREGULAR_PULSE
 from vitals.reading import Measurement, kind_of
 
-BLOOD_PRESSURE, GLUCOSE, SENSOR_GLUCOSE, WEIGHT, OXYGEN_SATURATION, TEMPERATURE = 1, 2, 3, 4, 5, 6
+BLOOD_PRESSURE, GLUCOSE, SENSOR_GLUCOSE, WEIGHT, OXYGEN_SATURATION, TEMPERATURE, HEART_RATE = 1, 2, 3, 4, 5, 6, 7
 KIND_CODES = {
     "blood_pressure": BLOOD_PRESSURE,
     "glucose": GLUCOSE,
@@ -26,6 +26,7 @@ KIND_CODES = {
     "weight": WEIGHT,
     "oxygen_saturation": OXYGEN_SATURATION,
     "temperature": TEMPERATURE,
+    "heart_rate": HEART_RATE,
 }
 
 INVALID, REJECTED, SUSPECT, ACCEPTED = 0, 1, 2, 3

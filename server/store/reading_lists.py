@@ -28,6 +28,7 @@ _VALUES: Final[Mapping[str, str]] = {
     "weight": "weight_kg",
     "oxygen_saturation": "spo2_percent",
     "temperature": "temperature_celsius",
+    "heart_rate": "pulse_bpm",
 }
 """Where the one number of a kind is; a blood pressure has two."""
 
@@ -90,6 +91,7 @@ class PanelValue:
     measured_at: datetime
     systolic_mmhg: float | None
     diastolic_mmhg: float | None
+    pulse_bpm: float | None
     glucose_mmol_l: float | None
     weight_kg: float | None
     spo2_percent: float | None

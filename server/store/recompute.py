@@ -369,6 +369,7 @@ def _readings(conn: Connection, since: Mapping[int, datetime]) -> dict[int, list
                 temperature_celsius=_number(said.get("temperature_celsius")),
                 status=said.get("status"),
                 sensor_status=said.get("sensor_status"),
+                has_contact=said.get("has_contact"),
             )
             found.setdefault(row["owner_id"], []).append(reading)
     return found

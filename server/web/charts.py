@@ -54,6 +54,7 @@ def glucose_scale(lines: tuple[float, ...] = ()) -> Scale:
 
 OXYGEN_RANGE_PERCENT: Final = (80.0, 100.0)
 TEMPERATURE_RANGE_CELSIUS: Final = (34.0, 42.0)
+HEART_RATE_RANGE_BPM: Final = (40.0, 200.0)
 WEIGHT_HEIGHT_KG: Final = 10.0
 """Weights differ too much for one axis: as many kg are shown around everybody's own middle."""
 
@@ -67,6 +68,8 @@ def value_scale(kind: str, middle: float, lines: tuple[float, ...] = ()) -> Scal
             lowest, highest, step = *OXYGEN_RANGE_PERCENT, 5.0
         case "temperature":
             lowest, highest, step = *TEMPERATURE_RANGE_CELSIUS, 2.0
+        case "heart_rate":
+            lowest, highest, step = *HEART_RATE_RANGE_BPM, 40.0
         case _:
             lowest, step = round(middle - WEIGHT_HEIGHT_KG / 2), 5.0
             highest = lowest + WEIGHT_HEIGHT_KG

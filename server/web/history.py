@@ -27,6 +27,7 @@ _SIGNALS: Final[Mapping[str, str]] = {
     "weight": "weight",
     "oxygen_saturation": "spo2",
     "temperature": "temperature",
+    "heart_rate": "heart_rate",
 }
 """The signal that the one value of a kind is, by which a rule may call it past a line."""
 _KINDS_OF: Final[Mapping[str, tuple[str, ...]]] = {signal: source.kinds for signal, source in SOURCES.items()}
@@ -309,7 +310,7 @@ def reading_row(
         slot=slot_of(reading.measured_at.astimezone(ZoneInfo(zone))),
         value=shown_value(reading, words),
         unit=shown_unit(reading),
-        pulse="" if reading.pulse_bpm is None else words.number(reading.pulse_bpm),
+        pulse="" if reading.pulse_bpm is None or reading.kind == "heart_rate" else words.number(reading.pulse_bpm),
         detail=words.listed(
             [*shown_kind(reading, words), *([words.among(MEALS, reading.meal)] if reading.meal else [])]
         ),

@@ -69,6 +69,7 @@ QUALITY_REASONS: Final = {
     "control_solution": mark("control solution"),
     "sensor_status": mark("the meter reported a fault"),
     "demonstration": mark("the meter's demonstration or test"),
+    "no_contact": mark("the strap did not touch the skin"),
     "low_perfusion": mark("weak blood flow in the finger"),
     "censored_hi": mark("above the meter's range"),
     "censored_lo": mark("below the meter's range"),
@@ -105,6 +106,7 @@ KINDS: Final = {
     "weight": mark("Weight"),
     "oxygen_saturation": mark("Blood oxygen"),
     "temperature": mark("Temperature"),
+    "heart_rate": mark("Heart rate"),
 }
 UNITS: Final = {
     "blood_pressure": "mmHg",
@@ -113,6 +115,7 @@ UNITS: Final = {
     "weight": "kg",
     "oxygen_saturation": "%",
     "temperature": "°C",
+    "heart_rate": "bpm",
 }
 """In which a value is shown, whatever the meter sent."""
 SYMPTOMS: Final = (
@@ -184,7 +187,7 @@ class Words:
 
     def amount(self, kind: str, value: float) -> str:
         """The number of any kind but blood pressure: 81.4, 7.0, 93."""
-        return self.number(value, 0 if kind == "oxygen_saturation" else 1)
+        return self.number(value, 0 if kind in ("oxygen_saturation", "heart_rate") else 1)
 
     def listed(self, parts: Sequence[str]) -> str:
         """Chest pain, numbness; 胸痛、麻木."""

@@ -24,7 +24,17 @@ from server.store.postgres import Pool
 from server.store.recompute import load_cases
 from vitals.envelope import MAX_BYTES_TAKEN, Receipt, encode_reading
 from vitals.quality import grade
-from vitals.reading import GUEST, Glucose, Measurement, OxygenSaturation, Reading, SensorGlucose, Temperature, Weight
+from vitals.reading import (
+    GUEST,
+    Glucose,
+    HeartRate,
+    Measurement,
+    OxygenSaturation,
+    Reading,
+    SensorGlucose,
+    Temperature,
+    Weight,
+)
 
 
 @pytest.fixture
@@ -122,6 +132,10 @@ OTHERS: tuple[tuple[Measurement, dict[str, Any]], ...] = (
         {"kind": "temperature", "temperature_celsius": 38.4, "unit_sent": "°C"},
     ),
     (
+        HeartRate(pulse_bpm=72.0, has_contact=False, site="chest"),
+        {"kind": "heart_rate", "pulse_bpm": 72.0, "quality": "rejected", "quality_reasons": ["no_contact"]},
+    ),
+    (
         SensorGlucose(sequence=5, glucose_mmol_l=6.2, glucose_mg_dl=111.71284, unit_sent="mg/dL", status=0x100000),
         {
             "kind": "sensor_glucose",
@@ -145,7 +159,9 @@ OTHERS: tuple[tuple[Measurement, dict[str, Any]], ...] = (
 
 def test_every_kind_is_stored_in_its_own_columns_and_no_other(intake: Intake, home: Household, pool: Pool) -> None:
     readings = [home.other(earlier(minutes), measured, "2a9d") for minutes, (measured, _) in enumerate(OTHERS)]
-    assert intake.take(home.envelope(*readings), topic_gateway=home.gateway_id) == Receipt(epoch=EPOCH, upto=5)
+    assert intake.take(home.envelope(*readings), topic_gateway=home.gateway_id) == Receipt(
+        epoch=EPOCH, upto=len(OTHERS)
+    )
     nothing = dict.fromkeys(MEASURED) | {"quality": "accepted", "quality_reasons": []}
     for reading, (_, kept) in zip(readings, OTHERS, strict=True):
         expected = nothing | kept

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import timedelta
 
 import pytest
@@ -142,9 +143,7 @@ def sign_in(clinic: Clinic, context: BrowserContext) -> Callable[..., Page]:
 
 
 def value(kind: str, **values: float) -> PanelValue:
-    absent = dict.fromkeys(
-        ("systolic_mmhg", "diastolic_mmhg", "glucose_mmol_l", "weight_kg", "spo2_percent", "temperature_celsius")
-    )
+    absent = dict.fromkeys(field.name for field in fields(PanelValue))
     facts = {"patient_id": 1, "kind": kind, "measured_at": local_at(1, 7, 0), "quality": "accepted"}
     return PanelValue(**{**absent, **facts, **values})  # type: ignore[arg-type]
 

@@ -162,6 +162,7 @@ def test_what_a_reading_is_worth_is_said_beside_it(clinic: Clinic, doctor_id: in
 OTHER_KINDS = {
     "weight": ({"weight_kg": 81.4, "unit_sent": "lb"}, "81.4 kg", ("Weight", "体重")),
     "oxygen_saturation": ({"spo2_percent": 93.0, "pulse_bpm": 88.0}, "93 %", ("Blood oxygen", "血氧")),
+    "heart_rate": ({"pulse_bpm": 58.0}, "58 bpm", ("Heart rate", "心率")),
     "temperature": ({"temperature_celsius": 38.4, "unit_sent": "°F"}, "38.4 °C", ("Temperature", "体温")),
     "sensor_glucose": ({"glucose_mmol_l": 6.2, "glucose_mg_dl": 112.0}, "6.2 mmol/L", ("Sensor glucose", "动态血糖")),
 }

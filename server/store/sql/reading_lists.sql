@@ -29,7 +29,7 @@ where patient_id = %(patient_id)s and kind = %(kind)s and measured_at >= %(since
 
 -- name: list_panel_values
 -- The values behind every sparkline of a worklist, oldest first. A worn sensor has hundreds a day: the newest is enough.
-select patient_id, kind, measured_at, systolic_mmhg, diastolic_mmhg, glucose_mmol_l, weight_kg, spo2_percent,
+select patient_id, kind, measured_at, systolic_mmhg, diastolic_mmhg, pulse_bpm, glucose_mmol_l, weight_kg, spo2_percent,
        temperature_celsius, quality
 from reading_in_use
 where patient_id = any (%(patient_ids)s) and kind = any (%(kinds)s) and measured_at > %(since)s
@@ -37,7 +37,7 @@ where patient_id = any (%(patient_ids)s) and kind = any (%(kinds)s) and measured
 union all
 select p.patient_id, r.*
 from unnest(%(patient_ids)s::bigint[]) p (patient_id),
-lateral (select kind, measured_at, systolic_mmhg, diastolic_mmhg, glucose_mmol_l, weight_kg, spo2_percent,
+lateral (select kind, measured_at, systolic_mmhg, diastolic_mmhg, pulse_bpm, glucose_mmol_l, weight_kg, spo2_percent,
                 temperature_celsius, quality
          from reading_in_use
          where patient_id = p.patient_id and kind = %(worn)s and measured_at > %(since)s

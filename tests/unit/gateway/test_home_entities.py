@@ -13,7 +13,16 @@ from msgspec.structs import replace
 from unit.gateway.samples import GATEWAY, METER, NOW, reading
 
 from gateway.home_entities import FRESH, NOTHING, Told, discovery_topic, state_topic, tell
-from vitals.reading import BloodPressure, Glucose, OxygenSaturation, Reading, Temperature, TimeQuality, Weight
+from vitals.reading import (
+    BloodPressure,
+    Glucose,
+    HeartRate,
+    OxygenSaturation,
+    Reading,
+    Temperature,
+    TimeQuality,
+    Weight,
+)
 
 DEVICE_KEYS = {"identifiers", "name", "manufacturer", "model", "sw_version"}
 SHARED_KEYS = {"device", "origin", "components", "state_topic", "availability_topic", "qos"}
@@ -42,6 +51,7 @@ MEASUREMENTS = [
     Weight(weight_kg=81.44, unit_sent="kg"),
     OxygenSaturation(spo2_percent=97.0, pulse_bpm=61.0),
     Temperature(temperature_celsius=36.64, unit_sent="°C"),
+    HeartRate(pulse_bpm=58.0, has_contact=True),
 ]
 
 
@@ -98,6 +108,7 @@ def test_the_state_has_the_values_and_the_description_has_none() -> None:
         "oxygen_saturation": 97,
         "oximeter_pulse": 61,
         "body_temperature": 36.6,
+        "heart_rate": 58,
         "battery": 80,
         **dict.fromkeys((key for key in told.state if key.endswith("_measured_at")), NOW.isoformat()),
     }

@@ -11,13 +11,14 @@ from typing import Literal, cast
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
-from server.oracle.shapes import OraclePatient, OracleReading
+from server.oracle.shapes import Kind, OraclePatient, OracleReading
 from server.rules import windows
 from server.rules.windows import PatientHistory, PersonalThreshold, Row, Symptom, UnheardSpan, ZoneSpan, window_of
 from vitals.quality import CUFF_LOOSE, IMPROPER_POSITION, IRREGULAR_PULSE, MOVEMENT, grade
 from vitals.reading import (
     BloodPressure,
     Glucose,
+    HeartRate,
     Meal,
     Measurement,
     OxygenSaturation,
@@ -153,7 +154,8 @@ BARE = {"systolic_mmhg": None, "diastolic_mmhg": None, "pulse_bpm": None, "statu
 def some_other(random: Random, reading: OracleReading) -> OracleReading:
     """A reading of another kind in its place, with values around every edge, no value, or some status bit."""
     made = replace(reading, **BARE)  # type: ignore[arg-type]
-    kind = random.choice(("glucose", "glucose", "sensor_glucose", "weight", "oxygen_saturation", "temperature"))
+    kinds: tuple[Kind, ...] = ("glucose", "sensor_glucose", "weight", "oxygen_saturation", "temperature", "heart_rate")
+    kind = random.choice(("glucose", *kinds))
     match kind:
         case "glucose" | "sensor_glucose":
             return _some_glucose(random, replace(made, kind=kind))
@@ -162,6 +164,9 @@ def some_other(random: Random, reading: OracleReading) -> OracleReading:
         case "temperature":
             celsius = _some(random, None, "24.9", "25", "36.6", "45", "45.1", "98.6")
             return replace(made, kind=kind, temperature_celsius=celsius)
+        case "heart_rate":
+            rate = _some(random, None, "0", "19", "20", "72", "250", "251")
+            return replace(made, kind=kind, pulse_bpm=rate, has_contact=random.choice((None, True, False)))
     return replace(
         made,
         kind="oxygen_saturation",
@@ -240,6 +245,8 @@ def measurement_of(reading: OracleReading) -> Measurement:
             )
         case "temperature":
             return Temperature(temperature_celsius=_plain(reading.temperature_celsius), unit_sent="°C")
+        case "heart_rate":
+            return HeartRate(pulse_bpm=_plain(reading.pulse_bpm), has_contact=reading.has_contact)
     return BloodPressure(
         systolic_mmhg=_plain(reading.systolic_mmhg),
         diastolic_mmhg=_plain(reading.diastolic_mmhg),

@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 
 from vitals.quality import Quality, grade
-from vitals.reading import BloodPressure, Glucose, Measurement, OxygenSaturation, SensorGlucose, Temperature, Weight
+from vitals.reading import (
+    BloodPressure,
+    Glucose,
+    HeartRate,
+    Measurement,
+    OxygenSaturation,
+    SensorGlucose,
+    Temperature,
+    Weight,
+)
 
 
 def bp(systolic: float | None = 120.0, diastolic: float | None = 80.0, **other: Any) -> BloodPressure:
@@ -243,3 +252,20 @@ def test_nan_is_never_possible_even_if_it_got_in() -> None:
         assert grade(measured)[0] is Quality.INVALID
     for unit in ("°C", "°F"):
         assert grade(warmth(float("nan"), unit_sent=unit)) == (Quality.INVALID, ("range",))
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        (HeartRate(pulse_bpm=20.0, has_contact=True), (Quality.ACCEPTED, ())),
+        (HeartRate(pulse_bpm=250.0), (Quality.ACCEPTED, ())),
+        (HeartRate(pulse_bpm=0.0), (Quality.INVALID, ("range",))),
+        (HeartRate(pulse_bpm=251.0), (Quality.INVALID, ("range",))),
+        (HeartRate(pulse_bpm=None), (Quality.INVALID, ("value_special",))),
+        (HeartRate(pulse_bpm=72.0, has_contact=False), (Quality.REJECTED, ("no_contact",))),
+    ],
+)
+def test_a_strap_is_believed_while_it_touches_the_skin(
+    measured: HeartRate, expected: tuple[Quality, tuple[str, ...]]
+) -> None:
+    assert grade(measured) == expected
