@@ -1,11 +1,11 @@
 """What a gateway takes of a small computer: how soon it is ready, its memory, its share of a core, and whether it grows.
 
 The real process (`python -m gateway run`) over the `org.bluez` bridge, with a real broker on which somebody answers as a clinic
-does. A month of a home's sessions is held back to back: twelve meters, each measured again as soon as it was read. After each
+does. Months of a home's sessions are held back to back: twelve meters, each measured again as soon as it was read. After each
 round memory, open files and the match rules at the bus are looked at; a slope that is more than noise is a leak, and so is any
 file or rule more.
 
-    python -m benchmarks.gateway_footprint [--days 30] [--idle-s 60]
+    python -m benchmarks.gateway_footprint [--days 120] [--idle-s 60]
 """
 
 import argparse
@@ -47,8 +47,7 @@ RSS_MB_MAX: Final = 60.0
 IDLE_SHARE_MAX: Final = 0.01
 START_S_MAX: Final = 3.0
 GROWTH_KB_MAX: Final = 0.25
-"""A session, over the last third, when logs and caches are full. One arena more of Python's allocator is 8; what a link leaves
-behind if nobody collects it is 20."""
+"""A session, over the last third, when caches and arenas are full. What a link leaves behind if nobody collects it is 20."""
 LEAVING_S: Final = 10.0
 """After which no link of the last round is up any more."""
 WITHIN_S: Final = 120.0
@@ -172,7 +171,7 @@ class Gateway:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table and the JSON line; 1 where the gateway is too big, too slow, or grows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--days", type=int, default=30, help=f"of {SESSIONS_A_DAY} sessions each")
+    parser.add_argument("--days", type=int, default=120, help=f"of {SESSIONS_A_DAY} sessions each")
     parser.add_argument("--idle-s", type=float, default=60.0)
     wish = parser.parse_args(arguments)
     load = os.getloadavg()[0]
