@@ -23,6 +23,7 @@ from gateway.health import look_at_machine
 from gateway.identity import read_identity
 from gateway.lives import Lives
 from gateway.outbox import Outbox
+from gateway.proof import prove
 from gateway.readings import settled
 from gateway.remote_config import AppliedConfig
 from gateway.renewal import Renewal
@@ -114,6 +115,7 @@ class _Gateway:
                 gateway_id=self._settings.id,
             )
             group.create_task(watchdog, name="watchdog")
+            group.create_task(prove(lambda: self._uplink.is_connected and collector.totals.is_scanning), name="proof")
             systemd.notify("READY=1")
 
     def _renewal_of_certificate(self) -> Renewal | None:

@@ -1,7 +1,8 @@
 """What a release needs of the machine around it: user, folders, settings file, commands, units; and systemd's words.
 
-Units and commands are symlinks through `/opt/homevigil/current`, so that moving that link moves them too. All of systemd is
-behind `_systemctl`. With a `root` other than `/` nothing of the running machine is touched.
+Units and commands are symlinks through `/opt/homevigil/current`, so that moving that link moves them too; but for those that
+watch over a new release, which are the last proven one's. All of systemd is behind `_systemctl`.
+With a `root` other than `/` nothing of the running machine is touched.
 """
 
 import json
@@ -20,6 +21,9 @@ from gateway.installation.tree import Release, Tree, replace_link
 UNIT: Final = "homevigil-gateway.service"
 COMMANDS: Final = ("homevigil-gateway", "homevigil-gateway-release")
 CURRENT: Final = Path("/opt/homevigil/current")
+PROVEN: Final = Path("/opt/homevigil/proven")
+WATCHES: Final = ("homevigil-trial.path", "homevigil-trial.service")
+"""Units that judge a release, and are therefore never those of the release that is judged."""
 ANSWER_WITHIN_S: Final = 120.0
 """A start may take the unit's TimeoutStartSec; past this systemd itself hangs."""
 
@@ -54,22 +58,26 @@ class Host:
         self._give_settings(release, who.gid)
 
     def link(self, release: Release) -> None:
-        """Commands and units of the release, through `current`; units that it no longer has are taken away."""
+        """Commands and units of the release, beside those that are there: whichever `current` leads to finds its own."""
         commands, units = self.root / "usr/local/bin", self.root / "etc/systemd/system"
         for folder in (commands, units):
             folder.mkdir(parents=True, exist_ok=True)
         for name in COMMANDS:
             replace_link(commands / name, CURRENT / "bin" / name)
-        there = {unit.name for unit in (release.path / "units").iterdir()}
-        for link in self._our_links(units):
-            if link.name not in there:
-                link.unlink()
         for unit in sorted((release.path / "units").iterdir()):
-            replace_link(units / unit.name, CURRENT / "units" / unit.name)
+            through = PROVEN if unit.name in WATCHES else CURRENT
+            replace_link(units / unit.name, through / "units" / unit.name)
             for target in re.findall(r"^WantedBy=(\S+)", unit.read_text(), re.MULTILINE):
                 wants = units / f"{target}.wants"
                 wants.mkdir(exist_ok=True)
                 replace_link(wants / unit.name, Path("..") / unit.name)
+
+    def tidy(self, release: Release) -> None:
+        """Take away the units that the release, which is to stay, does not have."""
+        there = {unit.name for unit in (release.path / "units").iterdir()}
+        for link in self._our_links(self.root / "etc/systemd/system"):
+            if link.name not in there:
+                link.unlink()
 
     def unlink(self) -> None:
         """Take away what `link` has made, of whichever release."""
@@ -78,8 +86,9 @@ class Host:
             link.unlink(missing_ok=True)
 
     def _our_links(self, units: Path) -> list[Path]:
-        """Units whose symlink leads to `current`, and the symlinks by which targets want them."""
-        ours = [link for link in units.iterdir() if link.is_symlink() and CURRENT in link.readlink().parents]
+        """Units whose symlink leads to a release, and the symlinks by which targets want them."""
+        places = {CURRENT, PROVEN}
+        ours = [link for link in units.iterdir() if link.is_symlink() and places & {*link.readlink().parents}]
         names = {link.name for link in ours}
         wants = [link for link in units.glob("*.wants/*") if link.is_symlink() and link.name in names]
         return ours + [link for link in wants if link.readlink().parent == Path("..")]
@@ -110,9 +119,11 @@ class Host:
     def restart(self) -> str:
         """Start anew every unit that is started with the machine, the gateway last. Returns what systemd has against it."""
         self._systemctl("daemon-reload")
+        self._systemctl("reset-failed", UNIT)  # its restarts are counted anew: those before were another release's
         units = self.root / "etc/systemd/system"
         wanted = {link.name for link in self._our_links(units) if link.parent != units}
-        done = self._systemctl("restart", *sorted(wanted - {UNIT}), UNIT)
+        there = {unit.name for unit in (self.tree.place / "current" / "units").iterdir()}
+        done = self._systemctl("restart", *sorted(wanted & there - {UNIT}), UNIT)
         return "" if done.returncode == 0 else f"systemd could not start it: {done.stderr.strip() or 'no reason given'}"
 
     def stop(self) -> None:

@@ -59,15 +59,19 @@ def install(bundle: Bundle, host: Host, say: Callable[[str], None], *, again: bo
 def run(release: Release, host: Host, say: Callable[[str], None]) -> None:
     """Let `release` run; if it does not run well, the one before runs again and `NotInstalledError` is raised."""
     before, previous = host.tree.current, host.tree.previous
-    host.tree.switch(release)
     host.link(release)
+    host.tree.switch(release, on_trial=host.is_configured)
     if not host.is_configured:
+        host.tidy(release)
         host.reload()
         say(f"{release.name} is here; it starts when it is enrolled: sudo homevigil-gateway enrol --help")
         return
     say(f"starting {release.name}")
     wrong = host.start()
     if not wrong:
+        host.tree.accept(release)
+        host.tidy(release)
+        host.reload()
         say(f"{release.name} runs")
         return
     if before is None or before.name == release.name:
@@ -75,9 +79,11 @@ def run(release: Release, host: Host, say: Callable[[str], None]) -> None:
             f"{release.name} does not run well: {wrong}. Look: journalctl -u homevigil-gateway -n 50"
         )
     say(f"{release.name} does not run well: {wrong}. Going back to {before.name}")
-    host.tree.take_back(before, previous)
     host.link(before)
+    host.tree.take_back(before, previous)
     still = host.start()
+    host.tidy(before)
+    host.reload()
     state = "runs again" if not still else f"does not run well either: {still}"
     raise NotInstalledError(
         f"{release.name} does not run well: {wrong}; {before.name} {state}. Nothing in the outbox was touched"

@@ -1,4 +1,5 @@
 """The releases on a machine: one folder each under /opt/homevigil/releases, and `current`, the symlink that says which one runs.
+`proven` leads to the last one that was found well; what watches over one that was not yet (`trial`) is taken from there.
 
 Everything of a release lies in its folder: code, commands, units. So moving `current` is the whole of an upgrade or a
 rollback, and it is one rename: whoever is interrupted, by `kill -9` or by the mains, leaves the old release or the new one,
@@ -7,7 +8,6 @@ never a mixture. To a finished folder nothing but bytecode is added.
 
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
+
+from gateway.installation import trial
+from gateway.installation.trial import Trial, sync_folder
 
 KEPT: Final = 3
 """Releases that stay: the one that runs, the one to go back to, and one more."""
@@ -123,15 +126,35 @@ class Tree:
         # Thousands of files: their bytes are on the disk before a name says that they are all there.
         subprocess.run(["sync", "--file-system", str(unfinished)], check=True)
         unfinished.rename(path)
-        _sync_folder(self._releases)
+        sync_folder(self._releases)
         return Release(path=path, facts=facts)
 
-    def switch(self, release: Release) -> None:
-        """From here on `release` is the one that runs; what ran until now is `previous`, even if this is interrupted."""
-        before = self.current
+    @property
+    def proven(self) -> Release | None:
+        """The last release that was found well here."""
+        return self._led_to("proven")
+
+    def switch(self, release: Release, *, on_trial: bool) -> None:
+        """From here on `release` is the one that runs; what ran until now is `previous`, even if this is interrupted.
+
+        `on_trial`: until `accept` it is marked as one from which the machine is to go back by itself.
+        """
+        before, previous = self.current, self.previous
+        if before is None or not on_trial:
+            self._lead("proven", release)  # nobody has ever run here: there is nothing better to be watched by
+        elif before.name != release.name:
+            if self.proven is None:
+                self._lead("proven", before)
+            back = None if previous is None or previous.name == release.name else previous.name
+            trial.begin(self.place, Trial(release=release.name, before=before.name, previous=back))
         if before is not None and before.name != release.name:
             self._lead("previous", before)
         self._lead("current", release)
+
+    def accept(self, release: Release) -> None:
+        """It has been found well."""
+        self._lead("proven", release)
+        trial.end(self.place)
 
     def take_back(self, before: Release, previous: Release | None) -> None:
         """As it was before a `switch`: nobody is to go back, later, to what did not run well."""
@@ -140,10 +163,13 @@ class Tree:
             self._lead("previous", previous)
         else:
             (self.place / "previous").unlink(missing_ok=True)
+        trial.end(self.place)
 
     def prune(self, *, kept: int = KEPT) -> list[Release]:
-        """Remove the oldest past `kept`, but never `current` or `previous`. Returns what has gone."""
-        needed = {release.name for release in (self.current, self.previous) if release is not None}
+        """Remove the oldest past `kept`, but never one that runs, watches, or may be gone back to. Returns what has gone."""
+        needed = {release.name for release in (self.current, self.previous, self.proven) if release is not None}
+        if (marked := trial.on_trial(self.place)) is not None:
+            needed |= {marked.release, marked.before}
         spare = [release for release in self.releases() if release.name not in needed]
         gone = spare[: max(0, len(spare) + len(needed) - kept)]
         for release in gone:
@@ -185,7 +211,7 @@ def replace_link(link: Path, target: Path) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
     fresh.replace(link)
-    _sync_folder(link.parent)
+    sync_folder(link.parent)
 
 
 def _facts(path: Path) -> Facts | None:
@@ -193,11 +219,3 @@ def _facts(path: Path) -> Facts | None:
         return Facts(**json.loads((path / FACTS).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

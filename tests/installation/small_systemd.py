@@ -22,7 +22,7 @@ def main(root: Path, verb: str) -> int:
         return start(root, pid_file)
     if verb == "show":
         pid = alive(pid_file)
-        print(f"ActiveState={'active' if pid else 'failed'}\nMainPID={pid}")
+        print(f"LoadState=loaded\nActiveState={'active' if pid else 'failed'}\nMainPID={pid}\nNRestarts=0")
     return 0
 
 

@@ -43,10 +43,62 @@ def test_killed_at_every_name_that_it_makes_or_moves(
     home: Home, bundle: Path, later: Path, strace: str, tmp_path: Path
 ) -> None:
     calls = counted(home, bundle, later, strace, tmp_path / "calls", NAMES)
-    assert calls["rename"] == 3, "the release, `previous`, `current`"
+    assert calls["rename"] == 4, "the release, `proven`, `previous`, `current`"
     for call, count in calls.items():
         for nth in range(1, count + 1):
             killed_once(home, bundle, later, strace, call, nth)
+
+
+@pytest.mark.parametrize(
+    ("names", "runs_well"),
+    [
+        (("rename",), False),
+        pytest.param(NAMES, True, marks=pytest.mark.full),
+        pytest.param(NAMES, False, marks=pytest.mark.full),
+    ],
+)
+def test_killed_at_every_name_while_a_service_runs_it_is_judged_without_the_installation(
+    home: Home, bundle: Path, later: Path, strace: str, tmp_path: Path, names: tuple[str, ...], runs_well: bool
+) -> None:
+    """Between the mark and its end, whoever is cut off leaves somebody who watches, and who is not of the newer release."""
+    home.configure()
+    says = systemd_that_says(home, tmp_path, runs_well=runs_well)
+    watched = 0
+    calls = counted(home, bundle, later, strace, tmp_path / "calls", names)
+    for call, count in calls.items():
+        for nth in range(1, count + 1):
+            start_from(home, bundle)
+            inject = [f"--inject={call}:signal=KILL:when={nth}", f"--trace={call}"]
+            where = (call, nth, traced(home, later, strace, inject, Path("/dev/null")).returncode)
+            current, place = home.tree.current, home.tree.place
+            assert current is not None, where
+            if current.facts.version == "0.2.0" and not (place / "trial").exists():
+                assert home.tree.proven == current, where
+                continue
+            watch = place / "proven/bin/homevigil-trial"
+            if (place / "trial").exists():
+                watched += current.facts.version == "0.2.0"
+                subprocess.run([watch, place, says, "0.01"], check=True, capture_output=True, timeout=30)
+            after = home.tree.current
+            assert after is not None, where
+            assert after == current if runs_well else after.facts.version == build.version(), where
+            assert not (place / "trial").exists(), where
+    assert watched > 0
+
+
+def systemd_that_says(home: Home, tmp_path: Path, *, runs_well: bool) -> Path:
+    """The newer release falls over and the older one runs; or both run."""
+    newer_says = "well" if runs_well else "it falls over"
+    says = tmp_path / "systemctl"
+    says.write_text(
+        "#!/bin/sh\n"
+        f"runs=$(readlink {home.tree.place}/current); runs=${{runs##*/}}\n"
+        'case $runs in 0.2.0*) word="' + newer_says + '" restarts=5 ;; *) word=well restarts=0 ;; esac\n'
+        'printf "%s\\n" LoadState=loaded ActiveState=active "NRestarts=$restarts" MainPID=7 '
+        'ExecMainStartTimestampMonotonic=99999999999000000 "StatusText=$word, as $runs: yes"\n'
+    )
+    says.chmod(0o755)
+    return says
 
 
 @pytest.mark.full

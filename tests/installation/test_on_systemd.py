@@ -7,6 +7,7 @@ cuff, because this kernel has no Bluetooth. What the hardening forbids too much 
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from .userland import CannotBuildError
 pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
 
 UNIT = "homevigil-gateway.service"
+DIES = ('systemd.notify("READY=1")', 'raise SystemExit("a mistake")')
+AT_ONCE = ("LOOKS: Final = 30", "LOOKS: Final = 1")
+"""It says that it is well at the first look, not after five minutes of them."""
 
 
 @pytest.fixture(params=["bookworm", "trixie"])
@@ -123,7 +127,7 @@ def test_a_version_that_falls_over_is_taken_back_code_and_unit_at_once(
         bundle,
         tmp_path / "bad",
         version="0.2.0",
-        gateway_app=('systemd.notify("READY=1")', 'raise SystemExit("a mistake")'),
+        gateway_app=DIES,
     )
     unit = bad / "units" / UNIT
     text = unit.read_text().replace("Description=", "Description=another ")
@@ -155,3 +159,69 @@ def test_a_gateway_that_hangs_is_started_anew(configured: SmallMachine) -> None:
     configured.run("systemctl", "kill", "--signal=STOP", UNIT)
     assert configured.shows(UNIT, "NRestarts", "1")
     assert configured.shows(UNIT, "ActiveState", "active")
+
+
+@pytest.mark.parametrize("harm", ["it falls over", "its unit is none"])
+def test_whoever_upgrades_is_cut_off_and_the_machine_finds_back_or_forth_by_itself(
+    configured: SmallMachine,
+    mosquitto: EmbeddedBroker,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: str,
+) -> None:
+    """As when the power fails before the new release was found well; what watches is started by systemd, in its sandbox."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", configured.bus_address)
+    first = another(bundle, tmp_path / "first", version="0.1.9", gateway_proof=AT_ONCE)
+    shutil.copytree(first, configured.inside / "mnt/first")
+    bad = another(bundle, tmp_path / "bad", version="0.2.0", gateway_app=DIES)
+    if harm == "its unit is none":
+        unit = bad / "units" / UNIT
+        text = unit.read_text().replace("Type=notify", "Type=notify\nExecStart=/also/this")
+        unit.unlink()
+        unit.write_text(text)
+    build.seal(bad)
+    good = another(bundle, tmp_path / "good", version="0.3.0", gateway_proof=AT_ONCE)
+    for release in (bad, good):
+        build.pack(release, configured.inside / f"mnt/{release.name}.tar")
+    with far_end(mosquitto.host, mosquitto.port), meters(tmp_path, CUFF):
+        install(configured, "/mnt/first")
+        upgrade_is_cut_off(configured, "/mnt/bad.tar")
+        assert comes_to_run(configured, "0.1.9"), what_watches(configured)
+        assert "does not run well: going back to 0.1.9" in what_watches(configured)
+        assert configured.show(UNIT, "ActiveState") == "active"
+        assert configured.run("homevigil-gateway-release", "rollback").returncode == 1, (
+            "nobody goes back to the bad one"
+        )
+        upgrade_is_cut_off(configured, "/mnt/good.tar")
+        assert comes_to_run(configured, "0.3.0"), what_watches(configured)
+        assert configured.show(UNIT, "ActiveState") == "active"
+    proven = configured.inside / "opt/homevigil/proven"
+    assert proven.readlink().name.startswith("0.3.0-")
+
+
+def upgrade_is_cut_off(machine: SmallMachine, tar: str) -> None:
+    """Whoever gave the command is killed as soon as `current` leads to the new release."""
+    before = (machine.inside / "opt/homevigil/current").readlink()
+    script = (
+        f"setsid homevigil-gateway-release upgrade {tar} > /tmp/upgrade.log 2>&1 & "
+        f'while [ "$(readlink /opt/homevigil/current)" = {before} ]; do :; done; kill -s KILL -- -$!'
+    )
+    machine.run("sh", "-c", script)
+    assert (machine.inside / "opt/homevigil/current").readlink() != before
+    assert (machine.inside / "opt/homevigil/trial").exists()
+
+
+def comes_to_run(machine: SmallMachine, version: str, *, within_s: float = 90.0) -> bool:
+    """Whether a release comes to be the one that runs, with nothing on trial any more."""
+    place, until = machine.inside / "opt/homevigil", time.monotonic() + within_s
+    while not (place / "current").readlink().name.startswith(f"{version}-") or (place / "trial").exists():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def what_watches(machine: SmallMachine) -> str:
+    """Its log."""
+    return machine.run("journalctl", "-u", "homevigil-trial.service", "-u", "homevigil-trial.path", "-o", "cat").stdout
