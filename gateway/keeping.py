@@ -16,7 +16,7 @@ from gateway.clock import Clock, Timeline
 from gateway.errors import OutboxFullError
 from gateway.outbox import Outbox
 from gateway.outbox_rows import Unbelieved
-from gateway.readings import to_reading
+from gateway.readings import former_id, to_reading
 from gateway.sessions.commands import MeterRecord, SetAside
 from gateway.version import installed_version
 from vitals.envelope import decode_stored_reading, encode_reading
@@ -95,7 +95,13 @@ class Keeper:
         return await asyncio.to_thread(self._knows, meter_id, record)
 
     def _knows(self, meter_id: str, record: MeterRecord) -> bool:
-        return self._outbox.knows(self._reading_of(meter_id, record, OURS).reading_id)
+        return self._has_former(meter_id, record) or self._outbox.knows(
+            self._reading_of(meter_id, record, OURS).reading_id
+        )
+
+    def _has_former(self, meter_id: str, record: MeterRecord) -> bool:
+        former = former_id(record, meter_id=meter_id)
+        return former is not None and self._outbox.knows(former)
 
     def _reading_of(self, meter_id: str, record: MeterRecord, decoder: str) -> Reading:
         return to_reading(record, meter_id=meter_id, gateway_id=self._gateway_id, zone=self._zone(), decoder=decoder)
@@ -109,6 +115,9 @@ class Keeper:
         is_held = not timeline.is_believed or until_s is not None
         unbelieved = self._unbelieved(record, timeline, until_s) if is_held else None
         log = _log.bind(reading_id=str(reading.reading_id), meter_id=meter_id, gateway_id=self._gateway_id)
+        if self._has_former(meter_id, record):
+            log.info("reading_repeated")
+            return Outcome.REPEATED
         try:
             seq = self._outbox.keep(reading, unbelieved=unbelieved)
         except OutboxFullError as e:

@@ -6,6 +6,7 @@ out as orphans, which people see and rules do not judge.
 """
 
 from datetime import datetime, timedelta
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
@@ -24,17 +25,8 @@ def to_reading(record: MeterRecord, *, meter_id: str, gateway_id: str, zone: Zon
     measure the same would be one. Nor is a guest: in 0.1.0 a guest was nobody, and a record keeps its id.
     """
     placed = place(record.evidence, zone)
-    is_told_apart = record.sequence is not None or not record.evidence.has_dead_clock
     return Reading(
-        reading_id=reading_id(
-            meter_id=meter_id,
-            kind=kind_of(record.measurement),
-            raw=record.raw if record.lasting is None else record.lasting,
-            user_slot=None if record.user_slot == GUEST else record.user_slot,
-            sequence=record.sequence,
-            meter_time=record.meter_time if is_told_apart else None,
-            first_kept_at=record.evidence.received_at,
-        ),
+        reading_id=_id_of(record, meter_id, record.raw if record.lasting is None else record.lasting),
         gateway_id=gateway_id,
         meter_id=meter_id,
         user_slot=record.user_slot,
@@ -49,6 +41,26 @@ def to_reading(record: MeterRecord, *, meter_id: str, gateway_id: str, zone: Zon
         raw=record.raw,
         context_raw=record.context_raw,
         decoder=decoder,
+    )
+
+
+def former_id(record: MeterRecord, *, meter_id: str) -> UUID | None:
+    """The id that 0.1.0 gave the same record, by all its bytes; None where it is no other."""
+    if record.lasting is None or record.lasting == record.raw:
+        return None
+    return _id_of(record, meter_id, record.raw)
+
+
+def _id_of(record: MeterRecord, meter_id: str, raw: bytes) -> UUID:
+    is_told_apart = record.sequence is not None or not record.evidence.has_dead_clock
+    return reading_id(
+        meter_id=meter_id,
+        kind=kind_of(record.measurement),
+        raw=raw,
+        user_slot=None if record.user_slot == GUEST else record.user_slot,
+        sequence=record.sequence,
+        meter_time=record.meter_time if is_told_apart else None,
+        first_kept_at=record.evidence.received_at,
     )
 
 

@@ -53,8 +53,8 @@ class Quirk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     is any, and that have every characteristic of `has`.
 
     `is_hurried`: the records are asked for before anything else, because the meter leaves. `are_numbers_reversed`: 0 is the
-    newest record, so that a number names another record each time. `has_context` False: do not listen to 0x2A34. `marks_ketones`:
-    a context of meal 6 says that its record is a ketone. `remark` is for people: what they must know of this meter.
+    newest record, so that a number names another record each time. `marks_ketones`: a context of meal 6 says that its record is
+    a ketone. `remark` is for people: what they must know of this meter.
     """
 
     id: Annotated[str, Meta(pattern=r"^[a-z0-9-]{3,40}\Z")]
@@ -66,7 +66,6 @@ class Quirk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     frames: Frames = "standard"
     is_hurried: bool = False
     are_numbers_reversed: bool = False
-    has_context: bool = True
     marks_ketones: bool = False
     unverified: Words | None = None
     remark: Words | None = None

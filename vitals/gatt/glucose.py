@@ -86,6 +86,9 @@ class _Flags(IntFlag):
     CONTEXT_FOLLOWS = 0x10
 
 
+_NO_OFFSET: Final = frozenset({0x7FFF, -0x8000})
+"""Overrun and underrun: the clock has been moved by more than the field can say (the SIG's
+org.bluetooth.characteristic.glucose_measurement.xml of 2012, in a comment; repository oesmith/gatt-xml)."""
 _ALWAYS: Final = 3 + DateTime.LENGTH
 """Flags, sequence number, base time."""
 _OPTIONAL: Final = {_Flags.TIME_OFFSET: 2, _Flags.CONCENTRATION: 3, _Flags.STATUS: 2}
@@ -162,9 +165,21 @@ class GlucoseMeasurement:
 
     @property
     def user_facing_time(self) -> datetime | None:
-        """What the meter's display showed: base time plus offset; a wall clock without a zone."""
+        """What the meter's display showed: base time plus offset; a wall clock without a zone. None without a base that a
+        calendar has, or where the offset is said to be beyond what it can say."""
         base = self.base_time.naive
-        return None if base is None else base + timedelta(minutes=self.time_offset_min or 0)
+        if base is None or self.time_offset_min in _NO_OFFSET:
+            return None
+        return base + timedelta(minutes=self.time_offset_min or 0)
+
+    @staticmethod
+    def lasting(data: bytes) -> bytes:
+        """A whole frame without what a meter may mark on a record later: a context, and a battery that is low by now."""
+        marked = bytearray(data)
+        marked[0] &= ~_Flags.CONTEXT_FOLLOWS
+        if marked[0] & _Flags.STATUS:
+            marked[-2] &= ~SensorStatus.BATTERY_LOW
+        return bytes(marked)
 
     @property
     def status_flags(self) -> tuple[str, ...] | None:

@@ -8,6 +8,7 @@ import pytest
 from unit.gateway.joined import Home
 from unit.gateway.samples import GATEWAY, METER, NOW, SHANGHAI
 
+from firmware_sims import glucometer
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.firmware import Firmware
 from firmware_sims.glucometer import Glucometer
@@ -458,12 +459,41 @@ def test_a_record_of_a_meter_that_counts_from_the_newest_is_one_reading_whatever
 
 
 @pytest.mark.usefixtures("no_entries")
-def test_without_its_entry_such_a_record_is_read_right_and_kept_again_under_its_new_number() -> None:
+def test_without_its_entry_such_a_meter_is_seen_through_when_a_record_comes_back_under_another_number() -> None:
     home = _home("TaiDoc DM30b")
-    _measure(home, ago=2 * HOUR, value=102)
-    first = home.session()
+    for nth in range(4):
+        _measure(home, ago=(9 - nth) * HOUR, value=100 + nth)
+    highest = home.session().highest_sequence
+    for nth in range(4, 9):
+        _measure(home, ago=(9 - nth) * HOUR, value=100 + nth)
+        highest = home.session(highest=highest).highest_sequence
+        home.session(highest=highest)
+    values = [each.measurement.glucose_mg_dl for each in home.kept if isinstance(each.measurement, Glucose)]
+    assert sorted(filter(None, values)) == [100, 101, 102, 103, 104, 105, 106, 107, 108]
+
+
+@pytest.mark.usefixtures("no_entries")
+def test_such_a_meter_whose_memory_is_full_doubles_nothing_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each new record drops the oldest: the one that is asked from is never there again."""
+    monkeypatch.setattr(glucometer, "CAPACITY", 4)
+    home = _home("TaiDoc DM30b")
+    for nth in range(4):
+        _measure(home, ago=(9 - nth) * HOUR, value=100 + nth)
+    highest = home.session().highest_sequence
+    for nth in range(4, 9):
+        _measure(home, ago=(9 - nth) * HOUR, value=100 + nth)
+        highest = home.session(highest=highest).highest_sequence
+    values = [each.measurement.glucose_mg_dl for each in home.kept if isinstance(each.measurement, Glucose)]
+    assert sorted(filter(None, values)) == [100, 101, 102, 103, 104, 105, 106, 107, 108]
+
+
+def test_two_drops_of_one_minute_with_one_value_are_two_readings_whatever_their_numbers() -> None:
+    home = _home("TaiDoc DM30b")
+    for _ in range(2):
+        _measure(home, ago=2 * HOUR, value=102)
+    home.session()
     _measure(home, ago=HOUR, value=103)
-    home.session(highest=first.highest_sequence)
+    home.session()
     values = [each.measurement.glucose_mg_dl for each in home.kept if isinstance(each.measurement, Glucose)]
     assert sorted(filter(None, values)) == [102, 102, 103]
 
@@ -472,7 +502,7 @@ def test_a_record_that_neither_number_nor_time_tells_from_another_is_set_aside()
     home = _home("TaiDoc DM30b", clock="unset")
     _measure(home)
     home.session()
-    assert (home.kept, {each.reason for each in home.set_aside}) == ([], {REASON})
+    assert (home.kept, {each.reason for each in home.set_aside}) == ([], {"nameless"})
 
 
 def test_a_ketone_is_never_a_glucose() -> None:

@@ -1,9 +1,17 @@
 """Record Access with meters that refuse, fall silent, forget who listens, or are busy: nothing is lost."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from unit.gateway.samples import GATEWAY, METER, NOW, SHANGHAI, TestClock
 from unit.gateway.scripted_meter import Told
 
+from gateway.keeping import OURS, Keeper, Tally
+from gateway.outbox import Outbox
+from gateway.readings import to_reading
 from gateway.sessions.record_access import NEARLY_ALL_NUMBERS
+from vitals.gatt.glucose import GlucoseMeasurement
 from vitals.gatt.link import Disconnected, LinkError
 from vitals.reading import Glucose
 
@@ -104,6 +112,90 @@ def test_a_record_that_comes_twice_with_other_bytes_is_kept_both_times() -> None
     meter.session(*GLUCOSE, highest_sequence=5)
     values = [r.measurement.glucose_mg_dl for r in meter.kept if isinstance(r.measurement, Glucose)]
     assert set(values) == {126.0, 127.0}
+
+
+def drop_of(sequence: int, minute: int, *, has_context: bool = False, status: str = "") -> tuple[str, str]:
+    """A drop of a minute of its own."""
+    flags = 0x02 | 0x10 * has_context | 0x08 * bool(status)
+    return "2a18", f"{flags:02x}{sequence.to_bytes(2, 'little').hex()}ea070b1507{minute:02x}00 7eb0 12 {status}"
+
+
+def context_of(sequence: int, meal: int) -> tuple[str, str]:
+    return "2a34", f"02{sequence.to_bytes(2, 'little').hex()}{meal:02x}"
+
+
+def test_two_records_of_one_number_that_both_wait_for_a_context_are_two_readings() -> None:
+    """A meter that was reset gives a number again while the old record of that number is still in its memory."""
+    old, new = drop_of(5, 1, has_context=True), drop_of(5, 9, has_context=True)
+    meter = Told(answers={"0101": [old, new, context_of(5, 1), DONE]})
+    meter.session(*GLUCOSE)
+    assert [(record.raw[8], record.context_raw) for record in meter.kept] == [
+        (1, None),
+        (9, bytes.fromhex(context_of(5, 1)[1])),
+    ]
+
+
+def test_a_context_belongs_to_one_record_and_not_to_the_next_of_its_number() -> None:
+    said = [drop_of(5, 1, has_context=True), context_of(5, 2), drop_of(5, 9, has_context=True), DONE]
+    meter = Told(answers={"0101": said})
+    meter.session(*GLUCOSE)
+    assert [getattr(record.measurement, "meal", None) for record in meter.kept] == ["postprandial", None]
+
+
+def test_a_ketone_that_the_meter_sends_twice_is_a_ketone_both_times() -> None:
+    said = [drop_of(5, 1, has_context=True), context_of(5, 6), drop_of(5, 1, has_context=True), DONE]
+    meter = Told(answers={"0101": said})
+    meter.session(*GLUCOSE)
+    assert (meter.kept, {each.reason for each in meter.set_aside}) == ([], {"ketone"})
+
+
+@pytest.mark.parametrize("said", [[context_of(5, 1)], [drop_of(4, 1), context_of(5, 1), context_of(5, 1)]])
+def test_a_context_without_its_measurement_is_set_aside(said: list[tuple[str, str]]) -> None:
+    meter = Told(answers={"0101": [*said, DONE]})
+    meter.session(*GLUCOSE)
+    assert {(each.characteristic, each.reason) for each in meter.set_aside} == {("2a34", "context_alone")}
+
+
+LATER = [
+    (drop_of(5, 1), drop_of(5, 1, has_context=True)),
+    (drop_of(5, 1, status="0000"), drop_of(5, 1, status="0100")),
+    (drop_of(5, 1, status="2000"), drop_of(5, 1, has_context=True, status="2100")),
+]
+"""A record as it was, and as a meter gives it when somebody has told it about the meal, or its battery has grown low."""
+
+
+@pytest.mark.parametrize(("then", "now"), LATER)
+def test_what_a_meter_marks_on_a_record_later_makes_no_second_reading_of_it(
+    then: tuple[str, str], now: tuple[str, str]
+) -> None:
+    ids = set()
+    for frame in (then, now):
+        meter = Told(answers={"0101": [frame, DONE]})
+        meter.session(*GLUCOSE)
+        (record,) = meter.kept
+        ids.add(to_reading(record, meter_id=METER, gateway_id=GATEWAY, zone=SHANGHAI, decoder="t").reading_id)
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize("status", ["0200", "0008", "4000"])
+def test_what_a_meter_says_of_the_measurement_itself_makes_another_record(status: str) -> None:
+    frames = [bytes.fromhex(each[1]) for each in (drop_of(5, 1, status="0000"), drop_of(5, 1, status=status))]
+    assert len({GlucoseMeasurement.lasting(frame) for frame in frames}) == 2
+
+
+async def test_a_record_that_an_earlier_build_named_by_all_its_bytes_is_not_kept_again(tmp_path: Path) -> None:
+    meter = Told(answers={"0101": [drop_of(5, 1, has_context=True), context_of(5, 1), DONE]})
+    meter.session(*GLUCOSE)
+    (record,) = meter.kept
+    assert record.lasting != record.raw
+    with Outbox(tmp_path / "outbox.sqlite", now=NOW) as outbox:
+        clock = TestClock().clock
+        keeper = Keeper(outbox=outbox, gateway_id=GATEWAY, zone=lambda: SHANGHAI, clock=clock, on_kept=lambda: None)
+        timeline, tally = keeper.timeline(), Tally()
+        assert await keeper.keep(METER, replace(record, lasting=None), timeline, tally, decoder=OURS)
+        assert await keeper.knows(METER, record)
+        assert not await keeper.keep(METER, record, timeline, tally, decoder=OURS)
+        assert (tally.new, tally.repeated) == (1, 1)
 
 
 def test_numbers_that_are_about_to_begin_again_are_asked_for_as_a_whole() -> None:

@@ -73,6 +73,14 @@ def test_a_reserved_flag_is_let_pass_until_the_length_disagrees(bit: int) -> Non
     assert refused.value.reason == "flags"
 
 
+@pytest.mark.parametrize("offset", ["FF7F", "0080"], ids=["overrun", "underrun"])
+def test_an_offset_beyond_what_it_can_say_is_no_time(offset: str) -> None:
+    """oesmith/gatt-xml, org.bluetooth.characteristic.glucose_measurement.xml: read as minutes, it is three weeks off."""
+    frame = GlucoseMeasurement.from_bytes(bytes.fromhex(f"03 2B00 EA070B15071900 {offset} 7EB0 12"))
+    assert frame.user_facing_time is None
+    assert frame.meter_time == "2026-11-21T07:25:00", "its name stays"
+
+
 def test_a_clear_flag_means_no_concentration_and_none_is_made_up() -> None:
     """xDrip's reader takes the next bytes for one."""
     measured = GlucoseMeasurement.from_bytes(bytes.fromhex("08 2A00 EA070B15071400 0200")).to_measurement()
