@@ -2,7 +2,7 @@
 
 A spot check taken while somebody listens is indicated at once, and again on the next link until it is confirmed. One taken alone
 is stored, and stays until it is deleted: a collector asks for all of them, as there is nothing to choose by. While a finger is in
-it, it advertises and tells who listens every tick what it shows.
+it, it advertises and tells who listens every tick what it shows. One that `shows_only` makes no spot checks and keeps nothing.
 
 Behaviour: Bluetooth SIG, PLXS 1.0.
 """
@@ -32,6 +32,8 @@ from vitals.gatt.sfloat import NAN, Sfloat
 
 SETTLES: Final = 3
 """So many ticks after a finger has been put in, what it shows is an early estimate."""
+
+_OF_SPOT_CHECKS: Final = frozenset({uuids.PLX_SPOT_CHECK, uuids.RECORD_ACCESS})
 
 _STATUSES: Final = (
     Status.MEASUREMENT_ONGOING
@@ -89,6 +91,12 @@ class PulseOximeter(IndicatingMeter):
         self._to_show: bytes | None = None
 
     @property
+    def characteristics(self) -> tuple[Characteristic, ...]:
+        if not self.meter.shows_only:
+            return super().characteristics
+        return tuple(each for each in super().characteristics if each.uuid not in _OF_SPOT_CHECKS)
+
+    @property
     def stored(self) -> tuple[bytes, ...]:
         return tuple(self._stored)
 
@@ -131,6 +139,10 @@ class PulseOximeter(IndicatingMeter):
         self._worn = self._to_show = None
 
     def keep(self, frame: bytes) -> None:
+        """Of one that shows only, what it shows next."""
+        if self.meter.shows_only:
+            self._to_show = frame
+            return
         if self.measurement in self._subscribed:
             super().keep(frame)
         else:
@@ -204,6 +216,8 @@ class PulseOximeter(IndicatingMeter):
         if told.is_worn:
             self.put_in(spo2_percent=told.spo2_percent, pulse_bpm=told.pulse_bpm)
             return
+        if self.meter.shows_only:
+            raise MalformedError("command", f"{told.meter} makes no spot checks: is_worn must be told", told.meter)
         self.measure(
             wall=wall,
             spo2_percent=told.spo2_percent,
@@ -214,7 +228,10 @@ class PulseOximeter(IndicatingMeter):
 
     @property
     def _features(self) -> Features:
-        supported = Supported.STATUS | Supported.SENSOR_STATUS | Supported.SPOT_CHECK_STORAGE
+        supported = Supported.STATUS | Supported.SENSOR_STATUS
+        if self.meter.shows_only:
+            return Features(supported=supported, status=_STATUSES, sensor_status=_SENSOR_STATUSES)
+        supported |= Supported.SPOT_CHECK_STORAGE
         if self.clock.is_there:
             supported |= Supported.SPOT_CHECK_TIME_STAMP
         return Features(supported=supported, status=_STATUSES, sensor_status=_SENSOR_STATUSES)

@@ -46,8 +46,8 @@ class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `connection_interval_ms` paces its indications: no meter can say more than one in each connection interval. `tick_ms`
     paces what a meter shows while it measures, or for as long as it is worn. `has_local_time`
-    gives it Local Time Information (0x2A0F). `model` makes it one that is sold, with its ways and
-    its faults, if none are given (`firmware_sims.personalities`).
+    gives it Local Time Information (0x2A0F). `shows_only` makes an oximeter one that has nothing but its stream. `model` makes it
+    one that is sold, with its ways and its faults, if none are given (`firmware_sims.personalities`).
     """
 
     # 22 characters at most: an advertisement has 31 bytes, of which flags and service take 7 and the name's header 2.
@@ -67,6 +67,7 @@ class Meter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connection_interval_ms: Annotated[int, Meta(ge=0, le=4_000)] = 30
     tick_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
     has_local_time: bool = False
+    shows_only: bool = False
     faults: Faults = NONE
     model: str | None = None
 

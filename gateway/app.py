@@ -31,6 +31,7 @@ from gateway.status import MeterFacts, meter_facts
 from gateway.uplink import Uplink
 from gateway.version import installed_version
 from gateway.watchdog import feed_watchdog
+from vitals.gatt import uuids
 from vitals.gatt.link import Radio
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ class _Gateway:
         from gateway.pairing_agent import PairingAgent
 
         agent = PairingAgent(folder=self._settings.outbox.parent)
-        radio = BleakRadio(adapter=self._settings.adapter, agent=agent, also_services=self._adapters.services)
+        also = self._adapters.services | ({uuids.HEART_RATE_SERVICE} if self._settings.heart_rate_straps else set())
+        radio = BleakRadio(adapter=self._settings.adapter, agent=agent, also_services=also)
         agent.on_bluez_restart = radio.stack_restarted
         agent.desk.on_arrival = self._hurry
         self._take_codes, self._describe_radio = agent.codes.take_from_clinic, radio.describe

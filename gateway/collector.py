@@ -229,6 +229,9 @@ class Collector:
             if findings.clock_memory is not None and findings.clock_memory.is_pending:
                 pending = replace(memory, clock=findings.clock_memory)
                 await asyncio.to_thread(self._outbox.remember, pending, now=self._clock.now())
+        if findings.was_unsteady:
+            self.totals.of(meter_id).unsteady += 1
+            _log.info("stream_never_steady", meter_id=meter_id, gateway_id=self._gateway_id)
         if findings.quirk is not STANDARD:
             remark = findings.quirk.unverified or findings.quirk.remark
             _log.info("odd_meter", meter_id=meter_id, entry=findings.quirk.id, remark=remark)

@@ -38,6 +38,8 @@ class Settings(BaseModel):
     adapter: Annotated[str, Field(pattern=r"^hci\d{1,2}$")] = "hci0"
     meter_adapters: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,19}(,[a-z0-9][a-z0-9-]{0,19})*)?$")] = ""
     """Adapters for meters of no standard profile, by name, with commas between them (`gateway.adapters`)."""
+    heart_rate_straps: Annotated[bool, Field(strict=False)] = False
+    """Read straps too (0x180D). Each visit takes one from the phone or the watch of whoever wears it, a neighbour's too."""
     workers: Annotated[int, Field(strict=False, ge=1, le=3)] = 2
     """How many meters are read at the same time; a small adapter holds few links."""
 

@@ -126,6 +126,7 @@ def _meters(
             "failed": totals.failed,
             "failed_in_a_row": totals.failed_in_a_row,
             "kept": totals.kept,
+            "unsteady": totals.unsteady,
             "clock": totals.clock,
             "why": totals.why,
         }

@@ -32,10 +32,14 @@ class Counted(Protocol):
     @property
     def worn(self) -> Mapping[str, Any] | None: ...
 
+    @property
+    def unsteady(self) -> int: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterFacts:
-    """What is known of one meter. `heard_at` is since the start of this process; `failed`: sessions in a row that broke."""
+    """What is known of one meter. `heard_at` is since the start of this process; `failed`: sessions in a row that broke;
+    `unsteady`: visits to one that only shows what it sees, in which nothing was steady."""
 
     meter_id: str
     heard_at: datetime | None = None
@@ -45,6 +49,7 @@ class MeterFacts:
     failed: int = 0
     about: Mapping[str, str] | None = None
     worn: Mapping[str, Any] | None = None
+    unsteady: int = 0
 
     @property
     def last_at(self) -> datetime | None:
@@ -61,6 +66,8 @@ class MeterFacts:
 
     def in_full(self) -> dict[str, Any]:
         said = self.in_short() | {"clock": self.clock, "about": dict(self.about or {})}
+        if self.unsteady:
+            said["unsteady"] = self.unsteady
         return said if self.worn is None else said | {"worn": dict(self.worn)}
 
 
@@ -88,6 +95,7 @@ def meter_facts(
                 failed=0 if count is None else count.failed_in_a_row,
                 about=None if memory is None else memory.about,
                 worn=None if count is None else count.worn,
+                unsteady=0 if count is None else count.unsteady,
             )
         )
     return found

@@ -33,7 +33,8 @@ class Totals:
 @dataclass(slots=True)
 class MeterTotals:
     """One meter since this process started. `heard_s`: in seconds since boot; `failed_in_a_row` ends with a good session;
-    `why`: of the last one that broke; `worn`: what a glucose sensor says of its own session."""
+    `why`: of the last one that broke; `worn`: what a glucose sensor says of its own session;
+    `unsteady`: visits to one that only shows what it sees, in which nothing was steady."""
 
     heard_s: float = 0.0
     sessions: int = 0
@@ -43,3 +44,4 @@ class MeterTotals:
     why: str | None = None
     clock: str | None = None
     worn: dict[str, Any] | None = None
+    unsteady: int = 0

@@ -51,13 +51,13 @@ SENSOR_GLUCOSE_REJECTING: Final = 0x00382C
 hot or too cold for a valid result (12, 13). Calibration recommended (10) and levels crossed (16-21) reject nothing."""
 
 SPO2_NOBODYS: Final = 0x0C00
-"""Measurement Status bits of 0x2A5E: for demonstration (10), for testing (11). Nobody's finger was in it."""
+"""Measurement Status bits of 0x2A5E and 0x2A5F: for demonstration (10), for testing (11). Nobody's finger was in it."""
 
 SPO2_REJECTING: Final = 0xF040
-"""Measurement Status bits of 0x2A5E: early estimate (6), calibrating (12), unavailable (13), questionable (14), invalid (15)."""
+"""The same word's bits: early estimate (6), calibrating (12), unavailable (13), questionable (14), invalid (15)."""
 
 SPO2_SENSOR_REJECTING: Final = 0x00FDDE
-"""Device and Sensor Status bits of 0x2A5E: malfunction (1), irregular processing (2), a signal inadequate (3), poor (4), erratic
+"""Device and Sensor Status bits of both: malfunction (1), irregular processing (2), a signal inadequate (3), poor (4), erratic
 (6) or without a pulse (7), questionable pulse (8), interference (10: the SIG's XML writes "interface", IEEE 11073-10404 what is
 meant), off the finger (11), unknown (12), displaced (13), broken (14) or disconnected (15)."""
 

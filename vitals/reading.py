@@ -117,8 +117,8 @@ class Weight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 class OxygenSaturation(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="oxygen_saturation"
 ):
-    """One spot check of a pulse oximeter. `status` is its Measurement Status, `sensor_status` its Device and Sensor Status,
-    both as sent (bits: GATT 0x2A5E)."""
+    """One spot check of a pulse oximeter, or the frame that was kept of its stream. `status` is its Measurement Status,
+    `sensor_status` its Device and Sensor Status, both as sent (bits: GATT 0x2A5E, the same in 0x2A5F)."""
 
     spo2_percent: float | None
     pulse_bpm: float | None = None
@@ -137,12 +137,11 @@ class Temperature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
 class HeartRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="heart_rate"):
     """A steady heart rate of a strap (GATT 0x2A37). Nobody knows whether its wearer rested: no rule for a resting pulse
-    looks at it. `has_contact` is None for a sensor that cannot tell; `site` is the specification's name of where.
+    looks at it. `has_contact` is None for a sensor that cannot tell.
     """
 
     pulse_bpm: float | None
     has_contact: bool | None = None
-    site: SpecificationName | None = None
 
 
 Measurement = BloodPressure | Glucose | SensorGlucose | Weight | OxygenSaturation | Temperature | HeartRate

@@ -17,7 +17,9 @@ from gateway.sessions import (
     enhanced_blood_pressure,
     glucose,
     health_thermometer,
+    heart_rate,
     pulse_oximeter,
+    steady_stream,
     unasked,
     weight_scale,
 )
@@ -26,6 +28,7 @@ from gateway.sessions.commands import Command, Heard, Script, look, read, set_as
 from gateway.sessions.meter_clock import ClockCare, MeterClock, read_clock, set_clock, set_in_window
 from gateway.sessions.quirk_frames import decode_as
 from gateway.sessions.quirks import STANDARD, Quirk, quirk_of, set_aside_all
+from gateway.sessions.steady_stream import Stream
 from gateway.sessions.unasked import Decode
 from vitals.gatt import device_information, uuids
 from vitals.gatt.link import LinkError, Notified
@@ -42,16 +45,14 @@ SERVICES: Final[dict[str, frozenset[str]]] = {
     uuids.CGM_SERVICE: frozenset({uuids.CGM_MEASUREMENT}),
     uuids.WEIGHT_SCALE_SERVICE: frozenset({uuids.WEIGHT_MEASUREMENT}),
     uuids.HEALTH_THERMOMETER_SERVICE: frozenset({uuids.TEMPERATURE_MEASUREMENT}),
-    uuids.PULSE_OXIMETER_SERVICE: frozenset({uuids.PLX_SPOT_CHECK}),
+    uuids.PULSE_OXIMETER_SERVICE: frozenset({uuids.PLX_SPOT_CHECK, uuids.PLX_CONTINUOUS}),
 }
-"""What is read, by the service that advertises it; these services are what is scanned for. A strap's heart rate (0x180D) is not
-among them: it is a stream, and no reading."""
-READABLE: Final = frozenset[str]().union(*SERVICES.values())
+"""What is read, by the service that advertises it; these services are what is scanned for. Straps (0x180D) are not among them:
+the phone of whoever wears one would lose it to us. A home can ask for them."""
+STREAMS: Final = {each.characteristic: each for each in (pulse_oximeter.STREAM, heart_rate.STREAM)}
+"""What a meter shows every second, without a time. It is watched only where the meter has nothing that it keeps."""
+READABLE: Final = frozenset(STREAMS).union(*SERVICES.values())
 """What this gateway can read; a meter with none of them is left alone."""
-LOOKED_ON: Final = frozenset({uuids.HEART_RATE_MEASUREMENT, uuids.PLX_CONTINUOUS})
-"""What is only for looking on: every second, without a time, and taken by nobody (docs/explanation/how-meters-are-read)."""
-LET_BE_S: Final = 3600.0
-"""How long a meter that has nothing else is let be. It has done nothing wrong, and another might bear its address tomorrow."""
 _UNASKED: Final[dict[str, Decode]] = {
     uuids.BLOOD_PRESSURE_MEASUREMENT: blood_pressure.decode,
     uuids.ENHANCED_BLOOD_PRESSURE_MEASUREMENT: enhanced_blood_pressure.decode,
@@ -86,6 +87,8 @@ class Findings:
     worn: cgm.Worn | None = None
     rest_s: float | None = None
     """How long the meter wants to be left in peace after a session that went well; None where nothing is known of it."""
+    was_unsteady: bool = False
+    """Whether a stream was watched in which nothing was ever steady: a restless finger, or none."""
     quirk: Quirk = STANDARD
     clock_memory: ClockMemory | None = None
     """For the next session; None where this one has nothing to add to what was known."""
@@ -96,9 +99,6 @@ class Findings:
 def converse(known: Known, findings: Findings) -> Script[None]:
     """The session; raises `LinkError` where the meter does not go through with it."""
     if not known.characteristics & READABLE:
-        if known.characteristics & LOOKED_ON:
-            findings.rest_s = LET_BE_S
-            return
         raise LinkError(f"the meter offers neither of {', '.join(sorted(READABLE))}, which are all that is read here")
     findings.about = known.about
     findings.quirk = quirk_of(known.about, known.name, known.characteristics)
@@ -252,7 +252,20 @@ def _records(known: Known, findings: Findings) -> Script[bool]:
         )
     elif uuids.CGM_MEASUREMENT in known.characteristics:  # one control point: no meter is known that has both
         yield from _visit(known, findings)
-    return (yield from _listen(known.characteristics, findings.clock, findings.quirk))
+    is_linked = yield from _listen(known.characteristics, findings.clock, findings.quirk)
+    if is_linked and not known.characteristics & (READABLE - STREAMS.keys()):
+        stream = next(each for name, each in STREAMS.items() if name in known.characteristics)
+        is_linked = yield from _watch(stream, findings)
+    return is_linked
+
+
+def _watch(stream: Stream, findings: Findings) -> Script[bool]:
+    """Read a meter that only shows what it sees; whether the link is still there."""
+    watched = yield from steady_stream.collect(stream, findings.clock)
+    findings.was_unsteady = not watched.was_steady
+    if watched.was_steady:
+        findings.rest_s = steady_stream.REST_S
+    return watched.is_linked
 
 
 def _visit(known: Known, findings: Findings) -> Script[None]:

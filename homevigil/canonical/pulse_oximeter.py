@@ -6,7 +6,6 @@ from homevigil.canonical.answer import Canonical, Decoder, doubt, number
 from vitals.gatt import uuids
 from vitals.gatt.frame import flag_words
 from vitals.gatt.pulse_oximeter import Continuous, Features, SensorStatus, SpO2PR, SpotCheck, Status, Supported
-from vitals.reading import OxygenSaturation
 
 
 def spot_check(frame: bytes) -> Canonical:
@@ -29,16 +28,11 @@ def spot_check(frame: bytes) -> Canonical:
 def continuous(frame: bytes) -> Canonical:
     """With the doubt that a spot check would carry that said the same."""
     sent = Continuous.from_bytes(frame)
-    as_if_measured = OxygenSaturation(
-        spo2_percent=sent.normal.spo2.number,
-        pulse_bpm=sent.normal.pulse.number,
-        status=sent.status,
-        sensor_status=sent.sensor_status,
-    )
+    measured = sent.to_measurement()
     return {
         "kind": "continuous_oxygen_saturation",
-        "spo2_percent": as_if_measured.spo2_percent,
-        "pulse_bpm": as_if_measured.pulse_bpm,
+        "spo2_percent": measured.spo2_percent,
+        "pulse_bpm": measured.pulse_bpm,
         "fast": _pair(sent.fast),
         "slow": _pair(sent.slow),
         "amplitude_percent": number(sent.amplitude),
@@ -46,7 +40,7 @@ def continuous(frame: bytes) -> Canonical:
         "status_flags": sent.status_flags,
         "sensor_status": sent.sensor_status,
         "sensor_status_flags": sent.sensor_status_flags,
-    } | doubt(as_if_measured)
+    } | doubt(measured)
 
 
 def features(frame: bytes) -> Canonical:

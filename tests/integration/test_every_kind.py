@@ -19,7 +19,7 @@ from firmware_sims.commands import Driven, carry_out
 from firmware_sims.measure import Measure
 from vitals.gatt import uuids
 from vitals.quality import grade
-from vitals.reading import Measurement, OxygenSaturation, Reading, Temperature, TimeQuality, Weight
+from vitals.reading import HeartRate, Measurement, OxygenSaturation, Reading, Temperature, TimeQuality, Weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,16 +166,47 @@ async def test_four_kinds_are_read_side_by_side(air: VirtualAir, tmp_path: Path)
     assert {msgspec.to_builtins(r.measurement)["kind"] for r in readings} == set(told)
 
 
+WORN: dict[str, tuple[str, dict[str, Any], dict[str, Any], Measurement]] = {
+    "an oximeter that only shows what it sees": (
+        "oxygen_saturation",
+        {"shows_only": True},
+        {"spo2_percent": 97, "pulse_bpm": 66},
+        OxygenSaturation(spo2_percent=97, pulse_bpm=66, status=0x0120, sensor_status=0),
+    ),
+    "a strap": ("heart_rate", {}, {"pulse_bpm": 72}, HeartRate(pulse_bpm=72, has_contact=True)),
+}
+
+
 @pytest.mark.radio
-async def test_a_worn_strap_is_let_be(air: VirtualAir, tmp_path: Path) -> None:
-    """A strap has nothing that could be a reading; whatever a session makes of it, nothing is kept and nothing breaks."""
+@pytest.mark.parametrize("worn", WORN.values(), ids=WORN)
+async def test_of_what_is_worn_one_reading_is_kept_and_then_it_rests(
+    worn: tuple[str, dict[str, Any], dict[str, Any], Measurement], air: VirtualAir, tmp_path: Path
+) -> None:
+    kind, settings, told, kept = worn
+    meter = await air.put(kind, tick_ms=20, **settings)
+    tell(meter, is_worn=True, **told)
+    async with box(tmp_path / "outbox.sqlite", air, also_services=[uuids.HEART_RATE_SERVICE]) as home:
+        (reading,) = await home.until_kept(1)
+        await home.until(lambda: home.collector.totals.sessions == 1)
+        tell(await air.put("weight"), weight_kg=61.2)
+        _, weight = await home.until_kept(2)
+        assert isinstance(weight.measurement, Weight)
+        assert home.outbox.counts().quarantined == 0
+    assert reading.measurement == kept
+    assert reading.time_quality is TimeQuality.RECEIVED
+    assert reading.meter_time is None
+
+
+@pytest.mark.radio
+async def test_a_strap_is_not_even_connected_to_unless_the_home_wants_it(air: VirtualAir, tmp_path: Path) -> None:
     strap = await air.put("heart_rate", tick_ms=20)
     tell(strap, pulse_bpm=72, is_worn=True)
-    async with box(tmp_path / "outbox.sqlite", air, also_services=[uuids.HEART_RATE_SERVICE]) as home:
+    async with box(tmp_path / "outbox.sqlite", air) as home:
         tell(await air.put("weight"), weight_kg=61.2)
         (reading,) = await home.until_kept(1)
         assert isinstance(reading.measurement, Weight)
-        assert home.outbox.counts().quarantined == 0
+        await home.until(lambda: home.collector.totals.sessions == 1)
+        assert strap.meter.meter_id not in home.collector.totals.meters
 
 
 async def test_a_scale_that_wants_consent_gives_us_nothing_and_keeps_everything(tmp_path: Path) -> None:

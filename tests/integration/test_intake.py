@@ -132,7 +132,7 @@ OTHERS: tuple[tuple[Measurement, dict[str, Any]], ...] = (
         {"kind": "temperature", "temperature_celsius": 38.4, "unit_sent": "°C"},
     ),
     (
-        HeartRate(pulse_bpm=72.0, has_contact=False, site="chest"),
+        HeartRate(pulse_bpm=72.0, has_contact=False),
         {"kind": "heart_rate", "pulse_bpm": 72.0, "quality": "rejected", "quality_reasons": ["no_contact"]},
     ),
     (

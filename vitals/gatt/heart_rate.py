@@ -1,7 +1,7 @@
 """Heart Rate Service (0x180D): Heart Rate Measurement 0x2A37, Body Sensor Location 0x2A38.
 
-Layouts: Bluetooth SIG, HRS 1.0. A strap sends this about once a second for as long as it is worn, and has no clock. It is for
-looking on and never a reading, and no diagnosis is made of the intervals.
+Layouts: Bluetooth SIG, HRS 1.0. A strap sends this about once a second for as long as it is worn, and has no clock. No diagnosis
+is made of the intervals.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from vitals.errors import MalformedError
 from vitals.gatt.frame import Cursor, check_length, check_minimum, member, u16
+from vitals.reading import HeartRate
 
 INTERVALS_PER_S: Final = 1024
 """An RR interval counts 1/1024 s."""
@@ -78,6 +79,10 @@ class HeartRateMeasurement:
             energy_kj=at.u16() if flags & _Flags.ENERGY else None,
             intervals=tuple(at.u16() for _ in range(count)),
         )
+
+    def to_measurement(self) -> HeartRate:
+        """The rate alone; energy and intervals stay in the raw bytes."""
+        return HeartRate(pulse_bpm=float(self.bpm), has_contact=self.has_contact)
 
     def __bytes__(self) -> bytes:
         """The shorter form of the rate where it fits."""

@@ -190,8 +190,8 @@ _CONTINUOUS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continuous:
-    """What the meter shows at this second (0x2A5F). It is never a reading: a finger just put in and one about to be taken out are
-    in the stream, too, and it has no time. `fast` and `slow` are averages over less and more time."""
+    """What the meter shows at this second (0x2A5F), without a time; a finger just put in and one about to be taken out are in the
+    stream, too. `fast` and `slow` are averages over less and more time. The status words are those of a spot check."""
 
     Flags = _ContinuousFlags
 
@@ -245,6 +245,15 @@ class Continuous:
     def sensor_status_flags(self) -> tuple[str, ...] | None:
         """What the Device and Sensor Status says, by name; None without one."""
         return None if self.sensor_status is None else flag_words(SensorStatus, self.sensor_status)
+
+    def to_measurement(self) -> reading.OxygenSaturation:
+        """The `normal` pair, with what the meter says it lacks as None. The other averages stay in the raw bytes."""
+        return reading.OxygenSaturation(
+            spo2_percent=self.normal.spo2.number,
+            pulse_bpm=self.normal.pulse.number,
+            status=self.status,
+            sensor_status=self.sensor_status,
+        )
 
 
 class Supported(IntFlag):

@@ -19,7 +19,7 @@ from gateway.sessions.commands import (
     Wait,
     Write,
 )
-from gateway.sessions.conversation import LET_BE_S, Findings, Known, converse
+from gateway.sessions.conversation import Findings, Known, converse
 from gateway.sessions.meter_clock import ClockCare
 from gateway.timing import place
 from vitals.gatt.link import LinkError
@@ -196,14 +196,6 @@ def test_a_meter_that_measures_nothing_we_know_is_left_alone() -> None:
     known = Known(characteristics=frozenset({"2a6e"}), zone=SHANGHAI)
     with pytest.raises(LinkError, match="neither"):
         next(converse(known, Findings()))
-
-
-@pytest.mark.parametrize("stream", ["2a37", "2a5f"])
-def test_a_meter_that_has_only_a_stream_is_asked_nothing_and_let_be_for_an_hour(stream: str) -> None:
-    findings = Findings()
-    with pytest.raises(StopIteration):
-        next(converse(Known(characteristics=frozenset({stream, "2a19"}), zone=SHANGHAI), findings))
-    assert findings.rest_s == LET_BE_S
 
 
 # -- glucose -----------------------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ OTHERS: tuple[Measurement, ...] = (
     Weight(weight_kg=72.5, unit_sent="kg", weight_sent=72.5, bmi=24.2, height_m=1.73),
     OxygenSaturation(spo2_percent=97.0, pulse_bpm=66.0, status=0x0120, sensor_status=0x20),
     Temperature(temperature_celsius=37.0, unit_sent="°F", temperature_sent=98.6, site="gastro_intestinal_tract"),
-    HeartRate(pulse_bpm=72.0, has_contact=True, site="chest"),
+    HeartRate(pulse_bpm=72.0, has_contact=True),
 )
 READINGS = (READING, GLUCOSE, *(msgspec.structs.replace(READING, measurement=each) for each in OTHERS))
 
