@@ -31,6 +31,7 @@ class MeterInAir:
         self.meter = meter
         self.firmware = firmware_of(meter)
         self.link: AirLink | None = None
+        self.drops_left = meter.faults.drops_at_once
         self._zone = ZoneInfo(meter.zone)
         self._now = now
         self._listener = listener
@@ -203,6 +204,8 @@ class Air:
         link = meter.link = AirLink(meter)
         meter.firmware.on_connected()
         after_ms = meter.meter.faults.disconnect_after_ms
+        if meter.drops_left > 0:
+            meter.drops_left, after_ms = meter.drops_left - 1, 0
         fault = None if after_ms is None else asyncio.get_running_loop().call_later(after_ms / 1000, link.drop)
         try:
             yield link

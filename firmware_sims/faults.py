@@ -13,6 +13,8 @@ class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All off by default.
 
     - `disconnect_after_ms`: the link drops so long after it came up.
+    - `drops_at_once`: so many times, the link drops as soon as it is up (where radio is poor, a link is often "established" on
+      one side only: HCI error 0x3E).
     - `hangs_up`: the meter ends the link itself once its last record is confirmed (A&D UA-651BLE).
     - `impatient_after`: the meter ends the link after more reads than this before anything was subscribed to (A&D's E10).
     - `drops_after_indication`: so many times, the link drops right after an indication was sent; the meter has not seen the
@@ -25,6 +27,7 @@ class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     disconnect_after_ms: Annotated[int, Meta(ge=0)] | None = None
+    drops_at_once: Annotated[int, Meta(ge=0)] = 0
     hangs_up: bool = False
     impatient_after: Annotated[int, Meta(ge=0)] | None = None
     drops_after_indication: Annotated[int, Meta(ge=0)] = 0

@@ -78,6 +78,7 @@ class MeterOnAir:
         self._has_real_radio = isinstance(radio, Host)
         self._starting_to_advertise = asyncio.Lock()
         self._is_on = False
+        self._drops_left = meter.faults.drops_at_once
         self.shown: asyncio.Queue[int] = asyncio.Queue()
         self.typed: asyncio.Queue[int] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -153,7 +154,10 @@ class MeterOnAir:
         connection.on(connection.EVENT_PAIRING_FAILURE, lambda _: self._on_link("not paired"))
         self.firmware.on_connected()
         talk = self._spawn(self._talk(connection), "talk")
-        if (after_ms := self.meter.faults.disconnect_after_ms) is not None:
+        after_ms = self.meter.faults.disconnect_after_ms
+        if self._drops_left > 0:
+            self._drops_left, after_ms = self._drops_left - 1, 0
+        if after_ms is not None:
             self._spawn(_hang_up_later(connection, after_ms), "fault: disconnect")
 
         def ended(_: int) -> None:

@@ -201,6 +201,7 @@ class BleakRadio:
         except _TROUBLE as e:
             await self._note_unconnected(meter_id, path, _words(e), was_paired=was_paired)
             raise LinkError(f"cannot connect: {_words(e)}") from e
+        _begin_anew(events, client)
         self.care.ladder.connected(time.monotonic())
         if not was_paired and not self.bonds.connects_without_pairing(meter_id):
             await self._pair(client, meter_id)
@@ -369,6 +370,15 @@ async def _each(heard: asyncio.Queue[Advertisement | str]) -> AsyncIterator[Adve
         if isinstance(advertisement, str):
             raise UnavailableError(advertisement)
         yield advertisement
+
+
+def _begin_anew(events: asyncio.Queue[Notified | Disconnected], client: BleakClient) -> None:
+    """Forget what earlier attempts met: the client is one and the same for all of them, and the end of the first link, taken for
+    the end of this one, would have a report thrown away that the meter believes to have been told."""
+    while not events.empty():
+        events.get_nowait()
+    if not client.is_connected:
+        events.put_nowait(Disconnected())
 
 
 def _put(queue: asyncio.Queue[Advertisement | str], item: Advertisement | str) -> None:

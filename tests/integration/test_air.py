@@ -209,6 +209,16 @@ async def test_a_link_drops_when_the_fault_says_so() -> None:
         assert await link.event(5) == Disconnected()
 
 
+async def test_a_link_that_drops_at_once_does_so_as_often_as_the_fault_says() -> None:
+    air = air_with({**CUFF, "faults": {"drops_at_once": 1}})
+    raw = inflate(air.meters["bp"])
+    async with linked(air) as link:
+        assert await link.event(5) == Disconnected()
+    async with linked(air) as link:
+        await link.subscribe(uuids.BLOOD_PRESSURE_MEASUREMENT)
+        assert (await events(link))[0] == Notified(characteristic=uuids.BLOOD_PRESSURE_MEASUREMENT, value=raw)
+
+
 async def test_leaving_the_link_ends_it() -> None:
     air = air_with(GLUCOMETER)
     prick(air.meters["glu"], 3)

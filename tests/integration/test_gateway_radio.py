@@ -76,6 +76,21 @@ async def test_a_cuff_that_hangs_up_after_its_record_is_read(air: VirtualAir, pa
         assert home.collector.totals.failed_sessions == 0
 
 
+@pytest.mark.parametrize("kind", ["blood_pressure", "glucose"])
+async def test_a_link_that_drops_at_once_takes_nothing_from_the_one_after_it(
+    air: VirtualAir, path: Path, kind: str
+) -> None:
+    meter = await air.put(kind, faults={"drops_at_once": 1})
+    if kind == "glucose":
+        prick(meter)
+    else:
+        inflate(meter)
+    async with box(path, air) as home:
+        (reading,) = await home.until_kept(1)
+    assert [reading.raw] == air.said(meter)[:1]
+    assert len(air.said(meter)) == 1  # the meter was heard the first time that it spoke
+
+
 async def test_a_link_that_drops_after_the_indication_costs_no_record_and_doubles_none(
     air: VirtualAir, path: Path
 ) -> None:
