@@ -1,4 +1,4 @@
-"""`python -m server gateway claim|revoke`: who becomes a gateway, and who is one no longer."""
+"""`python -m server gateway list|claim|revoke|restore|history`: who becomes a gateway, who is one no longer, and who said so."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server import clock
-from server.enrolment_commands import ByOption, GatewayArgument, JsonOption, account_of, gateway_of
+from server.enrolment_commands import (
+    ByOption,
+    GatewayArgument,
+    JsonOption,
+    account_of,
+    checked_name,
+    checked_reason,
+    gateway_of,
+    spoken_instant,
+)
 from server.remote_commands import gateways
 from server.terminal import fail, in_database, load_settings, print_json
 from vitals.errors import UnavailableError
 
 if TYPE_CHECKING:
     from server.config import Settings
+    from server.store.admissions import Standing
     from server.store.postgres import Connection
     from server.trust.folders import Secrets
 
@@ -67,17 +77,53 @@ def claim_gateway(
     typer.echo("good for 15 minutes and one box")
 
 
+@gateways.command("list")
+def list_gateways(as_json: JsonOption = False) -> None:
+    """Every gateway: its state, its zone, when it was last heard, and until when its certificate is good."""
+    from server.store import admissions
+
+    found = in_database(lambda conn: admissions.list_standings(conn, now=clock.now()))
+    if as_json:
+        print_json(found)
+        return
+    for each in found:
+        heard = "never heard" if each.last_heard_at is None else f"heard {spoken_instant(each.last_heard_at)}"
+        typer.echo(
+            f"{each.gateway_id:<24} {each.state:<9} {each.zone:<20} {heard:<28} {_certificate_of(each)}".rstrip()
+        )
+
+
+def _certificate_of(standing: "Standing") -> str:
+    if standing.certificate_ends_at is None:
+        said = ""
+    elif standing.certificate_revoked_at is not None:
+        said = f"certificate revoked {spoken_instant(standing.certificate_revoked_at)}"
+    elif not standing.good_certificates:
+        said = f"certificate ended {spoken_instant(standing.certificate_ends_at)}: enrol the box again"
+    else:
+        said = f"certificate until {standing.certificate_ends_at:%Y-%m-%d}"
+    if standing.claim_open_until is not None:
+        said += f"; a code is open until {spoken_instant(standing.claim_open_until)}"
+    return said
+
+
 @gateways.command("revoke")
-def revoke_gateway(gateway_id: GatewayArgument) -> None:
+def revoke_gateway(
+    gateway_id: GatewayArgument,
+    by: ByOption,
+    reason: Annotated[
+        str, typer.Option(callback=checked_reason, metavar="TEXT", help="Why, for whoever reads it later.")
+    ],
+) -> None:
     """Listen to a gateway no longer, for one that was lost or stolen. What it sends goes to quarantine, unanswered."""
-    from server.store import certificates, enrolment
+    from server.trust import standing
 
     secrets = secrets_of(load_settings())
 
     def work(conn: "Connection") -> int:
         gateway_of(conn, gateway_id)
-        enrolment.set_gateway_state(conn, gateway_id, "revoked")
-        revoked = certificates.revoke(conn, gateway_id, now=clock.now())
+        account_of(conn, by)
+        revoked = standing.revoke(conn, gateway_id, by=by, reason=reason, now=clock.now())
         if secrets is not None:
             secrets.write_list(conn, now=clock.now())
         return revoked
@@ -89,6 +135,43 @@ def revoke_gateway(gateway_id: GatewayArgument) -> None:
         )
     else:
         typer.echo(f"gateway {gateway_id}: revoked; put its certificate on the broker's list of revoked ones, too")
+
+
+@gateways.command("restore")
+def restore_gateway(gateway_id: GatewayArgument, by: ByOption) -> None:
+    """Listen again to a gateway that was revoked, or suspended because it spoke in another's name."""
+    from server.trust import standing
+
+    def work(conn: "Connection") -> None:
+        gateway_of(conn, gateway_id)
+        account_of(conn, by)
+        standing.restore(conn, gateway_id, by=by, now=clock.now())
+
+    in_database(work)
+    typer.echo(f"gateway {gateway_id}: active; it sends again what was not taken in")
+
+
+@gateways.command("history")
+def show_history(
+    gateway_id: Annotated[
+        str | None,
+        typer.Argument(
+            callback=lambda text: text and checked_name(text), metavar="[ID]", help="Of this gateway alone."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Who made codes, who claimed, renewed, was refused, revoked: the newest first. Nobody can change it."""
+    from server.store import admissions
+
+    found = in_database(lambda conn: admissions.list_events(conn, gateway_id))
+    if as_json:
+        print_json(found)
+        return
+    for each in found:
+        who = each.by_login or each.asked_from or ""
+        rest = ", ".join(part for part in (each.serial, each.detail) if part)
+        typer.echo(f"{spoken_instant(each.at)} {each.gateway_id or '-':<24} {each.act:<20} {who:<16} {rest}".rstrip())
 
 
 def secrets_of(settings: "Settings") -> "Secrets | None":

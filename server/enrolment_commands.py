@@ -62,6 +62,13 @@ def checked_zone(text: str | None) -> str | None:
     return text
 
 
+def checked_reason(text: str) -> str:
+    """Why something is done, in a few words."""
+    if not text.strip() or not text.isprintable() or len(text) > 200:
+        raise typer.BadParameter("1 to 200 characters that can be printed")
+    return text.strip()
+
+
 def _name(text: str) -> str:
     if not text.strip() or not text.isprintable() or len(text) > 100:
         raise typer.BadParameter("1 to 100 characters that can be printed")
@@ -120,34 +127,6 @@ def add_gateway(gateway_id: GatewayArgument, zone: ZoneOption) -> None:
 
     found = in_database(work)
     typer.echo(f"gateway {found.gateway_id}: {found.zone}, {found.state}")
-
-
-@gateways.command("list")
-def list_gateways(as_json: JsonOption = False) -> None:
-    """Every gateway: its state, its zone, and when it was last heard."""
-    from server.store import enrolment
-
-    found = in_database(enrolment.list_gateways)
-    if as_json:
-        print_json(found)
-        return
-    for each in found:
-        heard = "never heard" if each.last_heard_at is None else f"heard {spoken_instant(each.last_heard_at)}"
-        typer.echo(f"{each.gateway_id:<24} {each.state:<9} {each.zone:<20} {heard}")
-
-
-@gateways.command("restore")
-def restore_gateway(gateway_id: GatewayArgument) -> None:
-    """Listen again to a gateway that was revoked, or suspended because it spoke in another's name."""
-    from server.store import enrolment, quarantine
-
-    def work(conn: "Connection") -> None:
-        gateway_of(conn, gateway_id)
-        enrolment.set_gateway_state(conn, gateway_id, "active")
-        quarantine.settle_impostures(conn, gateway_id, by="gateway restore")
-
-    in_database(work)
-    typer.echo(f"gateway {gateway_id}: active; it sends again what was not taken in")
 
 
 @patients.command("add")
@@ -323,7 +302,8 @@ def _check_binding(conn: "Connection", home: "Gateway", *, patient_id: int, sinc
 
     if home.state != "active":
         raise RefusedError(
-            f"gateway {home.gateway_id} is {home.state}: `server gateway restore {home.gateway_id}` listens to it again"
+            f"gateway {home.gateway_id} is {home.state}:"
+            f" `server gateway restore {home.gateway_id} --by LOGIN` listens to it again"
         )
     if not enrolment.has_patient(conn, patient_id):
         raise RefusedError(f"no patient {patient_id}: `server patient list` shows the numbers")

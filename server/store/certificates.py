@@ -93,10 +93,10 @@ def newest(conn: Connection, gateway_id: str) -> Certificate | None:
         return cursor.execute(SQL["newest"], {"gateway_id": gateway_id}).fetchone()
 
 
-def revoke(conn: Connection, gateway_id: str, *, now: datetime, except_serial: str | None = None) -> int:
-    """Every certificate of the gateway but this one is no longer good; how many that changed."""
+def revoke(conn: Connection, gateway_id: str, *, now: datetime, except_serial: str | None = None) -> list[str]:
+    """Every certificate of the gateway but this one is no longer good; the serials of those that were until now."""
     wanted = {"gateway_id": gateway_id, "now": now, "except_serial": except_serial}
-    return conn.execute(SQL["revoke"], wanted).rowcount
+    return sorted(str(serial) for (serial,) in conn.execute(SQL["revoke"], wanted).fetchall())
 
 
 def revoked(conn: Connection, *, now: datetime) -> Sequence[tuple[str, datetime]]:

@@ -13,10 +13,12 @@ from typing import Final
 
 import structlog
 
-from server.store import certificates, enrolment
+from server.store import admissions, certificates, enrolment
+from server.store.admissions import Act
 from server.store.certificates import Certificate
 from server.store.postgres import Connection
 from server.trust.authority import INTAKE, RENEW_AFTER_DAYS, Authority, hash_of_requested_key
+from server.trust.standing import revoke_certificates
 from vitals.enrolment import ALPHABET, CODE_LENGTH, Refusal
 from vitals.errors import MalformedError
 
@@ -66,14 +68,36 @@ def make_claim(
         expires_at=now + LASTS,
         tries=TRIES,
     )
+    admissions.note(conn, Act.CLAIM_MADE, now=now, gateway_id=gateway_id, by=by)
     log.info("claim_made", gateway_id=gateway_id, by=by)
     return code
 
 
 def admit(
-    conn: Connection, authority: Authority, *, gateway_id: str, code: str, request: str, now: datetime
+    conn: Connection,
+    authority: Authority,
+    *,
+    gateway_id: str,
+    code: str,
+    request: str,
+    now: datetime,
+    asked_from: str | None = None,
 ) -> Admitted | Refusal:
     """The certificate that the box gets, or why not. What the gateway had before is revoked."""
+    given = _admit(conn, authority, gateway_id=gateway_id, code=code, request=request, now=now)
+    if isinstance(given, Admitted):
+        act, serial = Act.ADMITTED_AGAIN if given.is_repeat else Act.ADMITTED, given.certificate.serial
+        admissions.note(conn, act, now=now, gateway_id=gateway_id, asked_from=asked_from, serial=serial)
+    else:
+        admissions.note_refusal(
+            conn, Act.CLAIM_REFUSED, now=now, gateway_id=gateway_id, asked_from=asked_from, detail=given.reason
+        )
+    return given
+
+
+def _admit(
+    conn: Connection, authority: Authority, *, gateway_id: str, code: str, request: str, now: datetime
+) -> Admitted | Refusal:
     tried = certificates.take_try(conn, gateway_id=gateway_id, now=now)
     if tried is None or not hmac.compare_digest(tried.code_hash, authority.keyed_hash(f"{gateway_id} {code}")):
         log.warning("claim_refused", gateway_id=gateway_id, is_open=tried is not None)
@@ -95,14 +119,45 @@ def admit(
     made = authority.admit(request, gateway_id=gateway_id, now=now)
     certificates.add_certificate(conn, made, now=now)
     certificates.use_claim(conn, claim_id=tried.claim_id, serial=made.serial, now=now)
-    replaced = certificates.revoke(conn, gateway_id, now=now, except_serial=made.serial)
-    log.info("gateway_admitted", gateway_id=gateway_id, serial=made.serial, replaced=replaced)
+    replaced = revoke_certificates(
+        conn, gateway_id, now=now, detail="another box was enrolled in its place", except_serial=made.serial
+    )
+    log.info("gateway_admitted", gateway_id=gateway_id, serial=made.serial, replaced=len(replaced))
     return Admitted(certificate=made, zone=zone, is_repeat=False)
 
 
-def renew(conn: Connection, authority: Authority, *, serial: str, request: str, now: datetime) -> Admitted | Refusal:
+def renew(
+    conn: Connection,
+    authority: Authority,
+    *,
+    serial: str,
+    request: str,
+    now: datetime,
+    asked_from: str | None = None,
+) -> Admitted | Refusal:
     """The next certificate of the gateway that has shown this one, or why not."""
     shown = certificates.certificate(conn, serial)
+    gateway_id = None if shown is None else shown.gateway_id
+    given = _renew(conn, authority, shown=shown, request=request, now=now)
+    if isinstance(given, Admitted):
+        act, serial = Act.RENEWED_AGAIN if given.is_repeat else Act.RENEWED, given.certificate.serial
+        admissions.note(conn, act, now=now, gateway_id=gateway_id, asked_from=asked_from, serial=serial)
+    else:
+        admissions.note_refusal(
+            conn,
+            Act.RENEWAL_REFUSED,
+            now=now,
+            gateway_id=gateway_id,
+            asked_from=asked_from,
+            serial=serial,
+            detail=given.reason,
+        )
+    return given
+
+
+def _renew(
+    conn: Connection, authority: Authority, *, shown: Certificate | None, request: str, now: datetime
+) -> Admitted | Refusal:
     if shown is None or shown.revoked_at is not None or shown.not_after <= now:
         return Refusal(reason="certificate", detail="the certificate shown is not good; enrol this gateway anew")
     try:

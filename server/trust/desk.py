@@ -84,7 +84,13 @@ def create_desk(
             in_transaction,
             pool,
             lambda conn: claims.admit(
-                conn, authority, gateway_id=claim.gateway_id, code=claim.code, request=claim.request, now=now()
+                conn,
+                authority,
+                gateway_id=claim.gateway_id,
+                code=claim.code,
+                request=claim.request,
+                now=now(),
+                asked_from=_address_of(request),
             ),
         )
         if isinstance(answer, Admitted):  # of a repeat too: what was revoked may not have been written down before
@@ -102,7 +108,14 @@ def create_desk(
         answer = await asyncio.to_thread(
             in_transaction,
             pool,
-            lambda conn: claims.renew(conn, authority, serial=serial_of(shown), request=renewal.request, now=now()),
+            lambda conn: claims.renew(
+                conn,
+                authority,
+                serial=serial_of(shown),
+                request=renewal.request,
+                now=now(),
+                asked_from=_address_of(request),
+            ),
         )
         return _answer(admission(answer) if isinstance(answer, Admitted) else answer)
 
@@ -114,6 +127,11 @@ def create_desk(
     desk.add_exception_handler(OSError, unavailable)  # the list of the revoked could not be written
 
     return desk
+
+
+def _address_of(request: Request) -> str | None:
+    """Of the connection itself; the door stands behind no proxy."""
+    return None if request.client is None else request.client.host
 
 
 async def _body(request: Request, form: type[Any]) -> Any:

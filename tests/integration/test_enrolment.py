@@ -116,6 +116,11 @@ def add_account(conn: Any, login: str, role: str) -> int:
     return int(row[0])
 
 
+def add_account_of(pool: Pool, login: str) -> None:
+    with pool.connection() as conn:
+        add_account(conn, login, "doctor")
+
+
 def ask(pool: Pool, query: str, *args: object) -> list[tuple[Any, ...]]:
     with pool.connection() as conn:
         cursor = conn.execute(query.encode(), args)
@@ -140,14 +145,32 @@ def arrive(pool: Pool, *measured_at: datetime, slot: int | None = None, first_se
 def test_a_gateway_is_enrolled_listed_revoked_and_restored(server: Server, pool: Pool) -> None:
     assert server.says("gateway add gw-0001 --zone Asia/Shanghai") == "gateway gw-0001: Asia/Shanghai, active\n"
     assert server.says("gateway add gw-0001 --zone Asia/Urumqi") == "gateway gw-0001: Asia/Urumqi, active\n"
-    assert "revoked" in server.says("gateway revoke gw-0001")
+    add_account_of(pool, "lin")
+    assert "revoked" in server.says("gateway revoke gw-0001 --by lin --reason", "left in a train")
     assert ask(pool, "select state from gateway") == [("revoked",)]
     assert server.says("gateway add gw-0001 --zone Asia/Urumqi") == "gateway gw-0001: Asia/Urumqi, revoked\n"
-    assert "active" in server.says("gateway restore gw-0001")
+    assert "active" in server.says("gateway restore gw-0001 --by lin")
     (listed,) = json.loads(server.says("gateway list --json"))
     assert (listed["gateway_id"], listed["state"], listed["zone"]) == ("gw-0001", "active", "Asia/Urumqi")
-    assert listed["last_heard_at"] is None
+    assert (listed["last_heard_at"], listed["certificate_ends_at"], listed["good_certificates"]) == (None, None, 0)
     assert server.says("gateway list").split() == ["gw-0001", "active", "Asia/Urumqi", "never", "heard"]
+
+
+def test_who_shut_a_gateway_out_and_let_it_back_is_a_person_and_is_kept(server: Server, clinic: Pool) -> None:
+    for words in ("revoke gw-1 --reason lost", "revoke gw-1 --by lin", "restore gw-1"):
+        server.refuses(f"gateway {words}", code=2)
+    assert "no active account 'nobody'" in server.refuses("gateway revoke gw-1 --by nobody --reason lost")
+    assert ask(clinic, "select * from admission_event") == []
+    server.says("gateway revoke gw-1 --by lin --reason", "left in a train")
+    server.says("gateway restore gw-1 --by wang")
+    newest_first = json.loads(server.says("gateway history gw-1 --json"))
+    assert [(each["act"], each["by_login"], each["detail"]) for each in newest_first] == [
+        ("gateway_restored", "wang", None),
+        ("gateway_revoked", "lin", "left in a train"),
+    ]
+    lines = server.says("gateway history").splitlines()
+    assert lines[1].split()[1:] == ["gw-1", "gateway_revoked", "lin", "left", "in", "a", "train"]
+    assert server.says("gateway history gw-9") == ""
 
 
 @pytest.mark.parametrize("zone", ["Asia/Atlantis", "Asia", "", "../../etc/passwd", "UTC+8"])
@@ -164,8 +187,8 @@ def test_a_name_that_mqtt_cannot_carry_is_not_understood(server: Server, pool: P
 
 def test_an_unknown_gateway_is_named_with_what_to_do(server: Server, clinic: Pool) -> None:
     for words in (
-        "gateway revoke gw-9",
-        "gateway restore gw-9",
+        "gateway revoke gw-9 --by lin --reason lost",
+        "gateway restore gw-9 --by lin",
         f"meter bind {CUFF} --patient 1 --gateway gw-9 --by lin",
     ):
         said = server.refuses(words)
@@ -178,10 +201,10 @@ def test_a_gateway_that_was_suspended_is_heard_again_after_its_restoring(server:
         stranger = envelope.envelope(envelope.pressure(earlier(hours=number)), first_seq=number)
         Intake(clinic).take(stranger, topic_gateway="gw-1")
     assert ask(clinic, "select state from gateway") == [("suspended",)]
-    assert "is suspended: `server gateway restore gw-1`" in server.refuses(
+    assert "is suspended: `server gateway restore gw-1 --by LOGIN`" in server.refuses(
         f"meter bind {CUFF} --patient 1 --gateway gw-1 --by lin"
     )
-    server.says("gateway restore gw-1")
+    server.says("gateway restore gw-1 --by lin")
     Intake(clinic).take(envelope.envelope(envelope.pressure(earlier(hours=9)), first_seq=9), topic_gateway="gw-1")
     assert ask(clinic, "select state from gateway") == [("active",)], "a fourth message alone does not suspend it"
 

@@ -653,8 +653,12 @@ def _enrol_at_the_terminal(text: str, folder: Path) -> str:
 
 
 def _revoke(gateway_id: str, clinic: Clinic, database_url: str) -> None:
+    with clinic.pool.connection() as conn:
+        conn.execute(
+            "insert into app_user (login, display_name, role, password_hash) values ('lin', 'Lin', 'doctor', '')"
+        )
     said = subprocess.run(
-        [sys.executable, "-m", "server", "gateway", "revoke", gateway_id],
+        [sys.executable, "-m", "server", "gateway", "revoke", gateway_id, "--by", "lin", "--reason", "stolen"],
         env={
             **os.environ,
             "HOMEVIGIL_SERVER_DATABASE_URL": database_url,

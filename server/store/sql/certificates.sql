@@ -38,7 +38,8 @@ for update of g;
 
 -- name: revoke
 update gateway_certificate set revoked_at = %(now)s
-where gateway_id = %(gateway_id)s and revoked_at is null and serial is distinct from %(except_serial)s;
+where gateway_id = %(gateway_id)s and revoked_at is null and serial is distinct from %(except_serial)s
+returning serial;
 
 -- name: revoked
 select serial, revoked_at from gateway_certificate where revoked_at is not null and not_after > %(now)s order by serial;
