@@ -6,6 +6,7 @@ A box whose plug is pulled every evening, or that breaks every hour, looks well 
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -52,6 +53,7 @@ class Lives:
 
     def __init__(self, outbox: Outbox, *, boot_id: str, since_boot_s: float) -> None:
         self._outbox, self._began_s = outbox, since_boot_s
+        self._name = sha256(f"{boot_id} {since_boot_s}".encode()).hexdigest()[:16]
         self._is_dated = False
         before = self._kept()
         end = _end_of(before, boot_id)
@@ -82,9 +84,13 @@ class Lives:
         self._keep()
 
     def describe(self, now: datetime, since_boot_s: float) -> dict[str, Any]:
-        """For the status; `lately` counts the starts of the last 24 hours whose time is known."""
+        """For the status; `lately` counts the starts of the last 24 hours whose time is known.
+
+        `life` names this start of this box: of two boxes with one card, the clinic sees two that speak by turns.
+        """
         history = self._history
         return {
+            "life": self._name,
             "total": history.starts,
             "unclean": history.unclean,
             "boots": history.boots,

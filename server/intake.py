@@ -17,6 +17,7 @@ from server.rewind import ask_again, said_in
 from server.store import intake as store
 from server.store import remote_config
 from server.store.alarms import AlarmKind, raise_alarm, state_alarms
+from server.store.gateway_lives import note_life
 from server.store.postgres import Connection, Pool, in_transaction
 from vitals.envelope import MAX_BYTES_SENT, Epoch, Question, Receipt
 from vitals.remote_config import RemoteConfig, RequestId
@@ -68,6 +69,8 @@ class Intake:
         revision = _revision_in(payload) if is_alive else None
 
         def work(conn: Connection) -> Receipt | None:
+            if is_alive:
+                note_life(conn, topic_gateway, payload)
             store.note_status(conn, topic_gateway, text, is_alive=is_alive)
             if store.gateway_states(conn, [topic_gateway]).get(topic_gateway) != "active":
                 return None

@@ -65,6 +65,8 @@ class AlarmKind(StrEnum):
     """A meter bound in one home was read in another."""
     GATEWAY_SUSPENDED = "gateway_suspended"
     """A gateway spoke in another's name and is no longer listened to."""
+    IDENTITY_COPIED = "identity_copied"
+    """Two boxes speak as one gateway by turns: a card was copied."""
     FLOOD = "flood"
     """A gateway sends far more than a home can measure."""
     QUARANTINE_FULL = "quarantine_full"

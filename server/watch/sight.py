@@ -38,6 +38,7 @@ OF_A_GATEWAY: Final = frozenset(
         AlarmKind.ACCOUNT_UNBALANCED,
         AlarmKind.SERVER_LOST,
         AlarmKind.GATEWAY_SUSPENDED,
+        AlarmKind.IDENTITY_COPIED,
         AlarmKind.FLOOD,
         AlarmKind.QUARANTINE_FULL,
     }
@@ -53,6 +54,7 @@ EVENTS: Final = frozenset(
         AlarmKind.ID_COLLISION,
         AlarmKind.BINDING_CONFLICT,
         AlarmKind.GATEWAY_SUSPENDED,
+        AlarmKind.IDENTITY_COPIED,
         AlarmKind.FLOOD,
         AlarmKind.QUARANTINE_FULL,
     }

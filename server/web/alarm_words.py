@@ -90,6 +90,12 @@ ALARMS: Final[Mapping[str, Wording]] = {
         meaning=mark("It spoke in another gateway's name and is no longer listened to."),
         advice=mark("Find out whether it was renamed or tampered with, then activate or revoke it."),
     ),
+    AlarmKind.IDENTITY_COPIED: Wording(
+        gravity="high",
+        name=mark("Two boxes as one gateway"),
+        meaning=mark("Two boxes have the same key and push each other off the broker by turns: a card was copied."),
+        advice=mark("Find both boxes. Revoke the gateway, restore it, and enrol each box that stays by a new code."),
+    ),
     AlarmKind.FLOOD: Wording(
         gravity="medium",
         name=mark("Too many readings"),

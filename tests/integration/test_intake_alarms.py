@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from households import EPOCH, Household, enrol
 
@@ -43,6 +44,55 @@ def ask(pool: Pool, query: str, *args: object) -> list[tuple[Any, ...]]:
 def alarms(pool: Pool) -> list[tuple[str, str, int]]:
     with transaction(pool) as conn:
         return [(alarm.kind, alarm.subject, alarm.times) for alarm in open_alarms(conn)]
+
+
+def speak(intake: Intake, home: Household, life: object, up_s: object, **more: object) -> None:
+    said = {"state": "online", "starts": {"life": life, "up_s": up_s}} | more
+    intake.note_status(msgspec.json.encode(said), topic_gateway=home.gateway_id, is_old=False)
+
+
+def test_two_boxes_that_speak_as_one_gateway_by_turns_are_an_alarm(intake: Intake, home: Household, pool: Pool) -> None:
+    for up_s in range(100, 160, 30):
+        speak(intake, home, "a", up_s)
+        speak(intake, home, "b", up_s - 90)
+        assert alarms(pool) == []
+    speak(intake, home, "a", 160)
+    assert alarms(pool) == [("identity_copied", home.gateway_id, 1)]
+    speak(intake, home, "b", 71)
+    assert alarms(pool) == [("identity_copied", home.gateway_id, 2)]
+
+
+def test_a_gateway_that_starts_again_and_again_is_one_box(intake: Intake, home: Household, pool: Pool) -> None:
+    for start in range(40):
+        for up_s in (1, 61, 121):
+            speak(intake, home, f"life {start}", up_s)
+        intake.note_status(b'{"state":"offline"}', topic_gateway=home.gateway_id, is_old=False)
+    assert alarms(pool) == []
+    ask(pool, "update gateway_life set gave_way_at = gave_way_at - interval '2 days'")
+    speak(intake, home, "the last", 1)
+    assert ask(pool, "select count(*) from gateway_life") == [(1,)], "of what is long past nothing is kept"
+
+
+def test_what_is_delivered_again_and_again_is_no_second_box(intake: Intake, home: Household, pool: Pool) -> None:
+    for _ in range(9):
+        speak(intake, home, "a", 100)
+        speak(intake, home, "b", 1)
+    assert alarms(pool) == []
+
+
+@pytest.mark.parametrize(
+    ("life", "up_s"),
+    [(None, 1), (7, 1), ("\0", 1), ("x" * 5000, 1), ("a", -1), ("a", 10**30), ("a", "soon"), ("a", 1.5), ([], {})],
+    ids=repr,
+)
+def test_whatever_a_gateway_says_of_its_life_its_next_word_is_heard(
+    intake: Intake, home: Household, pool: Pool, life: object, up_s: object
+) -> None:
+    for _ in range(2):
+        speak(intake, home, life, up_s)
+        speak(intake, home, "b", 1, version="heard")
+        assert ask(pool, "select last_status ->> 'version' from gateway") == [("heard",)]
+    assert alarms(pool) == []
 
 
 def test_13_two_contents_of_one_id_alarm_once_however_often_they_come(

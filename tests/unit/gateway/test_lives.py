@@ -23,6 +23,7 @@ def _start(outbox: Outbox, boot_id: str = "boot-1", since_boot_s: float = 20.0) 
 
 def test_the_first_life_has_none_before_it(outbox: Outbox) -> None:
     said = _start(outbox).describe(NOW, 50.0)
+    assert said.pop("life")
     assert said == {
         "total": 1,
         "unclean": 0,
@@ -32,6 +33,14 @@ def test_the_first_life_has_none_before_it(outbox: Outbox) -> None:
         "up_s": 30,
         "boot_up_s": 50,
     }
+
+
+def test_a_life_keeps_its_name_and_no_two_have_the_same(outbox: Outbox) -> None:
+    life = _start(outbox)
+    names = [life.describe(NOW + timedelta(hours=n), 50.0 + n)["life"] for n in range(2)]
+    names += [_start(outbox, *box).describe(NOW, 50.0)["life"] for box in (("boot-1", 21.0), ("boot-2", 20.0))]
+    assert len(names[0]) == 16
+    assert [names.index(name) for name in names] == [0, 0, 2, 3]
 
 
 def test_a_goodbye_a_crash_and_a_power_cut_are_told_apart(outbox: Outbox) -> None:
