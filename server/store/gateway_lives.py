@@ -15,7 +15,7 @@ from server.store.postgres import Connection, load_sql
 SQL: Final = load_sql("gateway_lives")
 
 RETURNS: Final = 3
-"""Within an hour. Two boxes take each other's connection every half minute; one of several intakes may once be late with a status."""
+"""Within an hour. Two boxes take turns every half minute; one of several intakes may once be late with a status."""
 
 
 class _Starts(Struct, frozen=True, kw_only=True):
