@@ -38,7 +38,8 @@ class Box:
                 await asyncio.sleep(0.01)
 
     async def until_kept(self, count: int, within_s: float = 30.0) -> list[Reading]:
-        await self.until(lambda: self.outbox.counts().kept >= count, within_s)
+        """Kept, and ready to be sent: nothing more will be said of their time."""
+        await self.until(lambda: len(self.outbox.unconfirmed(1000)) >= count, within_s)
         return [decode_stored_reading(row.body) for row in self.outbox.unconfirmed(1000)]
 
     def pairing(self, meter: MeterOnAir) -> dict[str, Any]:

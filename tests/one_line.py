@@ -71,8 +71,14 @@ class Line:
         Dispatcher(self.clinic.pool, Inbox()).send_due()
 
     async def arrive(self, count: int) -> list[dict[str, Any]]:
-        """Wait until so many readings are kept, send them, judge; the rows they became, in order of time."""
-        await self.home.until(lambda: self.home.outbox.counts().kept >= count)
+        """Wait until so many readings are kept and wait for no better time, send them, judge; the rows they became, in order of
+        time."""
+
+        def are_ready() -> bool:
+            counts = self.home.outbox.counts()
+            return counts.kept - counts.held >= count
+
+        await self.home.until(are_ready)
         self.send()
         self.judge()
         return self.rows("select * from reading order by measured_at, reading_id")

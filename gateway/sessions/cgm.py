@@ -44,6 +44,10 @@ REST_S: Final = 300.0
 connection costs the battery that must last for the sensor's whole life (engineering choice). Its own alarms do not
 wait for us."""
 
+_VALUE: Final = slice(2, 6)
+"""Concentration and offset: what lasts of a record. What else is in it a sensor may say otherwise when it is asked again: that
+its battery is low by now, or its session over."""
+
 Codec = TypeVar("Codec", CgmFeature, CgmStatus, SessionStartTime, SessionRunTime)
 
 
@@ -177,6 +181,7 @@ class _Reader:
             ),
             sequence=frame.time_offset_min,
             meter_time=self.worn.start.meter_time(frame.time_offset_min),
+            lasting=raw[_VALUE],
         )
 
 

@@ -4,7 +4,7 @@ Who are you, how is your battery, what is your time; then the records; only then
 link after its last record has done nothing wrong: its clock is set next time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -84,6 +84,8 @@ class Findings:
     clock: MeterClock | None = None
     highest_sequence: int | None = None
     clock_care: ClockCare = ClockCare.UNREADABLE
+    may_be_set: bool = False
+    """We have told the meter another time, or tried: what it sends from then on may be of either time line."""
     worn: cgm.Worn | None = None
     rest_s: float | None = None
     """How long the meter wants to be left in peace after a session that went well; None where nothing is known of it."""
@@ -108,7 +110,7 @@ def converse(known: Known, findings: Findings) -> Script[None]:
     records = _take_records(known, findings)
     if findings.quirk.clock == "window" and uuids.CURRENT_TIME in known.characteristics:
         yield from _listen_to_clock()
-        records = _minding_window(records, known, findings)
+        records = _overhearing(records, partial(_mind_window, known, findings))
     is_linked = yield from records
     if is_linked:
         if findings.quirk.is_hurried:
@@ -123,19 +125,24 @@ def converse(known: Known, findings: Findings) -> Script[None]:
 
 def take_late(event: Notified, findings: Findings, *, received_at: datetime) -> Script[None]:
     """Keep what the meter sent unasked while we were leaving: the stack has confirmed it, and it will not be sent again."""
+    script = _take(event, findings, received_at=received_at)
+    why = findings.quirk.unverified
+    yield from script if why is None else set_aside_all(script, why)
+
+
+def _take(event: Notified, findings: Findings, *, received_at: datetime) -> Script[None]:
+    """Keep a record that came when nobody waited for one of its kind; nothing of what is none, or will be asked for again."""
     decode = _UNASKED.get(event.characteristic)
     if decode is None:
         return
-    script = unasked.take(
+    yield from unasked.take(
         event.characteristic,
         event.value,
         decode_as(findings.quirk.frames, event.characteristic, decode),
         received_at=received_at,
-        clock=findings.clock,
+        clock=None if findings.may_be_set else findings.clock,
         is_live=False,
     )
-    why = findings.quirk.unverified
-    yield from script if why is None else set_aside_all(script, why)
 
 
 def set_late_aside(event: Notified, adapter: str) -> Script[None]:
@@ -157,8 +164,8 @@ def _listen_to_clock() -> Script[None]:
         return  # then there is no window, and the clock stays as it is
 
 
-def _minding_window(script: Script[bool], known: Known, findings: Findings) -> Script[bool]:
-    """The same script; when the meter notifies its clock for the first time, that is dealt with before anything else goes on."""
+def _overhearing(script: Script[bool], hear: Callable[[Heard], Script[None]]) -> Script[bool]:
+    """The same script; whatever the meter does is told to `hear` before the script goes on."""
     step: Callable[[], Command] = partial(next, script)
     while True:
         try:
@@ -167,12 +174,24 @@ def _minding_window(script: Script[bool], known: Known, findings: Findings) -> S
             return bool(end.value)
         try:
             reply = yield command
-            if isinstance(reply, Heard) and findings.is_window_awaited and _is_clock(reply.event):
-                yield from _use_window(reply.event.value, reply.at, known, findings)
+            if isinstance(reply, Heard):
+                yield from hear(reply)
         except LinkError as e:
             step = partial(script.throw, e)
         else:
             step = partial(script.send, reply)
+
+
+def _mind_window(known: Known, findings: Findings, heard: Heard) -> Script[None]:
+    """When the meter notifies its clock for the first time, that is dealt with before anything else goes on."""
+    if findings.is_window_awaited and _is_clock(heard.event):
+        yield from _use_window(heard.event.value, heard.at, known, findings)
+
+
+def _take_of_another_kind(listened: frozenset[str], findings: Findings, heard: Heard) -> Script[None]:
+    """What a meter of several kinds sends of one that has had its turn has been confirmed to it: it will not be sent again."""
+    if isinstance(heard.event, Notified) and heard.event.characteristic in listened:
+        yield from _take(heard.event, findings, received_at=heard.at)
 
 
 def _is_clock(event: object) -> TypeGuard[Notified]:
@@ -204,15 +223,19 @@ def _care_for_clock(known: Known, findings: Findings) -> Script[ClockCare]:
     if clock is not None and not clock.has_jumped and known.clock.care and known.clock.is_left_in_peace(clock.at):
         left = _left_as_it_is(clock, known.zone)
         return left if left is ClockCare.RIGHT else ClockCare(known.clock.care)
-    return (
-        yield from set_clock(
-            clock,
-            known.zone,
-            is_ours_right=known.is_clock_believable,
-            way=findings.quirk.clock,
-            has_local_time=uuids.LOCAL_TIME in known.characteristics,
-        )
+    findings.may_be_set = is_ours_to_set = known.is_clock_believable and findings.quirk.clock not in (
+        "window",
+        "only_read",
     )
+    care = yield from set_clock(
+        clock,
+        known.zone,
+        is_ours_right=known.is_clock_believable,
+        way=findings.quirk.clock,
+        has_local_time=uuids.LOCAL_TIME in known.characteristics,
+    )
+    findings.may_be_set = is_ours_to_set and care not in (ClockCare.RIGHT, ClockCare.REFUSED, ClockCare.UNREADABLE)
+    return care
 
 
 def _note_clock(known: Known, findings: Findings, *, is_pending: bool = False) -> Script[None]:
@@ -252,7 +275,7 @@ def _records(known: Known, findings: Findings) -> Script[bool]:
         )
     elif uuids.CGM_MEASUREMENT in known.characteristics:  # one control point: no meter is known that has both
         yield from _visit(known, findings)
-    is_linked = yield from _listen(known.characteristics, findings.clock, findings.quirk)
+    is_linked = yield from _listen(known.characteristics, findings)
     if is_linked and not known.characteristics & (READABLE - STREAMS.keys()):
         stream = next(each for name, each in STREAMS.items() if name in known.characteristics)
         is_linked = yield from _watch(stream, findings)
@@ -278,20 +301,32 @@ def _visit(known: Known, findings: Findings) -> Script[None]:
     findings.highest_sequence = yield from cgm.collect(worn, highest=known.highest_sequence)
 
 
-def _listen(characteristics: frozenset[str], clock: MeterClock | None, quirk: Quirk) -> Script[bool]:
+def _listen(characteristics: frozenset[str], findings: Findings) -> Script[bool]:
     """What the meter has beside glucose, one kind after the other; whether the link is still there."""
-    is_linked = True
-    if enhanced_blood_pressure.is_offered(characteristics):
-        is_linked = yield from enhanced_blood_pressure.collect(characteristics, clock, quirk.frames)
-    elif uuids.BLOOD_PRESSURE_MEASUREMENT in characteristics:
-        is_linked = yield from blood_pressure.collect(clock, quirk.frames)
-    if is_linked and uuids.WEIGHT_MEASUREMENT in characteristics:
-        is_linked = yield from weight_scale.collect(clock, quirk.frames)
-    if is_linked and uuids.TEMPERATURE_MEASUREMENT in characteristics:
-        is_linked = yield from health_thermometer.collect(characteristics, clock)
-    if is_linked and uuids.PLX_SPOT_CHECK in characteristics:
-        is_linked = yield from pulse_oximeter.collect(characteristics, clock)
+    is_linked, listened = True, frozenset[str]()
+    for characteristic, script in _kinds(characteristics, findings.clock, findings.quirk):
+        is_linked = yield from _overhearing(script, partial(_take_of_another_kind, listened, findings))
+        listened |= {characteristic}
+        if not is_linked:
+            break
     return is_linked
+
+
+def _kinds(
+    characteristics: frozenset[str], clock: MeterClock | None, quirk: Quirk
+) -> Iterator[tuple[str, Script[bool]]]:
+    """What is listened to, and how."""
+    if enhanced_blood_pressure.is_offered(characteristics):
+        name = uuids.ENHANCED_BLOOD_PRESSURE_MEASUREMENT
+        yield name, enhanced_blood_pressure.collect(characteristics, clock, quirk.frames)
+    elif uuids.BLOOD_PRESSURE_MEASUREMENT in characteristics:
+        yield uuids.BLOOD_PRESSURE_MEASUREMENT, blood_pressure.collect(clock, quirk.frames)
+    if uuids.WEIGHT_MEASUREMENT in characteristics:
+        yield uuids.WEIGHT_MEASUREMENT, weight_scale.collect(clock, quirk.frames)
+    if uuids.TEMPERATURE_MEASUREMENT in characteristics:
+        yield uuids.TEMPERATURE_MEASUREMENT, health_thermometer.collect(characteristics, clock)
+    if uuids.PLX_SPOT_CHECK in characteristics:
+        yield uuids.PLX_SPOT_CHECK, pulse_oximeter.collect(characteristics, clock)
 
 
 def _left_as_it_is(clock: MeterClock | None, zone: ZoneInfo) -> ClockCare:

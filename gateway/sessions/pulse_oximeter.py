@@ -2,6 +2,7 @@
 
 The stream of a finger that is in the meter (0x2A5F) is watched only if the meter has nothing else (`steady_stream`). The gateway
 never deletes a record: all are asked for each time, because they have no numbers to ask by, and repeats are known by their id.
+One that has no time either is set aside: it would be another reading each time.
 """
 
 from dataclasses import replace
@@ -54,7 +55,7 @@ def _stores(characteristics: frozenset[str]) -> Script[bool]:
 
 
 def _take_stored(clock: MeterClock | None, characteristic: str, raw: bytes, at: datetime) -> Script[None]:
-    yield from unasked.take(characteristic, raw, decode, received_at=at, clock=clock, is_live=False)
+    yield from unasked.take(characteristic, raw, decode, received_at=at, clock=clock, is_live=False, comes_again=True)
 
 
 def decode(raw: bytes) -> Sent:

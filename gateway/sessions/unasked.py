@@ -12,7 +12,8 @@ import msgspec
 
 from gateway.sessions.commands import MeterRecord, Script, keep, look, set_aside, subscribe, wait
 from gateway.sessions.meter_clock import MeterClock
-from gateway.timing import Evidence
+from gateway.sessions.record_access import NAMELESS
+from gateway.timing import FIRST_YEAR, Evidence
 from vitals.errors import MalformedError
 from vitals.gatt.date_time import DateTime
 from vitals.gatt.link import Disconnected, Notified
@@ -64,7 +65,7 @@ def collect(characteristic: str, decode: Decode, clock: MeterClock | None) -> Sc
 
 def listen(characteristic: str, decode: Decode, clock: MeterClock | None, *, first_within_s: float) -> Script[bool]:
     """The same on a link that is subscribed already. The first record to come by itself is of just now; if the meter's clock has
-    jumped, only if no other follows."""
+    jumped, or cannot be read, only if no other follows."""
     dump = _Dump(characteristic, decode, clock)
     now = (yield from look()).at
     silent_until = now + timedelta(seconds=first_within_s)
@@ -111,14 +112,25 @@ class _Dump:
         record = _record(self.characteristic, raw, sent, at, self.clock, is_live=is_first)
         if self.clock is not None and self.clock.has_left_overs:
             yield from keep(_stored(record))
-        elif is_first and record.evidence.has_jumped:
+        elif is_first and (record.evidence.has_jumped or self._may_be_old(record.evidence)):
             self.alone = record
             yield from keep(_stored(record), "provisional")
+        elif self.alone is not None and self.alone.raw == record.raw:
+            if not has_name(record):  # sent twice, or two that nothing tells apart: in no case one of the days before
+                yield from keep(record)
         else:
             yield from self._release()
             self.is_out_of_order |= self._goes_back(record)
             yield from keep(_of_any_line(record) if self.is_out_of_order else record)
         self.last = record
+
+    def _may_be_old(self, evidence: Evidence) -> bool:
+        """Whether nothing but the order of sending says that this is of just now. A time that cannot be stays live, and is
+        doubted as such: of an orphan nobody would be told, however high it is."""
+        if self.clock is not None:
+            return False
+        wall = evidence.meter_wall
+        return not evidence.is_stamped or (wall is not None and wall.year >= FIRST_YEAR)
 
     def finish(self) -> Script[None]:
         if self.alone is not None:
@@ -151,15 +163,27 @@ def take(
     received_at: datetime,
     clock: MeterClock | None,
     is_live: bool,
+    comes_again: bool = False,
 ) -> Script[None]:
-    """Keep one frame; one that cannot be decoded is set aside with its reason. One on the way to a result is nothing yet."""
+    """Keep one frame; one that cannot be decoded is set aside with its reason. One on the way to a result is nothing yet.
+    `comes_again`: it will be sent at the next visit too, so one that nothing tells from another is set aside."""
     try:
         sent = decode(raw)
     except MalformedError as e:
         yield from set_aside(characteristic, raw, e.reason, e.message)
         return
-    if sent is not None:
-        yield from keep(_record(characteristic, raw, sent, received_at, clock, is_live=is_live))
+    if sent is None:
+        return
+    record = _record(characteristic, raw, sent, received_at, clock, is_live=is_live)
+    if comes_again and not has_name(record):
+        yield from set_aside(characteristic, raw, *NAMELESS)
+    else:
+        yield from keep(record)
+
+
+def has_name(record: MeterRecord) -> bool:
+    """Whether the meter's own time tells this record from another."""
+    return record.meter_time is not None and not record.evidence.has_dead_clock
 
 
 def _record(

@@ -27,11 +27,12 @@ from vitals.gatt.link import Disconnected, LinkError, Notified
 
 @dataclass
 class Told:
-    """Answers a session: `says` is what the meter sends, in order, each once the session waits; a write may add to it, or be
-    refused with the next code of its `refusals`. `slow_s` is what it takes its time for."""
+    """Answers a session: `says` is what the meter sends, in order, each once the session waits, None is a silence; a write may
+    add to it, or be refused with the next code of its `refusals`. `slow_s` is what it takes its time for. `takes_writes`: what
+    is written is read back."""
 
     values: dict[str, str] = field(default_factory=dict)
-    says: list[tuple[str, str] | Disconnected] = field(default_factory=list)
+    says: list[tuple[str, str] | Disconnected | None] = field(default_factory=list)
     answers: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     refusals: dict[str, list[int]] = field(default_factory=dict)
     kept: list[MeterRecord] = field(default_factory=list)
@@ -39,6 +40,8 @@ class Told:
     asked: list[str] = field(default_factory=list)
     now: datetime = NOW
     slow_s: float = 0.0
+    takes_writes: bool = False
+    _provisional: dict[tuple[bytes, datetime], int] = field(default_factory=dict)
 
     def session(self, *characteristics: str, **known_besides: Any) -> Findings:
         findings = Findings()
@@ -67,9 +70,15 @@ class Told:
 
     def _answer(self, command: Any) -> Any:
         match command:
-            case Keep(record=record):
-                self.kept.append(record)
-                return Kept(is_new=True)
+            case Keep(record=record, standing=standing):
+                at = self._provisional.pop((record.raw, record.evidence.received_at), None)
+                if at is None:
+                    self.kept.append(record)
+                    if standing == "provisional":
+                        self._provisional[record.raw, record.evidence.received_at] = len(self.kept) - 1
+                else:
+                    self.kept[at] = record
+                return Kept(is_new=at is None)
             case LookUp(record=record):
                 return Kept(is_new=record.raw not in [each.raw for each in self.kept])
             case SetAside():
@@ -87,6 +96,8 @@ class Told:
                 if self.refusals.get(value.hex()):
                     return LinkError("refused", self.refusals[value.hex()].pop(0))
                 self.says += self.answers.get(value.hex(), [])
+                if self.takes_writes:
+                    self.values[characteristic] = value.hex()
         return Done(at=self.now)
 
     def _hear(self, timeout_s: float) -> Heard:
@@ -95,6 +106,9 @@ class Told:
             return Heard(event=None, at=self.now)
         self.now += timedelta(seconds=self.slow_s)
         said = self.says.pop(0)
+        if said is None:
+            self.now += timedelta(seconds=timeout_s)
+            return Heard(event=None, at=self.now)
         if isinstance(said, Disconnected):
             return Heard(event=said, at=self.now)
         return Heard(event=Notified(characteristic=said[0], value=bytes.fromhex(said[1])), at=self.now)

@@ -9,7 +9,7 @@ from golden.cgm_frames import MEASUREMENT, REFUSED
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.gateway.joined import Home
-from unit.gateway.samples import SHANGHAI
+from unit.gateway.samples import GATEWAY, METER, SHANGHAI
 
 from firmware_sims.faults import Faults
 from firmware_sims.glucose_sensor import GlucoseSensor
@@ -303,6 +303,24 @@ def test_what_is_measured_while_the_gateway_is_there_is_taken_and_asked_for_agai
     highest = home.session().highest_sequence
     assert home.session(highest=highest).highest_sequence == 5
     assert [m.glucose_mg_dl for m in home.measured()] == [100.0, 101.0]
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_a_record_that_a_sensor_marks_otherwise_when_it_is_asked_again_is_one_reading(is_sealed: bool) -> None:
+    """Its battery has grown low, its session is over: that is said in the octets of the status, and the sum is another too."""
+    ids = set()
+    for status in (
+        None,
+        0,
+        SensorStatus.BATTERY_LOW,
+        SensorStatus.SESSION_STOPPED | SensorStatus.CALIBRATION_RECOMMENDED,
+    ):
+        home = worn(is_sealed=is_sealed)
+        home.measure(100, status=status)
+        home.session()
+        (record,) = home.kept
+        ids.add(to_reading(record, meter_id=METER, gateway_id=GATEWAY, zone=SHANGHAI, decoder="t").reading_id)
+    assert len(ids) == 1
 
 
 def test_the_control_point_of_a_sensor_is_not_touched() -> None:

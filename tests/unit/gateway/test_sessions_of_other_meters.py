@@ -1,13 +1,20 @@
 """Sessions with scales, thermometers and spot oximeters, played by what such a meter sends: no radio, and no firmware of ours."""
 
+from datetime import timedelta
+
 import pytest
 from unit.gateway.samples import GATEWAY, METER, NOW, SHANGHAI
 from unit.gateway.scripted_meter import Told
 
 from gateway.readings import to_reading
 from gateway.sessions.conversation import Findings, take_late
+from gateway.sessions.meter_clock import ClockCare
 from gateway.timing import place
+from vitals.gatt.blood_pressure import BloodPressureMeasurement
+from vitals.gatt.current_time import CurrentTime
+from vitals.gatt.date_time import DateTime
 from vitals.gatt.link import Disconnected, LinkError, Notified
+from vitals.gatt.sfloat import Sfloat
 from vitals.reading import OxygenSaturation, Temperature, TimeQuality, Weight
 
 BEURER = "0E783EEA07050C12353601EE002607"
@@ -43,11 +50,56 @@ def test_a_weight_in_a_disputed_unit_is_set_aside_and_the_next_is_kept() -> None
     assert [record.raw.hex() for record in meter.kept] == ["00a438"]
 
 
+def _qualities(meter: Told) -> list[TimeQuality]:
+    return [place(record.evidence, SHANGHAI).time_quality for record in meter.kept]
+
+
 def test_a_scale_without_a_clock_gives_the_time_of_receipt() -> None:
-    meter = Told(says=[("2a9d", "00A438"), ("2a9d", "00A538")])
+    meter = Told(says=[("2a9d", "00A438")])
     meter.session("2a9d")
-    qualities = [place(record.evidence, SHANGHAI).time_quality for record in meter.kept]
-    assert qualities == [TimeQuality.RECEIVED, TimeQuality.SUSPECT]
+    assert _qualities(meter) == [TimeQuality.RECEIVED]
+
+
+def test_of_several_records_without_a_time_none_is_of_just_now() -> None:
+    """A scale that shows how it settles, or one that empties its memory: the first is no more certain than the others."""
+    meter = Told(says=[("2a9d", "000010"), ("2a9d", "00A438"), ("2a9d", "00A538")])
+    meter.session("2a9d")
+    assert _qualities(meter) == [TimeQuality.SUSPECT] * 3
+
+
+def test_a_record_without_a_time_that_is_sent_twice_is_still_of_just_now() -> None:
+    meter = Told(says=[("2a9d", "00A438")] * 2)
+    meter.session("2a9d")
+    assert _qualities(meter) == [TimeQuality.RECEIVED, TimeQuality.SUSPECT]
+
+
+def _cuff(day: int, systolic: int = 0x94) -> tuple[str, str]:
+    return "2a35", f"02{systolic:02x}005C006F00EA070B{day:02x}070000"
+
+
+def test_of_three_days_records_of_a_cuff_whose_clock_cannot_be_read_none_is_of_just_now() -> None:
+    meter = Told(says=[_cuff(17), _cuff(18), _cuff(19)])
+    meter.session("2a35")
+    assert _qualities(meter) == [TimeQuality.SUSPECT] * 3
+    assert [place(record.evidence, SHANGHAI).measured_at.day for record in meter.kept] == [16, 17, 18]
+
+
+@pytest.mark.parametrize("said", [[_cuff(17)], [_cuff(17), _cuff(17)], [_cuff(17), Disconnected()]])
+def test_a_record_alone_of_such_a_cuff_is_of_just_now(said: list[tuple[str, str] | Disconnected]) -> None:
+    meter = Told(says=said)
+    meter.session("2a35")
+    assert _qualities(meter) == [TimeQuality.RECEIVED]
+
+
+def test_a_pressure_that_comes_while_the_scale_of_the_same_meter_is_listened_to_is_kept() -> None:
+    """It was confirmed to the meter, which will not send it again."""
+    meter = Told(says=[_cuff(21), None, ("2a9d", "00A438"), _cuff(21, 0x95)])
+    meter.session("2a35", "2a9d")
+    assert sorted((record.characteristic, record.raw[1]) for record in meter.kept) == [
+        ("2a35", 0x94),
+        ("2a35", 0x95),
+        ("2a9d", 0xA4),
+    ]
 
 
 def test_a_scale_that_hangs_up_after_its_record_has_done_nothing_wrong() -> None:
@@ -121,6 +173,20 @@ def test_a_check_that_was_sent_at_once_and_is_given_again_from_storage_is_one_re
     assert (len(meter.kept), len(live.kept), len(ids)) == (1, 1, 1)
 
 
+NAMELESS = ["0061004200", "0361004200D007010100000000 02", "03610042000000000000000000 02"]
+"""Stored checks without a time, of a clock that was never set and stands still, and of one that knows no year."""
+
+
+@pytest.mark.parametrize("frame", NAMELESS)
+def test_a_stored_check_that_nothing_tells_from_another_is_set_aside_and_is_no_new_reading_at_every_visit(
+    frame: str,
+) -> None:
+    meter = Told(values={"2a60": "0400"}, answers={"0101": [("2a5e", frame), ("2a52", "06000101")]})
+    for _ in range(2):
+        meter.session("2a5e", "2a52")
+    assert (meter.kept, {each.reason for each in meter.set_aside}) == ([], {"nameless"})
+
+
 @pytest.mark.parametrize("answer", ["06000106", "06000102"])
 def test_no_stored_spot_check_is_no_failure_and_the_live_one_is_taken(answer: str) -> None:
     meter = Told(values={"2a60": "0400"}, answers={"0101": [("2a52", answer), ("2a5e", SPOT)]})
@@ -168,6 +234,31 @@ def test_what_comes_while_the_gateway_leaves_is_kept(characteristic: str, frame:
     event = Notified(characteristic=characteristic, value=bytes.fromhex(frame))
     meter.play(take_late(event, Findings(), received_at=NOW))
     assert [(record.characteristic, record.raw.hex()) for record in meter.kept] == [(characteristic, frame.lower())]
+
+
+@pytest.mark.parametrize("off", [timedelta(days=1), timedelta(days=-1), timedelta(hours=7)])
+def test_what_was_measured_after_its_clock_was_set_is_not_placed_by_the_clock_of_before(off: timedelta) -> None:
+    wall = (NOW + off).astimezone(SHANGHAI).replace(tzinfo=None)
+    meter = Told(values={"2a2b": bytes(CurrentTime(date_time=DateTime.of(wall))).hex()}, takes_writes=True)
+    findings = meter.session("2a35")
+    assert findings.clock_care is ClockCare.SET
+    frame = BloodPressureMeasurement(
+        systolic=Sfloat.of(150), diastolic=Sfloat.of(90), date_time=DateTime.of(meter.now.astimezone(SHANGHAI))
+    )
+    meter.play(take_late(Notified(characteristic="2a35", value=bytes(frame)), findings, received_at=meter.now))
+    placed = place(meter.kept[0].evidence, SHANGHAI)
+    assert placed.time_quality is TimeQuality.TRUSTED
+    assert abs(placed.measured_at - meter.now) < timedelta(seconds=2)
+
+
+def test_what_comes_late_of_a_meter_whose_clock_was_left_alone_is_corrected_by_it() -> None:
+    wall = (NOW + timedelta(days=1)).astimezone(SHANGHAI).replace(tzinfo=None)
+    meter = Told(values={"2a2b": bytes(CurrentTime(date_time=DateTime.of(wall))).hex()}, takes_writes=True)
+    findings = meter.session("2a35", is_clock_believable=False)
+    frame = BloodPressureMeasurement(systolic=Sfloat.of(150), diastolic=Sfloat.of(90), date_time=DateTime.of(wall))
+    meter.play(take_late(Notified(characteristic="2a35", value=bytes(frame)), findings, received_at=meter.now))
+    placed = place(meter.kept[0].evidence, SHANGHAI)
+    assert (placed.time_quality, abs(placed.measured_at - NOW) < timedelta(seconds=2)) == (TimeQuality.CORRECTED, True)
 
 
 def test_a_stream_that_comes_while_the_gateway_leaves_is_no_record() -> None:
