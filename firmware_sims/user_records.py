@@ -3,8 +3,8 @@
 A collector is shown one user's records after it has said that user's code, and nobody's before. How many wrong codes a meter
 stands is not modelled, and no user is ever deleted.
 
-Behaviour: what `vitals.gatt.user_data` names as its sources; registering as Beurer's and Sanitas' scales do it, with the first
-index that is free (oliexdev/openScale, StandardWeightProfileHandler).
+Behaviour: what `vitals.gatt.user_data` names as its sources; a registration answers with an index, and "operation failed"
+where there is no room (oliexdev/openScale, StandardWeightProfileHandler.kt). That the index is the first free one is our choice.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from vitals.errors import MalformedError
 from vitals.gatt.user_data import CONSENT_CODES, UNKNOWN_USER, OpCode, ResponseValue, UserControl
 
 INDICES: Final = range(1, 9)
-"""A Beurer scale has room for eight people."""
+"""Room for eight people (our choice)."""
 
 
 class UserRecords:

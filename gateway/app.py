@@ -29,6 +29,7 @@ from gateway.remote_config import AppliedConfig
 from gateway.renewal import Renewal
 from gateway.status import MeterFacts, meter_facts
 from gateway.uplink import Uplink
+from gateway.user_codes import UserCodes
 from gateway.version import installed_version
 from gateway.watchdog import feed_watchdog
 from vitals.gatt import uuids
@@ -64,6 +65,7 @@ class _Gateway:
         self._settings, self._outbox, self._clock = settings, outbox, clock
         self._lives = Lives(outbox, boot_id=clock.boot_id(), since_boot_s=clock.since_boot_s())
         self._remote = AppliedConfig(outbox, gateway_id=settings.id)
+        self._users = UserCodes(settings.outbox.parent)
         self._take_codes: Callable[[Mapping[str, str]], None] = lambda _: None
         self._describe_radio: Callable[[], dict[str, Any]] = dict
         self._obey()
@@ -99,6 +101,7 @@ class _Gateway:
                 on_kept=self._wake,
                 workers=self._settings.workers,
                 adapters=self._adapters,
+                users=self._users,
                 is_paused=self._is_paused,
             )
             group.create_task(collector.run(), name="collector")
@@ -259,7 +262,7 @@ class _Gateway:
             remembered=self._outbox.remembered(),
             counted=self._collector.totals.meters,
             lines=log.last_lines(),
-            secrets=self._remote.config.pairing_codes.values(),
+            secrets=self._remote.secrets(),
             request=request,
         )
         return diagnostics.fitted(whole, max_bytes)
@@ -291,6 +294,7 @@ class _Gateway:
         """Let what the clinic has set count from now on."""
         self._zone = self._remote.zone(self._settings.zone)
         log.set_level(self._remote.config.log_level or "info")
+        self._users.take_from_clinic(self._remote.config.user_codes)
         self._take_codes(self._remote.config.pairing_codes)
 
     def _is_paused(self) -> bool:

@@ -13,7 +13,7 @@ from gateway.errors import OutboxVersionError
 from gateway.file_lock import is_locked
 from gateway.health import look_at_machine
 from gateway.outbox import read_counts, read_remembered, read_setting
-from gateway.remote_config import kept_config
+from gateway.remote_config import kept_config, secrets_of
 from vitals.errors import UnavailableError
 from vitals.remote_config import RemoteConfig
 
@@ -41,5 +41,5 @@ def look_at_box() -> dict[str, Any]:
         remembered=remembered,
         counted={},
         lines=diagnostics.journal(),
-        secrets=config.pairing_codes.values(),
+        secrets=secrets_of(config),
     )

@@ -24,8 +24,10 @@ from gateway.outbox_rows import MeterMemory
 from gateway.rota import Rota
 from gateway.sessions.conversation import Findings, Known, converse, set_late_aside, take_late
 from gateway.sessions.quirks import STANDARD
+from gateway.sessions.shared_meter import NOBODY, UserFindings, Users
 from gateway.totals import Totals
-from vitals.errors import UnavailableError
+from gateway.user_codes import UserCodes
+from vitals.errors import MalformedError, UnavailableError
 from vitals.gatt.link import Advertisement, Link, LinkError, Notified, Radio
 
 SESSION_S: Final = 300.0
@@ -52,6 +54,7 @@ class Collector:
         workers: int = 2,
         is_paused: Callable[[], bool] = lambda: False,
         adapters: Adapters | None = None,
+        users: UserCodes | None = None,
     ) -> None:
         """`is_paused`: whether the adapter is to be left alone for now; what is being read is read to its end."""
         self._is_paused = is_paused
@@ -60,6 +63,7 @@ class Collector:
         self._keeper = Keeper(outbox=outbox, gateway_id=gateway_id, zone=zone, clock=clock, on_kept=on_kept)
         self._workers = workers
         self._adapters = Adapters() if adapters is None else adapters
+        self._users = users
         self._rota = Rota()
         self._changed = asyncio.Event()
         self.totals = Totals()
@@ -215,6 +219,7 @@ class Collector:
                     about=memory.about,
                     is_clock_believable=timeline.is_believed,
                     clock=memory.clock,
+                    users=self._users_of(meter_id),
                 )
                 theirs = self._adapters.for_meter(link.characteristics)
                 if theirs is None:
@@ -226,6 +231,7 @@ class Collector:
         finally:
             if link is not None:
                 await self._take_leftovers(link, findings, hands)
+            self._note_users(meter_id, findings.users, tally)
             if findings.clock_memory is not None and findings.clock_memory.is_pending:
                 pending = replace(memory, clock=findings.clock_memory)
                 await asyncio.to_thread(self._outbox.remember, pending, now=self._clock.now())
@@ -237,6 +243,24 @@ class Collector:
             _log.info("odd_meter", meter_id=meter_id, entry=findings.quirk.id, remark=remark)
         await self._remember(memory, findings)
         return findings.rest_s
+
+    def _users_of(self, meter_id: str) -> Users:
+        """Whom a shared meter is to be asked for; nobody, where the file of them cannot be read."""
+        try:
+            return NOBODY if self._users is None else self._users.of(meter_id)
+        except (MalformedError, OSError) as e:
+            _log.warning("user_codes_unreadable", meter_id=meter_id, why=str(e))
+            return NOBODY
+
+    def _note_users(self, meter_id: str, found: UserFindings, tally: Tally) -> None:
+        meter = self.totals.of(meter_id)
+        meter.asks_for_user = found.is_asking and not (tally.new or tally.repeated)
+        meter.users = found.told()
+        if found.registered is not None and self._users is not None:
+            try:
+                self._users.registered(meter_id, found.registered)
+            except (MalformedError, OSError) as e:
+                _log.warning("user_not_noted", meter_id=meter_id, index=found.registered, why=str(e))
 
     async def _take_leftovers(self, link: Link, findings: Findings, hands: Hands) -> None:
         """What a cuff sent while we were leaving has been confirmed to it by the stack: it will not send it again."""

@@ -127,6 +127,8 @@ def _meters(
             "failed_in_a_row": totals.failed_in_a_row,
             "kept": totals.kept,
             "unsteady": totals.unsteady,
+            "users": totals.users,
+            "asks_for_user": totals.asks_for_user,
             "clock": totals.clock,
             "why": totals.why,
         }

@@ -4,15 +4,14 @@ In the file is what somebody in the home has stored (`homevigil-gateway pairing-
 rest of its configuration and told here. The one from the home counts. A meter that shows another code at each pairing has none.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta
 
+from gateway.code_file import read_codes, write_codes
 from vitals.errors import MalformedError
 
 FILE: Final = "pairing-codes.json"
@@ -48,7 +47,7 @@ class PairingCodes:
             codes[meter_id] = passkey(code)
         if len(codes) > MAX_METERS:
             raise MalformedError("pairing_code", f"there are codes for {MAX_METERS} meters already; remove one first")
-        _write(self._path, codes)
+        write_codes(self._path, dict(sorted(codes.items())))
 
     def take_from_clinic(self, codes: Mapping[str, str]) -> None:
         """What the clinic's configuration says now, in place of what it said before."""
@@ -72,21 +71,4 @@ def passkey(text: str) -> str:
 
 
 def _read(path: Path) -> dict[str, str]:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return {}
-    try:
-        return msgspec.json.decode(content, type=_Codes)
-    except msgspec.DecodeError as e:
-        raise MalformedError("pairing_codes_file", f"{path} is not as the gateway writes it; remove it: {e}") from e
-
-
-def _write(path: Path, codes: Mapping[str, str]) -> None:
-    new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(msgspec.json.encode(dict(sorted(codes.items()))))
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    return read_codes(path, _Codes, "pairing_codes_file") or {}

@@ -4,7 +4,7 @@ A document that cannot be applied changes nothing: the one before it stays in fo
 forget the retained message, and the box may restart: what was applied counts until another document comes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -77,7 +77,14 @@ class AppliedConfig:
             said["why"] = verdict.why
         if verdict.ignored:
             said["ignored"] = list(verdict.ignored)
-        return said | {"pairing_codes": len(self.config.pairing_codes)}
+        counts = {"pairing_codes": len(self.config.pairing_codes)}
+        if self.config.user_codes:
+            counts["user_codes"] = sum(map(len, self.config.user_codes.values()))
+        return said | counts
+
+    def secrets(self) -> Collection[str]:
+        """What stands in no log and no diagnosis."""
+        return secrets_of(self.config)
 
     def zone(self, own: str) -> ZoneInfo:
         """The zone in force; `own` is that of the settings."""
@@ -97,6 +104,11 @@ class AppliedConfig:
         self._answered = request
         with suppress(OutboxFullError):  # it is sent once more after the next start, and that is all
             self._outbox.set_setting(_ANSWERED, request)
+
+
+def secrets_of(config: RemoteConfig) -> Collection[str]:
+    """The codes in a document."""
+    return {*config.pairing_codes.values(), *(code for users in config.user_codes.values() for code in users.values())}
 
 
 def kept_config(setting: Callable[[str], str | None]) -> RemoteConfig:

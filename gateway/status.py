@@ -35,6 +35,12 @@ class Counted(Protocol):
     @property
     def unsteady(self) -> int: ...
 
+    @property
+    def users(self) -> Mapping[str, str] | None: ...
+
+    @property
+    def asks_for_user(self) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterFacts:
@@ -50,6 +56,8 @@ class MeterFacts:
     about: Mapping[str, str] | None = None
     worn: Mapping[str, Any] | None = None
     unsteady: int = 0
+    users: Mapping[str, str] | None = None
+    asks_for_user: bool = False
 
     @property
     def last_at(self) -> datetime | None:
@@ -68,6 +76,10 @@ class MeterFacts:
         said = self.in_short() | {"clock": self.clock, "about": dict(self.about or {})}
         if self.unsteady:
             said["unsteady"] = self.unsteady
+        if self.asks_for_user:
+            said["asks_for_user"] = True
+        if self.users is not None:
+            said["users"] = dict(self.users)
         return said if self.worn is None else said | {"worn": dict(self.worn)}
 
 
@@ -96,6 +108,8 @@ def meter_facts(
                 about=None if memory is None else memory.about,
                 worn=None if count is None else count.worn,
                 unsteady=0 if count is None else count.unsteady,
+                users=None if count is None else count.users,
+                asks_for_user=count is not None and count.asks_for_user,
             )
         )
     return found

@@ -34,7 +34,8 @@ class Totals:
 class MeterTotals:
     """One meter since this process started. `heard_s`: in seconds since boot; `failed_in_a_row` ends with a good session;
     `why`: of the last one that broke; `worn`: what a glucose sensor says of its own session;
-    `unsteady`: visits to one that only shows what it sees, in which nothing was steady."""
+    `unsteady`: visits to one that only shows what it sees, in which nothing was steady;
+    `users`: what became of each user of a shared meter; `asks_for_user`: it gave nothing, and we know nobody to ask it for."""
 
     heard_s: float = 0.0
     sessions: int = 0
@@ -45,3 +46,5 @@ class MeterTotals:
     clock: str | None = None
     worn: dict[str, Any] | None = None
     unsteady: int = 0
+    users: dict[str, str] | None = None
+    asks_for_user: bool = False

@@ -5,7 +5,7 @@ never shown again: only for which meters there is one. What a gateway wrote is s
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -23,7 +23,8 @@ from server.enrolment_commands import (
     spoken_instant,
 )
 from server.terminal import fail, in_database, print_json
-from vitals.remote_config import MAX_PAIRING_CODES, LogLevel, RemoteConfig
+from vitals.gatt.user_data import UNKNOWN_USER
+from vitals.remote_config import MAX_PAIRING_CODES, MAX_USERS, LogLevel, RemoteConfig
 
 if TYPE_CHECKING:
     from server.store.postgres import Connection
@@ -45,6 +46,24 @@ def _coded(texts: Sequence[str] | None) -> list[str]:
     return list(texts or ())
 
 
+def _users(texts: list[str] | None) -> list[str]:
+    for text in texts or ():
+        meter, _, index = text.partition("/")
+        if not index.isascii() or not index.isdecimal() or int(index) >= UNKNOWN_USER or index != str(int(index)):
+            raise typer.BadParameter(f"METER/USER, where USER is the number in the meter, 0 to {UNKNOWN_USER - 1}")
+        checked_name(meter)
+    return list(texts or ())
+
+
+def _user_coded(texts: list[str] | None) -> list[str]:
+    for text in texts or ():
+        whom, _, code = text.partition("=")
+        if not re.fullmatch(r"[0-9]{4}", code):
+            raise typer.BadParameter("METER/USER=CODE, where CODE is four digits, leading zeros too")
+        _users([whom])
+    return list(texts or ())
+
+
 @gateways.command("configure")
 def configure(
     gateway_id: GatewayArgument,
@@ -54,6 +73,17 @@ def configure(
     pairing_code: Annotated[
         list[str] | None,
         typer.Option(callback=_coded, metavar="METER=CODE", help="Six digits of a meter; may be repeated."),
+    ] = None,
+    user_code: Annotated[
+        list[str] | None,
+        typer.Option(
+            callback=_user_coded,
+            metavar="METER/USER=CODE",
+            help="Four digits of a shared meter's user; may be repeated.",
+        ),
+    ] = None,
+    forget_user: Annotated[
+        list[str] | None, typer.Option(callback=_users, metavar="METER/USER", help="Forget that code; may be repeated.")
     ] = None,
     forget_code: Annotated[
         list[str] | None, typer.Option(metavar="METER", help="Forget a meter's code; may be repeated.")
@@ -74,7 +104,7 @@ def configure(
     from server.store import enrolment, remote_config
 
     given = (zone, log_level, pause, home_assistant)
-    is_change = any(each is not None for each in given) or bool(pairing_code or forget_code)
+    is_change = any(each is not None for each in given) or bool(pairing_code or forget_code or user_code or forget_user)
 
     def changed(before: RemoteConfig) -> RemoteConfig:
         codes = before.pairing_codes | _codes(pairing_code or ())
@@ -82,7 +112,10 @@ def configure(
             codes.pop(checked_name(meter), None)
         if len(codes) > MAX_PAIRING_CODES:
             fail(f"a gateway is told {MAX_PAIRING_CODES} codes at most: forget those that are not used", code=2)
-        news: dict[str, Any] = {"pairing_codes": codes}
+        users = _with_users(before.user_codes, user_code or (), forget_user or ())
+        if len(users) > MAX_PAIRING_CODES or any(len(each) > MAX_USERS for each in users.values()):
+            fail(f"{MAX_USERS} users of {MAX_PAIRING_CODES} meters at most: forget those that are not used", code=2)
+        news: dict[str, Any] = {"pairing_codes": codes, "user_codes": users}
         news |= {} if zone is None else {"zone": zone}
         news |= {} if log_level is None else {"log_level": log_level}
         news |= {} if pause is None else {"scanning_paused_until": _until(pause)}
@@ -137,12 +170,28 @@ def _codes(texts: Sequence[str]) -> dict[str, str]:
     return {checked_name(meter): code for meter, _, code in pairs}
 
 
+def _with_users(
+    before: Mapping[str, Mapping[str, str]], told: Sequence[str], forgotten: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    users = {meter: dict(codes) for meter, codes in before.items()}
+    for text in told:
+        whom, _, code = text.partition("=")
+        meter, _, index = whom.partition("/")
+        users.setdefault(checked_name(meter), {})[index] = code
+    for whom in forgotten:
+        meter, _, index = whom.partition("/")
+        users.get(checked_name(meter), {}).pop(index, None)
+    return {meter: codes for meter, codes in users.items() if codes}
+
+
 def _until(hours: int) -> datetime | None:
     return clock.now().astimezone(UTC).replace(microsecond=0) + timedelta(hours=hours) if hours else None
 
 
 def _show(gateway_id: str, wanted: "Wanted", *, as_json: bool) -> None:
-    config = msgspec.to_builtins(wanted.config) | {"pairing_codes": sorted(wanted.config.pairing_codes)}
+    users = [f"{meter}/{index}" for meter, codes in wanted.config.user_codes.items() for index in codes]
+    codes = {"pairing_codes": sorted(wanted.config.pairing_codes), "user_codes": sorted(users)}
+    config = msgspec.to_builtins(wanted.config) | codes
     if as_json:
         print_json({"wanted": config, "published_at": wanted.published_at, "said": wanted.said})
         return

@@ -19,6 +19,7 @@ from gateway.bluez import CALL_S
 from gateway.collector import Collector
 from gateway.outbox import Outbox
 from gateway.pairing_agent import TYPING_S, PairingAgent
+from gateway.user_codes import UserCodes
 from vitals.envelope import decode_stored_reading
 from vitals.reading import Reading
 
@@ -75,6 +76,7 @@ async def box(
             clock=clock.clock,
             on_kept=lambda: None,
             workers=workers,
+            users=UserCodes(path.parent),
         )
         agent.desk.on_arrival = collector.hurry
         running = (collector.run(), radio.care.run(), _pulse(clock))

@@ -24,14 +24,21 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 PairingCode = Annotated[str, Meta(pattern=r"^[0-9]{6}\Z")]
 """The six digits that a meter shows, or that stand on its label, with their leading zeros (Core 5.4, vol. 3 part H, 2.3.5.3)."""
 
+UserCode = Annotated[str, Meta(pattern=r"^[0-9]{4}\Z")]
+"""The four digits that open one user of a shared meter (User Data Service)."""
+UserNumber = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,2})\Z")]
+MAX_USERS: Final = 16
+"""Of one meter; the largest that is known has eight."""
+
 RequestId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}\Z")]
 
 
 class RemoteConfig(Struct, frozen=True, kw_only=True):
     """`revision` is the server's number of this document; 0 for one of a server of 0.1.0, which said a zone alone.
 
-    `pairing_codes` are by meter; they are secrets: never logged, never told back. `scanning_paused_until`: the adapter is left
-    alone until then. `home_assistant`: None leaves it to the settings. `diagnostics`: a bundle is wanted under this name, once.
+    `pairing_codes` are by meter, `user_codes` by meter and user; they are secrets: never logged, never told back.
+    `scanning_paused_until`: the adapter is left alone until then. `home_assistant`: None leaves it to the settings.
+    `diagnostics`: a bundle is wanted under this name, once.
     """
 
     v: Literal[1] = 1
@@ -40,6 +47,10 @@ class RemoteConfig(Struct, frozen=True, kw_only=True):
     pairing_codes: Annotated[dict[Identifier, PairingCode], Meta(max_length=MAX_PAIRING_CODES)] = msgspec.field(
         default_factory=dict
     )
+    user_codes: Annotated[
+        dict[Identifier, Annotated[dict[UserNumber, UserCode], Meta(max_length=MAX_USERS)]],
+        Meta(max_length=MAX_PAIRING_CODES),
+    ] = msgspec.field(default_factory=dict)
     log_level: LogLevel | None = None
     scanning_paused_until: Instant | None = None
     home_assistant: bool | None = None

@@ -19,6 +19,7 @@ from gateway.sessions import (
     health_thermometer,
     heart_rate,
     pulse_oximeter,
+    shared_meter,
     steady_stream,
     unasked,
     weight_scale,
@@ -28,6 +29,7 @@ from gateway.sessions.commands import Command, Heard, Script, look, read, set_as
 from gateway.sessions.meter_clock import ClockCare, MeterClock, read_clock, set_clock, set_in_window
 from gateway.sessions.quirk_frames import decode_as
 from gateway.sessions.quirks import STANDARD, Quirk, quirk_of, set_aside_all
+from gateway.sessions.shared_meter import NOBODY, UserFindings, Users
 from gateway.sessions.steady_stream import Stream
 from gateway.sessions.unasked import Decode
 from vitals.gatt import device_information, uuids
@@ -64,7 +66,8 @@ _UNASKED: Final[dict[str, Decode]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the gateway knows when the session starts. `name` is the advertised one, `clock` how the meter's was left."""
+    """What the gateway knows when the session starts. `name` is the advertised one, `clock` how the meter's was left, `users`
+    whom it is to be asked for."""
 
     characteristics: frozenset[str]
     zone: ZoneInfo
@@ -73,6 +76,7 @@ class Known:
     about: dict[str, str] = field(default_factory=dict)
     is_clock_believable: bool = True
     clock: ClockMemory = field(default_factory=ClockMemory)
+    users: Users = NOBODY
 
 
 @dataclass(slots=True)
@@ -91,6 +95,7 @@ class Findings:
     """How long the meter wants to be left in peace after a session that went well; None where nothing is known of it."""
     was_unsteady: bool = False
     """Whether a stream was watched in which nothing was ever steady: a restless finger, or none."""
+    users: UserFindings = field(default_factory=UserFindings)
     quirk: Quirk = STANDARD
     clock_memory: ClockMemory | None = None
     """For the next session; None where this one has nothing to add to what was known."""
@@ -275,11 +280,20 @@ def _records(known: Known, findings: Findings) -> Script[bool]:
         )
     elif uuids.CGM_MEASUREMENT in known.characteristics:  # one control point: no meter is known that has both
         yield from _visit(known, findings)
-    is_linked = yield from _listen(known.characteristics, findings)
+    listen = partial(_listen, known.characteristics, findings)
+    if uuids.USER_CONTROL in known.characteristics:
+        late = partial(_take_for_user, findings)
+        is_linked = yield from shared_meter.collect(known.users, findings.users, listen, late)
+    else:
+        is_linked = yield from listen()
     if is_linked and not known.characteristics & (READABLE - STREAMS.keys()):
         stream = next(each for name, each in STREAMS.items() if name in known.characteristics)
         is_linked = yield from _watch(stream, findings)
     return is_linked
+
+
+def _take_for_user(findings: Findings, event: Notified, at: datetime) -> Script[None]:
+    yield from _take(event, findings, received_at=at)
 
 
 def _watch(stream: Stream, findings: Findings) -> Script[bool]:

@@ -14,7 +14,7 @@ What is kept of a record is the measurement in it, in its own bytes; the segment
 is whole and its sum right. The pressure of a cuff that still inflates (0x2A36, 0x2B35) is not subscribed to: it is no
 measurement.
 
-A cuff that keeps its users apart gives their records to who knows a user's consent code; ours is not one of them.
+A cuff that keeps its users apart is asked for the records of whoever is open (`shared_meter`).
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
-"""The part of a session that is about weight (0x181D): the scale sends its records unasked.
-
-A scale that keeps a record for each of its users gives it only to who knows that user's consent code; ours is not one of them.
-"""
+"""The part of a session that is about weight (0x181D): the scale sends its records unasked, one that keeps its users
+apart those of whoever is open (`shared_meter`)."""
 
 from gateway.sessions import unasked
 from gateway.sessions.commands import Script

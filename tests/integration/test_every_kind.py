@@ -17,6 +17,7 @@ from unit.gateway.homes import at_home
 
 from firmware_sims.commands import Driven, carry_out
 from firmware_sims.measure import Measure
+from gateway.user_codes import UserCodes
 from vitals.gatt import uuids
 from vitals.quality import grade
 from vitals.reading import HeartRate, Measurement, OxygenSaturation, Reading, Temperature, TimeQuality, Weight
@@ -210,6 +211,26 @@ async def test_a_strap_is_not_even_connected_to_unless_the_home_wants_it(air: Vi
         assert strap.meter.meter_id not in home.collector.totals.meters
 
 
+@pytest.mark.radio
+async def test_a_shared_scale_is_read_for_each_of_its_users(air: VirtualAir, tmp_path: Path) -> None:
+    people = [{"index": 1, "consent_code": 1234}, {"index": 2, "consent_code": 77}]
+    scale = await air.put("weight", users=people)
+    tell(scale, weight_kg=83.4, user_slot=2)
+    tell(scale, weight_kg=61.2, user_slot=1)
+    for person in people:
+        UserCodes(tmp_path).store(scale.meter.meter_id, person["index"], f"{person['consent_code']:04d}")
+    async with box(tmp_path / "outbox.sqlite", air) as home:
+        readings = await home.until_kept(2)
+        await home.until(lambda: home.collector.totals.of(scale.meter.meter_id).users is not None)
+        facts = home.collector.totals.of(scale.meter.meter_id)
+        assert (facts.users, facts.asks_for_user) == ({"1": "opened", "2": "opened"}, False)
+    by_slot = {each.user_slot: each.measurement for each in readings}
+    assert {slot: weight.weight_kg for slot, weight in by_slot.items() if isinstance(weight, Weight)} == {
+        1: 61.2,
+        2: 83.4,
+    }
+
+
 async def test_a_scale_that_wants_consent_gives_us_nothing_and_keeps_everything(tmp_path: Path) -> None:
     scale: dict[str, Any] = {"name": "ws", "kind": "weight", "index": 1, "users": [{"index": 1, "consent_code": 1234}]}
     scale |= {"faults": {"disconnect_after_ms": 50}}
@@ -219,6 +240,7 @@ async def test_a_scale_that_wants_consent_gives_us_nothing_and_keeps_everything(
         await home.until(lambda: home.collector.totals.sessions >= 1)
         assert home.outbox.counts().kept == 0
         assert meter.firmware.is_advertising
+        assert home.collector.totals.of(meter.meter.meter_id).asks_for_user
 
 
 @pytest.mark.parametrize("kind", ["weight", "temperature", "oxygen_saturation"])

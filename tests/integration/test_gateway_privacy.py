@@ -99,6 +99,8 @@ async def _live(
     far.send(GATEWAY, Channel.CONFIG, json.dumps(config).encode(), retain=True)
     task = asyncio.create_task(run_gateway(settings, radio=air, clock=TestClock().clock))
     statuses = [await asyncio.to_thread(far.until_status, state="online")]
+    while statuses[-1].get("config", {}).get("in_force") != 1:  # type: ignore[attr-defined]  # before it is, nothing is logged in detail
+        statuses.append(await asyncio.to_thread(far.until_status, state="online"))
     raws = _measure(air)
     readings = await asyncio.to_thread(far.until_stored, 2)
     raws += [reading.raw for reading in readings]

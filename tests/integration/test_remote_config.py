@@ -159,3 +159,22 @@ def test_what_is_not_said_again_stays_as_it_was_set(clinic: Clinic) -> None:
     assert clinic.said().config == RemoteConfig(revision=2, pairing_codes={CUFF: "012345"})
     clinic.says("configure", GATEWAY, "--forget-code", CUFF)
     assert clinic.said().config == RemoteConfig(revision=3)
+
+
+def test_the_users_of_a_shared_meter_are_set_and_forgotten_one_by_one(clinic: Clinic) -> None:
+    clinic.says("configure", GATEWAY, "--user-code", f"{CUFF.lower()}/1=0077", "--user-code", f"{CUFF}/2=1234")
+    clinic.says("configure", GATEWAY, "--user-code", f"{CUFF}/3=5555", "--forget-user", f"{CUFF}/2")
+    assert clinic.said().config == RemoteConfig(revision=2, user_codes={CUFF: {"1": "0077", "3": "5555"}})
+    shown = clinic.says("configure", GATEWAY)
+    assert f"user codes: {CUFF}/1, {CUFF}/3" in shown
+    assert "0077" not in shown
+    clinic.says("configure", GATEWAY, "--forget-user", f"{CUFF}/1", "--forget-user", f"{CUFF}/3")
+    assert clinic.said().config == RemoteConfig(revision=3)
+
+
+@pytest.mark.parametrize("told", ["1=123", "255=1234", "x=1234", "01=1234", "=1234"])
+def test_a_user_that_cannot_be_is_refused_without_saying_the_code(clinic: Clinic, told: str) -> None:
+    with pytest.raises(AssertionError) as refused:
+        clinic.says("configure", GATEWAY, "--user-code", f"{CUFF}/{told}")
+    assert "1234" not in str(refused.value).replace(told, "")
+    assert clinic.said().config == RemoteConfig()

@@ -28,6 +28,7 @@ from gateway.sessions.commands import (
     Write,
 )
 from gateway.sessions.conversation import Findings, Known, converse
+from gateway.sessions.shared_meter import NOBODY, Users
 from vitals.gatt.link import Disconnected, LinkError, Notified
 
 
@@ -51,7 +52,12 @@ class Home:
         return self.now.astimezone(SHANGHAI).replace(tzinfo=None)
 
     def session(
-        self, *, highest: int | None = None, is_clock_believable: bool = True, clock: ClockMemory | None = None
+        self,
+        *,
+        highest: int | None = None,
+        is_clock_believable: bool = True,
+        clock: ClockMemory | None = None,
+        users: Users = NOBODY,
     ) -> Findings:
         """One whole session; raises what the session raises."""
         findings = self.findings = Findings()
@@ -63,6 +69,7 @@ class Home:
             highest_sequence=highest,
             is_clock_believable=is_clock_believable,
             clock=clock or ClockMemory(),
+            users=users,
         )
         self._said.clear()
         self._is_up = True

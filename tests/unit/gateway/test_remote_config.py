@@ -69,8 +69,10 @@ def test_no_code_is_in_the_log_or_in_the_status(outbox: Outbox) -> None:
     with capture_logs() as logs:
         config.take(b'{"revision": 1, "pairing_codes": {"F0:00:00:10:00:01": "493817"}}', now=NOW)
         config.take(b'{"revision": 2, "pairing_codes": {"F0:00:00:10:00:01": "49381777"}}', now=NOW)
-    assert len(logs) == 2
-    assert "493817" not in json.dumps([logs, config.describe()])
+        config.take(b'{"revision": 3, "user_codes": {"F0:00:00:10:00:01": {"1": "4938"}}}', now=NOW)
+    assert len(logs) == 3
+    assert config.describe()["user_codes"] == 1
+    assert "4938" not in json.dumps([logs, config.describe()])
 
 
 def test_a_pause_ends_by_itself_and_without_a_believable_clock_there_is_none(outbox: Outbox) -> None:

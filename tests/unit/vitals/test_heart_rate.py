@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from vitals.errors import MalformedError
 from vitals.gatt.frame import word_of
 from vitals.gatt.heart_rate import HeartRateMeasurement, body_sensor_location
+from vitals.reading import HeartRate
 
 words = st.integers(0, 0xFFFF)
 measurements = st.builds(
@@ -74,8 +75,10 @@ def test_intervals_are_exact_seconds() -> None:
     assert HeartRateMeasurement(bpm=60).intervals_s == ()
 
 
-def test_a_strap_cannot_become_a_measurement() -> None:
-    assert not hasattr(HeartRateMeasurement(bpm=60), "to_measurement")
+def test_of_a_straps_frame_the_rate_and_the_contact_are_measured() -> None:
+    frame = HeartRateMeasurement(bpm=60, has_contact=True, energy_kj=9, intervals=(1024,))
+    assert frame.to_measurement() == HeartRate(pulse_bpm=60.0, has_contact=True)
+    assert HeartRateMeasurement(bpm=300).to_measurement() == HeartRate(pulse_bpm=300.0)
 
 
 def test_a_location_has_the_name_of_the_specification_or_none() -> None:

@@ -156,8 +156,16 @@ def test_a_clock_that_nobody_set_is_told_and_its_time_kept() -> None:
     assert SpotCheck.from_bytes(bytes.fromhex("10 6100 4200")).meter_time is None
 
 
-def test_a_stream_cannot_become_a_measurement() -> None:
-    assert not hasattr(Continuous.from_bytes(STREAM), "to_measurement")
+def test_of_a_stream_the_normal_pair_is_measured_and_what_the_meter_lacks_is_none() -> None:
+    measured = Continuous.from_bytes(STREAM).to_measurement()
+    assert (measured.spo2_percent, measured.pulse_bpm, measured.status, measured.sensor_status) == (
+        99.0,
+        97.0,
+        0x0120,
+        0,
+    )
+    lacking = Continuous(normal=SpO2PR(spo2=NAN, pulse=NAN)).to_measurement()
+    assert (lacking.spo2_percent, lacking.pulse_bpm, lacking.status) == (None, None, None)
 
 
 @given(words, words, long_words)
