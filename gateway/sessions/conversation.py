@@ -4,6 +4,7 @@ Who are you, how is your battery, what is your time; then the records; only then
 link after its last record has done nothing wrong: its clock is set next time.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -55,6 +56,9 @@ STREAMS: Final = {each.characteristic: each for each in (pulse_oximeter.STREAM, 
 """What a meter shows every second, without a time. It is watched only where the meter has nothing that it keeps."""
 READABLE: Final = frozenset(STREAMS).union(*SERVICES.values())
 """What this gateway can read; a meter with none of them is left alone."""
+_WHO: Final = frozenset({"manufacturer", "model", "firmware"})
+"""What a meter is recognised by, of all that it says of itself."""
+_ADDRESS: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[-:]){5}[0-9A-Fa-f]{2}")
 _UNASKED: Final[dict[str, Decode]] = {
     uuids.BLOOD_PRESSURE_MEASUREMENT: blood_pressure.decode,
     uuids.ENHANCED_BLOOD_PRESSURE_MEASUREMENT: enhanced_blood_pressure.decode,
@@ -108,7 +112,7 @@ def converse(known: Known, findings: Findings) -> Script[None]:
     if not known.characteristics & READABLE:
         raise LinkError(f"the meter offers neither of {', '.join(sorted(READABLE))}, which are all that is read here")
     findings.about = known.about
-    findings.quirk = quirk_of(known.about, known.name, known.characteristics)
+    findings.quirk = quirk_of(known.about, _name(known), known.characteristics)
     if not findings.quirk.is_hurried:
         yield from _introduce(known, findings)
     findings.clock = _on_its_line((yield from read_clock(known.characteristics)), known)
@@ -157,8 +161,9 @@ def set_late_aside(event: Notified, adapter: str) -> Script[None]:
 
 def _introduce(known: Known, findings: Findings) -> Script[None]:
     """Who are you, and how is your battery? Then what is known of such a meter."""
-    findings.about = known.about or (yield from _about(known.characteristics))
-    findings.quirk = quirk_of(findings.about, known.name, known.characteristics)
+    name = _name(known)
+    findings.about = {**known.about, **(yield from _about(known))} | ({} if name is None else {"name": name})
+    findings.quirk = quirk_of(findings.about, name, known.characteristics)
     findings.battery_percent = yield from _battery(known.characteristics)
 
 
@@ -353,10 +358,19 @@ def _left_as_it_is(clock: MeterClock | None, zone: ZoneInfo) -> ClockCare:
     raise AssertionError("nothing is asked of a meter that is gone")
 
 
-def _about(characteristics: frozenset[str]) -> Script[dict[str, str]]:
+def _name(known: Known) -> str | None:
+    """The advertised name, or the one that was heard before: not every advertisement carries it, and where there is none BlueZ
+    gives the address."""
+    name = known.name
+    return known.about.get("name") if name is None or _ADDRESS.fullmatch(name) else name
+
+
+def _about(known: Known) -> Script[dict[str, str]]:
+    """What the meter says of itself; of one that is known, what it would not say when it was asked and its entry may hang on."""
     found: dict[str, str] = {}
     for name, characteristic in device_information.CHARACTERISTICS.items():
-        if characteristic in characteristics:
+        is_asked = name not in known.about and (name in _WHO or not known.about.keys() & _WHO)
+        if is_asked and characteristic in known.characteristics:
             try:
                 text = device_information.text((yield from read(characteristic)).value)
             except LinkError:

@@ -56,8 +56,10 @@ def _qardio(raw: bytes) -> bytes | None:
 
 
 def _renpho(raw: bytes) -> bytes:
-    """Counts of 0.05 kg. What it sends in pounds nobody has captured; its user 170 is everybody, so it is nobody."""
-    if len(raw) < 3 or raw[0] & 0x91:
+    """Counts of 0.05 kg, beside a reserved flag (0x4E was captured, openScale waits for 0x2E): a frame without one may be of
+    another model that counts as the standard does. What it sends in pounds nobody has captured; its user 170 is everybody, so
+    it is nobody."""
+    if len(raw) < 3 or raw[0] & 0x91 or not raw[0] & 0x60:
         raise MalformedError(REASON, "a Renpho frame with flags that nobody has shown", raw)
     count = int.from_bytes(raw[1:3], "little")
     if count != UNSUCCESSFUL:
@@ -82,6 +84,14 @@ def _xiaomi(raw: bytes) -> bytes | None:
     return bytes((raw[0] & ~0x20,)) + raw[1:]
 
 
+def _detecto(raw: bytes) -> bytes:
+    """As the standard in pounds; what it counts in kilograms its own manual says in two ways, one of them twice the other."""
+    plain = _plain_weight(raw)
+    if len(raw) >= 3 and not raw[0] & 0x11:  # of bit 4 the codec knows more
+        raise MalformedError(REASON, "kilograms of a Detecto, and its manual contradicts itself on their step", raw)
+    return plain
+
+
 def _plain_weight(raw: bytes) -> bytes:
     """Known scales change what the number means with the reserved flags (half kilograms, tenfold counts): without an entry that
     says what they are, no weight is read beside them."""
@@ -95,5 +105,6 @@ _REWRITES: Final[dict[tuple[Frames, str], Rewrite]] = {
     ("qardio", uuids.BLOOD_PRESSURE_MEASUREMENT): _qardio,
     ("renpho", uuids.WEIGHT_MEASUREMENT): _renpho,
     ("xiaomi", uuids.WEIGHT_MEASUREMENT): _xiaomi,
+    ("detecto", uuids.WEIGHT_MEASUREMENT): _detecto,
     ("standard", uuids.WEIGHT_MEASUREMENT): _plain_weight,
 }

@@ -27,7 +27,7 @@ Words = Annotated[str, Meta(min_length=10, max_length=300)]
 Clock = Literal["standard", "window", "contour", "caresens", "only_read"]
 """How the meter's clock is set: by writing 0x2A2B or 0x2A08 after the records; only in the window that its first notification of
 0x2A2B opens; by a command of the maker's own; never, for it refuses."""
-Frames = Literal["standard", "beurer_bm85", "qardio", "renpho", "xiaomi"]
+Frames = Literal["standard", "beurer_bm85", "qardio", "renpho", "xiaomi", "detecto"]
 """How its frames differ from the layout of their characteristic (`gateway.sessions.quirk_frames`)."""
 
 

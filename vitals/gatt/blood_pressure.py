@@ -123,11 +123,16 @@ class BloodPressureMeasurement:
         return status_words(self.status)
 
     def to_measurement(self) -> reading.BloodPressure:
-        """The same in mmHg, with what was sent beside it; what the meter says it lacks is None."""
+        """The same in mmHg, with what was sent beside it; what the meter says it lacks is None. A mean that does not lie between
+        two pressures that can be is none: cuffs that do not work it out send 0."""
+        systolic, diastolic, mean = (sent_mmhg(each, self.unit) for each in (self.systolic, self.diastolic, self.mean))
+        is_none = (
+            mean is not None and (diastolic or 0) < (systolic or 0) and not (diastolic or 0) <= mean <= (systolic or 0)
+        )
         return reading.BloodPressure(
-            systolic_mmhg=sent_mmhg(self.systolic, self.unit),
-            diastolic_mmhg=sent_mmhg(self.diastolic, self.unit),
-            mean_mmhg=sent_mmhg(self.mean, self.unit),
+            systolic_mmhg=systolic,
+            diastolic_mmhg=diastolic,
+            mean_mmhg=None if is_none else mean,
             pulse_bpm=None if self.pulse is None else self.pulse.number,
             unit_sent=self.unit,
             systolic_sent=self.systolic.number,

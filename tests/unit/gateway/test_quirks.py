@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from unit.gateway.joined import Home
 from unit.gateway.samples import GATEWAY, METER, NOW, SHANGHAI
+from unit.gateway.scripted_meter import Told
 
 from firmware_sims import glucometer
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
@@ -20,6 +22,7 @@ from gateway.readings import to_reading
 from gateway.sessions import conversation
 from gateway.sessions.blood_pressure import decode as decode_cuff
 from gateway.sessions.commands import Keep, Subscribe, Write
+from gateway.sessions.conversation import Findings, Known, converse
 from gateway.sessions.maker_clocks import in_command
 from gateway.sessions.meter_clock import ClockCare
 from gateway.sessions.quirk_frames import decode_as
@@ -134,6 +137,45 @@ def test_what_is_known_of_a_model_stands_before_what_is_known_of_its_maker() -> 
     assert quirk_of({"manufacturer": "Beurer GmbH"}, "BM54", frozenset({"2a1c"})) is STANDARD
 
 
+@pytest.mark.parametrize("name", ["1490BS", "1872B"])
+def test_both_names_of_the_medisana_family_are_known(name: str) -> None:
+    """bkbilly/medisanabp_ble, issue 10 and pull request 2."""
+    assert quirk_of({}, name, frozenset({"2a35"})).id == "medisana-bu"
+
+
+@pytest.mark.parametrize("name", ["BM48", "BM85", "ELITE900", "my BM48"])
+def test_a_beurer_that_writes_big_end_first_is_known_by_its_name_alone(name: str) -> None:
+    """derdilla/blood-pressure-monitor-fl, GattBloodPressureProfile.isKnownBigEndianDevice: names that contain these."""
+    assert quirk_of({}, name, frozenset({"2a35"})).unverified is not None
+
+
+def _known_scale(**besides: Any) -> Known:
+    return Known(characteristics=frozenset({"2a29", "2a24", "2a9d"}), zone=SHANGHAI, **besides)
+
+
+@pytest.mark.parametrize("unheard", [None, "F0-00-00-10-00-01", "F0:00:00:10:00:01"])
+def test_a_meter_whose_name_was_not_heard_this_time_is_known_by_the_one_that_was(unheard: str | None) -> None:
+    """Read by the standard, the count of a Renpho is a tenth of the weight."""
+    meter = Told(values={"2a29": "", "2a24": ""})
+    first, second = Findings(), Findings()
+    meter.play(converse(_known_scale(name="Renpho-Scale"), first))
+    meter.play(converse(_known_scale(name=unheard, about=first.about), second))
+    assert (first.quirk.id, second.quirk.id) == ("renpho-es-wbe28", "renpho-es-wbe28")
+
+
+def test_what_a_meter_would_not_say_of_itself_is_asked_again() -> None:
+    """Its entry may hang on it."""
+    meter = Told(values={"2a29": "refused", "2a24": b"DM30b".hex()})
+    first, second, third = Findings(), Findings(), Findings()
+    meter.play(converse(_known_scale(), first))
+    meter.values["2a29"] = b"Renpho".hex()
+    meter.play(converse(_known_scale(about=first.about), second))
+    meter.asked.clear()
+    meter.play(converse(_known_scale(about=second.about), third))
+    assert [each.quirk.id for each in (first, second, third)] == ["standard", "renpho-es-wbe28", "renpho-es-wbe28"]
+    assert not any(each.startswith("read 2a2") for each in meter.asked), "and what is known is not"
+
+
 def test_a_firmware_can_be_asked_for() -> None:
     old = Who(manufacturer="Tai*", firmware="v1.2.*")
     assert old.fits({"manufacturer": "TaiDoc", "firmware": "v1.2.4"}, None)
@@ -219,6 +261,13 @@ def test_a_frame_captured_from_a_standing_xiaomi_is_read() -> None:
         ("beurer_bm85", "2a35", "566A0047000000EA07080B121F00003F0000"),
         ("beurer_bm85", "2a35", ""),
         ("renpho", "2a9d", "01D007"),
+        ("renpho", "2a9d", "000019"),
+        ("renpho", "2a9d", "0ED007EA0707040C1A06AA00000000"),
+        ("detecto", "2a9d", "00A438"),
+        ("detecto", "2a9d", "08A438F200C206"),
+        ("detecto", "2a9d", "11A438"),
+        ("detecto", "2a9d", "21A438"),
+        ("detecto", "2a9d", "01"),
         ("renpho", "2a9d", "4EFF9AEA0707040C1A06AA00000000"),
         ("renpho", "2a9d", "4E"),
         ("xiaomi", "2a9d", "628E4EEA070818103913"),
@@ -232,6 +281,14 @@ def test_a_frame_in_a_way_that_nobody_has_shown_is_refused(frames: str, characte
     decode = decode_cuff if characteristic == "2a35" else decode_scale
     with pytest.raises(MalformedError):
         decode_as(frames, characteristic, decode)(bytes.fromhex(frame))  # type: ignore[arg-type]
+
+
+def test_a_detecto_is_read_in_pounds() -> None:
+    """Detecto 7550 owner's manual 0065-0647-OM rev. E, page 56: 0.01 lb, as the standard has it."""
+    sent = decode_as("detecto", "2a9d", decode_scale)(bytes.fromhex("09344BF200A802"))
+    assert isinstance(sent, Sent)
+    assert isinstance(sent.measurement, Weight)
+    assert (sent.measurement.weight_sent, sent.measurement.unit_sent) == (192.52, "lb")
 
 
 # -- cuffs -------------------------------------------------------------------------------------------------------------

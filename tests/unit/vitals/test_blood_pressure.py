@@ -30,6 +30,15 @@ measurements = st.builds(
 )
 
 
+@pytest.mark.parametrize(
+    ("mean", "told"), [("0000", None), ("B400", None), ("0A00", None), ("FF07", None), ("5A00", 90.0)]
+)
+def test_a_mean_that_does_not_lie_between_the_pressures_is_none(mean: str, told: float | None) -> None:
+    """120/80; a BM85 sends 0 (derdilla/blood-pressure-monitor-fl, ble_measurement_data_test.dart)."""
+    measured = BloodPressureMeasurement.from_bytes(bytes.fromhex(f"00 7800 5000 {mean}")).to_measurement()
+    assert (measured.systolic_mmhg, measured.diastolic_mmhg, measured.mean_mmhg) == (120.0, 80.0, told)
+
+
 @given(measurements)
 def test_what_is_encoded_is_read_again(measurement: BloodPressureMeasurement) -> None:
     assert BloodPressureMeasurement.from_bytes(bytes(measurement)) == measurement
