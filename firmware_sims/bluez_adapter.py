@@ -53,6 +53,7 @@ class Adapter:
         self._on_quiet, self._on_off = on_quiet, on_off
         self._tree: DBusTree
         self._filters: dict[str, frozenset[str]] = {}
+        self._wants_duplicates: set[str] = set()
         self._scanners: set[str] = set()
         self._switching_scan = asyncio.Lock()
         self._is_scanning = False
@@ -78,6 +79,7 @@ class Adapter:
         await self.switch(is_on=False)
         self.is_present = False
         self._filters.clear()
+        self._wants_duplicates.clear()
         self._tree.remove(self.path)
 
     # --- power
@@ -108,6 +110,16 @@ class Adapter:
 
     # --- scanning
 
+    @property
+    def is_discovering(self) -> bool:
+        return self._is_scanning
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether a client that scans now has set a filter that is one (merge_discovery_filters() in src/adapter.c, 5.82: the
+        transport alone is none, on an adapter that has no other)."""
+        return any(self._filters.get(scanner) or scanner in self._wants_duplicates for scanner in self._scanners)
+
     def is_wanted(self, services: set[str]) -> bool:
         """Whether a client that scans now asks for one of these services, or for everything."""
         filters = [self._filters.get(scanner, frozenset()) for scanner in self._scanners]
@@ -116,6 +128,7 @@ class Adapter:
     async def client_left(self, sender: str) -> None:
         """A client left the bus, and its scan with it."""
         self._filters.pop(sender, None)
+        self._wants_duplicates.discard(sender)
         if sender in self._scanners:
             self._scanners.discard(sender)
             await self._switch_scan()
@@ -123,6 +136,11 @@ class Adapter:
     async def _set_discovery_filter(self, call: Call) -> list[Any]:
         wanted = call.body[0].get("UUIDs")
         self._filters[call.sender] = frozenset(uuid.lower() for uuid in wanted.value) if wanted else frozenset()
+        duplicates = call.body[0].get("DuplicateData")
+        if duplicates is not None and duplicates.value:
+            self._wants_duplicates.add(call.sender)
+        else:
+            self._wants_duplicates.discard(call.sender)
         return []
 
     async def _start_discovery(self, call: Call) -> list[Any]:

@@ -136,14 +136,18 @@ class Bridge:
             self._devices[path] = self._new_device(path, address, {**known, **bonded})
 
     def _on_advertisement(self, heard: Advertisement) -> None:
-        if self.troubles.deaf_until is not None:
+        if self.troubles.deaf_until is not None or not self._adapter.is_discovering:
+            return
+        if heard.is_scan_response:  # Linux tells of an advertisement and of the answer to it at once
             return
         address = heard.address.to_string(False)
         changes = _properties_of(heard)
+        if not self._adapter.is_wanted(set(changes["UUIDs"].value) if "UUIDs" in changes else set()):
+            return
         path = self._path_of(address)
         if path in self._devices:
-            self._devices[path].heard(changes)
-        elif self._adapter.is_wanted(set(changes["UUIDs"].value) if "UUIDs" in changes else set()):
+            self._devices[path].heard(changes, is_filtered=self._adapter.is_filtered)
+        else:
             self._devices[path] = self._new_device(path, address, changes)
 
     def _path_of(self, address: str) -> str:
@@ -175,7 +179,7 @@ class Bridge:
             on_stale=self._remove_later,
             is_half_known=lambda: address in self.troubles.half_known,
         )
-        device.heard({})
+        device.known()
         return device
 
     # --- devices

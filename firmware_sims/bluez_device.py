@@ -22,6 +22,7 @@ from firmware_sims.central import BondLostError, Central, ConnectFailedError, Li
 from firmware_sims.dbus_tree import DBusTree
 
 DEVICE: Final = "org.bluez.Device1"
+RSSI_THRESHOLD_DB: Final = 8
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class Timing:
 
     disconnect_delay_s: float = 0.2  # bluetoothd: 2 s (DISCONNECT_TIMER); 1.8 to 2.8 s measured
     temporary_for_s: float = 30.0  # bluetoothd: 30 s (TemporaryTimeout)
-    connect_timeout_s: float = 20.0  # Linux: 20 s (HCI_LE_CONN_TIMEOUT)
+    connect_timeout_s: float = 4.0  # Linux: 4 s from the advertisement on (HCI_LE_AUTOCONN_TIMEOUT); until then, no end
     no_agent_stall_s: float = 30.0  # bluetoothd: 32.7 s measured until StartNotify without an agent failed
     services_shown_after_s: float = 0.02  # bluetoothd: 10 to 400 ms after it has answered a Pair that connected
     pairing_timeout_s: float = 30.0  # Linux: 30 s (SMP_TIMEOUT; Core Vol 3, Part H, 3.4); then it drops the link
@@ -81,15 +82,25 @@ class RemoteDevice:
 
     # --- presence
 
-    def heard(self, changes: dict[str, Variant]) -> None:
-        """It advertised: new property values, and it is not stale for a while."""
+    def known(self) -> None:
+        """It is on the bus, and not stale for a while."""
         self._heard_at = asyncio.get_running_loop().time()
+        if self._staleness is None:
+            self._watch_staleness()
+
+    def heard(self, changes: dict[str, Variant], *, is_filtered: bool) -> None:
+        """It advertised: new property values, and it is not stale for a while.
+
+        Its strength is told anew each time while discovery has a filter; without one, if it differs by so much
+        (device_set_rssi_with_delta() in src/device.c)."""
+        before = self._tree.get_if_any(self.path, DEVICE, "RSSI")
+        if not is_filtered and before is not None and abs(before - changes["RSSI"].value) < RSSI_THRESHOLD_DB:
+            changes = {name: value for name, value in changes.items() if name != "RSSI"}
         if "UUIDs" in changes:  # services once found stay listed beside those that are advertised
             known = self._tree.get(self.path, DEVICE, "UUIDs")
             changes = {**changes, "UUIDs": Variant("as", sorted({*known, *changes["UUIDs"].value}))}
-        self._tree.change(self.path, DEVICE, changes)
-        if self._staleness is None:
-            self._watch_staleness()
+        self._tree.change(self.path, DEVICE, changes, always=("RSSI",))
+        self.known()
 
     def _watch_staleness(self) -> None:
         """bluetoothd drops a temporary device some time after it was last heard or connected."""
@@ -187,8 +198,8 @@ class RemoteDevice:
     async def _establish(self, is_pairing: bool) -> None:
         try:
             connection = await self._central.connect(self.address, self._timing.connect_timeout_s)
-        except ConnectFailedError as e:
-            raise bluez_errors.error("Failed", "br-connection-page-timeout") from e
+        except ConnectFailedError as e:  # whatever the reason, it has this name (att_connect_cb() in src/device.c)
+            raise bluez_errors.error("Failed", "le-connection-abort-by-local") from e
         self._connection = connection
         connection.on(connection.EVENT_DISCONNECTION, self._on_disconnected)
         self._tree.change(self.path, DEVICE, {"Connected": Variant("b", True)})
@@ -280,8 +291,9 @@ class RemoteDevice:
         self._connection = None
         if self.path not in self._tree:
             return
-        self._tree.change(self.path, DEVICE, {"ServicesResolved": Variant("b", False)})
-        self._tree.change(self.path, DEVICE, {"Connected": Variant("b", False)})
+        self._tree.change(
+            self.path, DEVICE, {"ServicesResolved": Variant("b", False), "Connected": Variant("b", False)}
+        )
         self.gatt.clear()
         if self._staleness is None:
             self._heard_at = asyncio.get_running_loop().time()

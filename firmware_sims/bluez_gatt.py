@@ -168,7 +168,7 @@ class GattObjects:
     def _show(self, path: str, interface: str, name: str, value: Variant) -> None:
         """Signal a value, if the object is still there: a meter may hang up right after what it said."""
         if path in self._tree:
-            self._tree.change(path, interface, {name: value}, always=True)
+            self._tree.change(path, interface, {name: value}, always=(name,))
 
     def _attribute(self, path: str) -> Any:
         try:

@@ -1,7 +1,8 @@
 """The bridge's own end of the radio: one Bumble central that scans, connects, pairs and remembers bonds.
 
-It knows HCI and SMP and nothing of D-Bus. Connects are made one at a time, because a controller has room for one pending
-connect.
+It knows HCI and SMP and nothing of D-Bus. It connects as Linux does (hci_connect_le_scan() in net/bluetooth/hci_conn.c): any
+number of connects wait, without holding each other up, until their meter advertises; only then the controller is asked, which
+has room for one.
 """
 
 import asyncio
@@ -70,6 +71,11 @@ class Central:
         self._device.keystore = link.bonds
         self._seen = link.seen
         self._one_connect_at_a_time = asyncio.Lock()
+        self._awaited: dict[str, asyncio.Event] = {}
+        self._is_discovering = False
+        self._is_listening = False
+        self._switching = asyncio.Lock()
+        self._device.on(self._device.EVENT_ADVERTISEMENT, self._note)
 
     async def __aenter__(self) -> "Central":
         await self._device.power_on()
@@ -80,21 +86,43 @@ class Central:
         await self._device.power_off()
 
     def on_advertisement(self, heard: Callable[[Advertisement], None]) -> None:
-        """Call `heard` for every advertisement while scanning."""
+        """Call `heard` for every advertisement, while we scan or a connect waits for one."""
         self._device.on(self._device.EVENT_ADVERTISEMENT, heard)
 
     async def scan(self, is_on: bool) -> None:
-        if is_on:
-            await self._device.start_scanning(active=True, filter_duplicates=False)
-        else:
-            await self._device.stop_scanning()
+        self._is_discovering = is_on
+        await self._listen()
+
+    async def _listen(self) -> None:
+        async with self._switching:
+            is_wanted = self._is_discovering or bool(self._awaited)
+            if is_wanted and not self._is_listening:
+                await self._device.start_scanning(active=True, filter_duplicates=False)
+            elif self._is_listening and not is_wanted:
+                await self._device.stop_scanning()
+            self._is_listening = is_wanted
+
+    def _note(self, heard: Advertisement) -> None:
+        if (waiting := self._awaited.get(heard.address.to_string(False))) is not None:
+            waiting.set()
+
+    async def _until_heard(self, address: str) -> None:
+        self._awaited[address] = heard = asyncio.Event()
+        try:
+            await self._listen()
+            await heard.wait()
+        finally:
+            del self._awaited[address]
+            await self._listen()
 
     async def connect(self, address: str, timeout_s: float) -> Connection:
-        """A connection to the meter with this random address; raises `ConnectFailedError`.
+        """A connection to the meter with this random address, whenever it advertises; raises `ConnectFailedError` if it is gone
+        `timeout_s` later.
 
         Cancelling it cancels the controller's pending connect too.
         """
         peer = hci.Address(address)
+        await self._until_heard(address)
         async with self._one_connect_at_a_time:
             try:
                 return await self._device.connect(peer, timeout=timeout_s)

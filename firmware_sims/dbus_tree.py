@@ -129,10 +129,17 @@ class DBusTree:
     def get(self, path: str, interface: str, name: str) -> Any:
         return self._objects[path][interface][name].value
 
-    def change(self, path: str, interface: str, changes: dict[str, Variant], *, always: bool = False) -> None:
-        """Change properties; those that are as they were are not signalled, unless `always`: a value sent twice is news."""
+    def get_if_any(self, path: str, interface: str, name: str) -> Any:
+        """The value of a property, or None if it has none at present."""
+        value = self._objects[path][interface].get(name)
+        return None if value is None else value.value
+
+    def change(self, path: str, interface: str, changes: dict[str, Variant], *, always: Collection[str] = ()) -> None:
+        """Change properties; those that are as they were are not signalled, but for those in `always`: the same again is news."""
         properties = self._objects[path][interface]
-        changed = {k: v for k, v in changes.items() if always or k not in properties or properties[k].value != v.value}
+        changed = {
+            k: v for k, v in changes.items() if k in always or k not in properties or properties[k].value != v.value
+        }
         if changed:
             properties.update(changed)
             self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, changed, []])

@@ -22,13 +22,15 @@ class VirtualLink(LocalLink):
     """Joins the controllers of one virtual air.
 
     `bonds` and `seen` are the disk of the host on it: what a bridge on this link has bonded with is known to the next one,
-    as bluetoothd knows it after a restart. `seen` holds name and services by address.
+    as bluetoothd knows it after a restart. `seen` holds name and services by address. `steady_dbm` holds, by address, how
+    strongly a meter is heard whose signal does not vary.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.bonds = MemoryKeyStore()
         self.seen: dict[str, tuple[str | None, tuple[str, ...]]] = {}
+        self.steady_dbm: dict[str, int] = {}
 
     def send_acl_data(
         self, sender_controller: Controller, destination_address: hci.Address, transport: PhysicalTransport, data: bytes
@@ -62,10 +64,11 @@ class VirtualController(Controller):
     only, and one that advertises again at the same strength has not changed.
     """
 
-    def __init__(self, name: str, *, link: LocalLink, rssi_dbm: Callable[[hci.Address], int], **options: Any) -> None:
+    def __init__(self, name: str, *, link: VirtualLink, rssi_dbm: Callable[[hci.Address], int], **options: Any) -> None:
         super().__init__(name, link=link, **options)
         self._accepted: set[hci.Address] = set()
         self._rssi_dbm = rssi_dbm
+        self._steady_dbm = link.steady_dbm
 
     def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
         """A report goes to the host as it is. Upstream writes every packet out for its debug log, whether anybody reads it or
@@ -73,17 +76,21 @@ class VirtualController(Controller):
         match packet:
             case hci.HCI_LE_Extended_Advertising_Report_Event():
                 packet = hci.HCI_LE_Extended_Advertising_Report_Event(
-                    [dataclasses.replace(r, rssi=self._rssi_dbm(r.address)) for r in packet.reports]
+                    [dataclasses.replace(r, rssi=self._strength_dbm(r.address)) for r in packet.reports]
                 )
             case hci.HCI_LE_Advertising_Report_Event():
                 packet = hci.HCI_LE_Advertising_Report_Event(
-                    [dataclasses.replace(r, rssi=self._rssi_dbm(r.address)) for r in packet.reports]
+                    [dataclasses.replace(r, rssi=self._strength_dbm(r.address)) for r in packet.reports]
                 )
             case _:
                 super().send_hci_packet(packet)
                 return
         if self.host is not None:
             asyncio.get_running_loop().call_soon(self.host.on_packet, bytes(packet))
+
+    def _strength_dbm(self, address: hci.Address) -> int:
+        steady = self._steady_dbm.get(address.to_string(False))
+        return self._rssi_dbm(address) if steady is None else steady
 
     def on_hci_reset_command(self, command: hci.HCI_Reset_Command) -> hci.HCI_StatusReturnParameters:
         self.pending_le_connection = None

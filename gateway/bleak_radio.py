@@ -22,9 +22,11 @@ from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
 from bleak_retry_connector import BleakClientWithServiceCache, establish_connection
 
 from gateway.adapter import LISTEN_S, LOOK_S, AdapterCare
-from gateway.bluez import CALL_S, Bluez
+from gateway.bluez import CALL_S, Bluez, advice
 from gateway.bonds import Bonds, Half, Sign, is_half, sign_of
-from gateway.deadline import Deadlines, within
+from gateway.deadline import Deadlines, within, within_reach
+from gateway.heard_queue import HeardQueue
+from gateway.hearing import Hearing
 from gateway.ladder import Patience
 from gateway.pairing_agent import PairingAgent, is_refusal
 from gateway.sessions.conversation import SERVICES
@@ -40,8 +42,8 @@ STALE_LINK_S: Final = 20.0
 advertise, and would never be heard again."""
 ATTEMPTS: Final = 2
 """Of bleak-retry-connector, in one session; the rota comes back anyway."""
-HEARD_BOUND: Final = 256
-"""Advertisements waiting to be looked at; beyond it the oldest goes: they are chances, not readings."""
+DEVICES_BOUND: Final = 256
+"""Meters that can be connected to; beyond it the one heard longest ago is forgotten, until it is heard again."""
 
 _BOND_CODES: Final = frozenset({0x05, 0x0C, 0x0F})
 """ATT: insufficient authentication, key size, encryption."""
@@ -79,8 +81,9 @@ class BleakRadio:
         self._agent = agent
         self._deadlines = deadlines or Deadlines()
         self._bluez = Bluez(adapter, call_s=call_s)
+        self._hearing = Hearing()
         self._devices: dict[str, BLEDevice] = {}
-        self._heard: asyncio.Queue[Advertisement | str] | None = None
+        self._heard: HeardQueue | None = None
         self.bonds = Bonds()
         self.care = AdapterCare(
             self._bluez,
@@ -98,7 +101,7 @@ class BleakRadio:
     def restart_scan(self, why: str) -> None:
         """End the scan that runs, if one does; whoever listens begins another."""
         if self._heard is not None:
-            _put(self._heard, why)
+            self._heard.end(why)
 
     def describe(self) -> dict[str, Any]:
         """For the status: the adapter's health, and what there is to say of the pairing of meters."""
@@ -116,21 +119,25 @@ class BleakRadio:
 
     @asynccontextmanager
     async def advertisements(self) -> AsyncIterator[AsyncIterator[Advertisement]]:
-        heard: asyncio.Queue[Advertisement | str] = asyncio.Queue(HEARD_BOUND)
+        heard = HeardQueue()
 
         def note(device: BLEDevice, advertised: AdvertisementData | None) -> None:
-            self._devices[device.address] = device
+            self._remember(device)
             self.care.ladder.heard(time.monotonic())
             named = advertised.service_uuids if advertised else ()
             services = frozenset(uuids.name_of(u) for u in named)
             rssi = advertised.rssi if advertised else None
-            _put(heard, Advertisement(address=device.address, name=device.name, services=services, rssi=rssi))
+            heard.put(Advertisement(address=device.address, name=device.name, services=services, rssi=rssi))
 
-        scanner = await self._start_scan(note)
+        def told(device: BLEDevice, advertised: AdvertisementData) -> None:
+            if self._hearing.is_advertised(*advertised.platform_data):
+                note(device, advertised)
+
+        scanner = await self._start_scan(told)
         self._heard = heard
         stale_links = asyncio.create_task(self._hear_stale_links(note), name="stale-links")
         try:
-            yield _each(heard)
+            yield heard.each()
         finally:
             self._heard = None
             self.care.scan_ended()
@@ -138,13 +145,19 @@ class BleakRadio:
             with suppress(*_TROUBLE):
                 await within(self._deadlines.verb_s, scanner.stop())
 
+    def _remember(self, device: BLEDevice) -> None:
+        self._devices.pop(device.address, None)
+        self._devices[device.address] = device
+        if len(self._devices) > DEVICES_BOUND:
+            del self._devices[next(iter(self._devices))]
+
     async def _start_scan(self, note: Callable[[BLEDevice, AdvertisementData], None]) -> BleakScanner:
         scanner = BleakScanner(note, self._services, bluez=self._scanner_args)
         try:
             await within(self._deadlines.verb_s, scanner.start())
         except _TROUBLE as e:
             seen = await self.care.scan_failed()
-            raise UnavailableError(f"cannot scan on {self._adapter}: {_words(e)}; {seen or _advice(e)}") from e
+            raise UnavailableError(f"cannot scan on {self._adapter}: {_words(e)}; {seen or advice(e)}") from e
         self.care.scan_started()
         return scanner
 
@@ -197,7 +210,9 @@ class BleakRadio:
             ble_device_callback=lambda: self._devices.get(device.address, device),
         )
         try:
-            client = await within(self._deadlines.connect_s, connecting)
+            client = await within_reach(
+                connecting, self._deadlines.connect_s, self._deadlines.reach_s, lambda: self._bluez.is_connected(path)
+            )
         except _TROUBLE as e:
             await self._note_unconnected(meter_id, path, _words(e), was_paired=was_paired)
             raise LinkError(f"cannot connect: {_words(e)}") from e
@@ -364,14 +379,6 @@ class _BleakLink:
             return answer
 
 
-async def _each(heard: asyncio.Queue[Advertisement | str]) -> AsyncIterator[Advertisement]:
-    while True:
-        advertisement = await heard.get()
-        if isinstance(advertisement, str):
-            raise UnavailableError(advertisement)
-        yield advertisement
-
-
 def _begin_anew(events: asyncio.Queue[Notified | Disconnected], client: BleakClient) -> None:
     """Forget what earlier attempts met: the client is one and the same for all of them, and the end of the first link, taken for
     the end of this one, would have a report thrown away that the meter believes to have been told."""
@@ -381,19 +388,5 @@ def _begin_anew(events: asyncio.Queue[Notified | Disconnected], client: BleakCli
         events.put_nowait(Disconnected())
 
 
-def _put(queue: asyncio.Queue[Advertisement | str], item: Advertisement | str) -> None:
-    if queue.full():
-        queue.get_nowait()
-    queue.put_nowait(item)
-
-
 def _words(e: BaseException) -> str:
     return str(e) or type(e).__name__
-
-
-def _advice(e: BaseException) -> str:
-    if isinstance(e, FileNotFoundError | ConnectionError):
-        return "is D-Bus running? (systemctl status dbus)"
-    if "ServiceUnknown" in str(e) or "NameHasNoOwner" in str(e):
-        return "is BlueZ running? (systemctl status bluetooth)"
-    return "is the adapter there and powered? (bluetoothctl show)"

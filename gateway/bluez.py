@@ -71,6 +71,15 @@ class Bluez:
         except RefusedError:
             return False
 
+    async def is_connected(self, device_path: str) -> bool:
+        """Whether a link to this meter is up; False for one that bluetoothd does not know, True if there is no answer."""
+        try:
+            return bool(await self.get(device_path, DEVICE, "Connected"))
+        except RefusedError:
+            return False
+        except UnavailableError:
+            return True
+
     async def remove(self, device_path: str) -> None:
         """Forget a meter with its keys."""
         await self.call(self.adapter_path, ADAPTER, "RemoveDevice", "o", device_path)
@@ -162,6 +171,15 @@ async def ask(
     if reply.message_type is MessageType.ERROR:
         raise RefusedError(reply.error_name or "error", str(reply.body[0]) if reply.body else "")
     return list(reply.body)
+
+
+def advice(e: BaseException) -> str:
+    """What to do about a scan that cannot be started."""
+    if isinstance(e, FileNotFoundError | ConnectionError):
+        return "is D-Bus running? (systemctl status dbus)"
+    if "ServiceUnknown" in str(e) or "NameHasNoOwner" in str(e):
+        return "is BlueZ running? (systemctl status bluetooth)"
+    return "is the adapter there and powered? (bluetoothctl show)"
 
 
 def _authenticator() -> AuthExternal | None:

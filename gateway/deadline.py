@@ -6,7 +6,7 @@ cancelled, cancelled again, and then left behind.
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -21,6 +21,10 @@ T = TypeVar("T")
 class Deadlines:
     """In seconds; the defaults are for real adapters and real meters."""
 
+    reach_s: float = 8.0
+    """Until the link is up. BlueZ sets no limit of its own: it waits until the meter advertises again, which it does every 2.5 s
+    when it is slow (Blood Pressure Profile 1.1.1, 5.1: after 30 s). A cuff advertises for ten seconds and more as a rule: who
+    holds a worker in vain must have left it by then."""
     connect_s: float = 45.0
     """Connecting and discovery together, twice if need be; it takes under a second when it works."""
     pair_s: float = 40.0
@@ -51,6 +55,22 @@ async def within(timeout_s: float, work: Awaitable[T], *, grace_s: float = GRACE
     if task.cancelled():
         raise ConnectionAbortedError("cancelled from below")
     return task.result()
+
+
+async def within_reach(
+    work: Awaitable[T], timeout_s: float, reach_s: float, is_reached: Callable[[], Awaitable[bool]]
+) -> T:
+    """`within(timeout_s, work)`, given up already after `reach_s` if by then the other side is not even reached."""
+    task = asyncio.create_task(within(timeout_s, work))
+    try:
+        await asyncio.wait({task}, timeout=reach_s)
+        if not task.done() and not await is_reached():
+            raise TimeoutError(f"no link within {reach_s:g} s")
+        return await task
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
 def left_behind() -> int:

@@ -1,8 +1,7 @@
 """Which meter to read next, and which to leave in peace. Pure: the caller tells what happened and when.
 
-An advertisement is a chance, not a presence: it grows stale within seconds, and a Bluetooth stack reports property changes as
-if they were advertisements. So a meter that has just been left is not heard for a moment, one that had nothing new is asked
-less and less often, and one that fails waits longer each time.
+An advertisement is a chance, not a presence: it grows stale within seconds. So a meter that has just been left is not heard for
+a moment, one that had nothing new is asked less and less often, and one that fails waits longer each time.
 
 A home is full of other people's: a neighbour's scale, somebody's sensor that has its own phone. What was tried in vain comes
 after everybody else, and one at a time, so that a cuff that advertises for five seconds still finds a worker; what has never
@@ -16,9 +15,13 @@ from gateway.backoff import Backoff
 from vitals.gatt.link import Advertisement
 
 STALE_S: Final = 15.0
-"""A meter not heard for so long has probably gone to sleep again."""
+"""A meter not heard for so long has probably gone to sleep again. A controller may tell of each meter only once in a scan, which
+Linux begins anew every 10.24 s (DISCOV_LE_TIMEOUT in net/bluetooth)."""
 SETTLE_S: Final = 1.0
-"""After a session the stack still reports changes of the meter (disconnected, services gone)."""
+"""After a session many meters advertise for a moment longer, and then sleep."""
+RESTED_STALE_S: Final = 2.0
+"""A meter that was read, and heard only while it was left in peace, has probably gone to sleep again after so long; if it has
+not, it is heard again."""
 AFTER_RECORDS_S: Final = 1.0
 """A second measurement of the same sitting comes within a minute or two and must be live."""
 AFTER_NOTHING: Final = Backoff(first_s=5.0, longest_s=30.0)
@@ -54,6 +57,12 @@ class _Meter:
         return self.tries > 0 and not self.has_given
 
     @property
+    def fresh_for_s(self) -> float:
+        """How long its last advertisement is worth a connection. One that fails is heard while it rests, for as long as it has
+        something to give."""
+        return RESTED_STALE_S if self.heard_s < self.rest_until_s and not self.failures else STALE_S
+
+    @property
     def is_stranger(self) -> bool:
         return self.tries >= STRANGE_AFTER and not self.has_given
 
@@ -87,7 +96,7 @@ class Rota:
             if is_trying and meter.is_in_vain:
                 break
             meter.is_waiting = False
-            if now_s - meter.heard_s <= STALE_S:
+            if now_s - meter.heard_s <= meter.fresh_for_s:
                 meter.is_busy = True
                 return meter.advertisement
         return None

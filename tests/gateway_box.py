@@ -105,6 +105,11 @@ def inflate(meter: MeterOnAir, systolic: int = 152) -> bytes:
     return raw
 
 
+def be_heard_steadily(air: VirtualAir, *meters: MeterOnAir) -> None:
+    """From now on every advertisement of theirs arrives at the same strength."""
+    air.link.steady_dbm |= {meter.meter.meter_id: -60 for meter in meters}
+
+
 def prick(meter: MeterOnAir, mg_dl: float = 126, meal: str | None = None) -> None:
     assert isinstance(meter.firmware, Glucometer)
     meter.firmware.measure(wall=meter.wall, glucose_mg_dl=mg_dl, meal=meal)

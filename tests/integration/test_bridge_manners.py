@@ -211,22 +211,6 @@ async def _is_discovering(bus: MessageBus) -> bool:
     return bool(value.value)
 
 
-@pytest.mark.bridge
-async def test_a_connect_that_times_out_leaves_the_next_one_free(virtual_air: VirtualAir) -> None:
-    await virtual_air.bridge_with(Timing(connect_timeout_s=0.2, disconnect_delay_s=0))
-    silent, cuff = await virtual_air.put("blood_pressure", 1), await virtual_air.put("blood_pressure", 2, secure=False)
-    inflate(silent)
-    device = await found(silent)
-    await silent.__aexit__()
-    with pytest.raises(BleakDBusError, match="page-timeout"):
-        await BleakClient(device, timeout=patient(5)).connect()
-    raw = inflate(cuff)
-    values: asyncio.Queue[bytes] = asyncio.Queue()
-    async with BleakClient(await found(cuff), timeout=patient(5)) as client:
-        await client.start_notify(uuids.BLOOD_PRESSURE_MEASUREMENT, lambda _, v: values.put_nowait(bytes(v)))
-        assert await values.get() == raw
-
-
 async def test_a_connect_that_is_given_up_leaves_the_next_one_free(air: VirtualAir) -> None:
     silent, cuff = await air.put("blood_pressure", 1), await air.put("blood_pressure", 2, secure=False)
     inflate(silent)

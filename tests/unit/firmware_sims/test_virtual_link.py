@@ -45,16 +45,38 @@ def a_central(link: VirtualLink, rssi_dbm: Callable[[hci.Address], int] = lambda
     return Central(link, delegate=nobody, rssi_dbm=rssi_dbm)  # type: ignore[arg-type]
 
 
-async def test_after_a_timeout_the_next_connect_works() -> None:
+async def test_after_a_meter_that_went_away_under_the_connect_the_next_connect_works() -> None:
     link = VirtualLink()
-    meter = a_device(link, SECOND)
-    await meter.power_on()
-    await meter.start_advertising()
+    brief, meter = a_device(link, FIRST), a_device(link, SECOND)
+    for device in (brief, meter):
+        await device.power_on()
+        await device.start_advertising()
+    ending: set[asyncio.Task[None]] = set()
+
+    def end(_: Advertisement) -> None:
+        if not ending:
+            ending.add(asyncio.create_task(brief.stop_advertising()))
+
     async with a_central(link) as central:
+        central.on_advertisement(end)
         with pytest.raises(ConnectFailedError):
             await central.connect(str(FIRST), timeout_s=0.05)
         connection = await central.connect(str(SECOND), timeout_s=5)
         assert connection.peer_address == SECOND
+
+
+async def test_connects_that_wait_hold_up_nobody_and_find_their_meter_when_it_wakes() -> None:
+    link = VirtualLink()
+    sleeping, meter = a_device(link, FIRST), a_device(link, SECOND)
+    for device in (sleeping, meter):
+        await device.power_on()
+    await meter.start_advertising()
+    async with a_central(link) as central, asyncio.timeout(5):
+        waiting = asyncio.create_task(central.connect(str(FIRST), timeout_s=5))
+        assert (await central.connect(str(SECOND), timeout_s=5)).peer_address == SECOND
+        assert not waiting.done()
+        await sleeping.start_advertising()
+        assert (await waiting).peer_address == FIRST
 
 
 async def test_after_a_cancelled_connect_the_next_one_works() -> None:

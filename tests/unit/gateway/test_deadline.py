@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.deadline import left_behind, within
+from gateway.deadline import left_behind, within, within_reach
 
 
 async def _give(value: int) -> int:
@@ -91,3 +91,51 @@ async def test_work_that_is_cancelled_from_below_is_a_lost_connection_and_not_ou
 
     with pytest.raises(ConnectionAbortedError):
         await within(1.0, cancelled())
+
+
+async def _yes() -> bool:
+    return True
+
+
+async def _no() -> bool:
+    return False
+
+
+async def test_work_that_has_reached_the_other_side_has_the_whole_time() -> None:
+    go_on = asyncio.Event()
+
+    async def reached() -> bool:
+        go_on.set()
+        return True
+
+    async def work() -> int:
+        await go_on.wait()
+        return 7
+
+    assert await within_reach(work(), 1.0, 0.01, reached) == 7
+
+
+async def test_work_that_has_not_reached_the_other_side_is_cancelled_early() -> None:
+    cancellations: list[int] = []
+    with pytest.raises(TimeoutError, match=r"no link within 0\.01 s"):
+        await within_reach(_never(cancellations, ignores=0), 60.0, 0.01, _no)
+    assert cancellations == [1]
+
+
+async def test_work_that_reaches_and_does_not_end_is_cancelled_by_the_whole_deadline() -> None:
+    cancellations: list[int] = []
+    with pytest.raises(TimeoutError, match=r"not done after 0\.05 s"):
+        await within_reach(_never(cancellations, ignores=0), 0.05, 0.01, _yes)
+    assert cancellations == [1]
+
+
+async def test_who_is_cancelled_while_reaching_cancels_the_work() -> None:
+    cancellations: list[int] = []
+    task = asyncio.create_task(within_reach(_never(cancellations, ignores=0), 60.0, 60.0, _no))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert cancellations == [1]

@@ -38,7 +38,28 @@ def test_an_old_advertisement_is_not_followed() -> None:
     assert rota.next_due(STALE_S + 1) == _from(1)
 
 
-def test_the_echo_of_a_disconnection_is_not_an_advertisement() -> None:
+def test_a_meter_that_fell_silent_while_it_rested_is_not_followed_until_it_is_heard_again() -> None:
+    rota = Rota()
+    rota.heard(_from(1), 0.0)
+    rota.next_due(0.0)
+    rota.ended(_from(1).address, 0.0, failed=False, new_records=0)
+    rota.heard(_from(1), 2.0)
+    assert rota.next_due(5.0) is None
+    rota.heard(_from(1), 7.0)
+    assert rota.next_due(7.0) == _from(1)
+
+
+def test_a_meter_that_failed_is_followed_though_it_was_heard_only_while_it_rested() -> None:
+    rota = Rota()
+    rota.heard(_from(1), 0.0)
+    rota.next_due(0.0)
+    for ended_s in (0.0, 2.0):
+        rota.ended(_from(1).address, ended_s, failed=True, new_records=0)
+        rota.heard(_from(1), ended_s + 1.5)
+        assert rota.next_due(ended_s + 4.0) == _from(1)
+
+
+def test_a_meter_that_is_heard_in_the_moment_after_its_session_is_not_followed() -> None:
     rota = Rota()
     rota.heard(_from(1), 0.0)
     rota.next_due(0.0)
