@@ -31,7 +31,8 @@ _tail: deque[str] = deque(maxlen=LINES_KEPT)
 
 
 def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """For the whole process; libraries' own warnings come out in the same form."""
+    """For the whole process; libraries' own warnings come out in the same form. What was written before is forgotten."""
+    _tail.clear()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -95,6 +95,8 @@ def test_the_last_lines_are_kept_for_a_diagnosis(out: io.StringIO) -> None:
         structlog.get_logger("gateway.test").warning("said", meter_id=f"m-{nth}")
     kept = [json.loads(line)["meter_id"] for line in log.last_lines()]
     assert kept == [f"m-{nth}" for nth in range(5, log.LINES_KEPT + 5)]
+    log.configure(stream=out)
+    assert log.last_lines() == []
 
 
 def test_the_journal_is_told_how_grave_a_line_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, out: object) -> None:
