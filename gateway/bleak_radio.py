@@ -28,6 +28,7 @@ from gateway.deadline import Deadlines, within, within_reach
 from gateway.heard_queue import HeardQueue
 from gateway.hearing import Hearing
 from gateway.ladder import Patience
+from gateway.link_events import LinkEvents
 from gateway.pairing_agent import PairingAgent, is_refusal
 from gateway.sessions.conversation import SERVICES
 from vitals.errors import UnavailableError
@@ -184,7 +185,7 @@ class BleakRadio:
         meter_id, path = advertisement.address.upper(), str(device.details["path"])
         with self._agent.pairings.expected(path, meter_id):
             was_paired = await self._is_paired(path)
-            events: asyncio.Queue[Notified | Disconnected] = asyncio.Queue()
+            events = LinkEvents()
             client = await self._establish(device, meter_id, events, was_paired=was_paired)
             link = _BleakLink(client, events, self._deadlines)
             await self._check_whole(advertisement, path, client, link)
@@ -192,10 +193,11 @@ class BleakRadio:
                 yield link
             finally:
                 await self._leave(client)
+                events.leave()
                 await self._judge_bond(meter_id, path, link, was_paired=was_paired)
 
     async def _establish(
-        self, device: BLEDevice, meter_id: str, events: asyncio.Queue[Notified | Disconnected], *, was_paired: bool
+        self, device: BLEDevice, meter_id: str, events: LinkEvents, *, was_paired: bool
     ) -> BleakClientWithServiceCache:
         def gone(_: BleakClient) -> None:
             events.put_nowait(Disconnected())
@@ -304,9 +306,7 @@ class BleakRadio:
 class _BleakLink:
     """A connected client as a `Link`: one operation at a time, and none after one that was never answered."""
 
-    def __init__(
-        self, client: BleakClient, events: asyncio.Queue[Notified | Disconnected], deadlines: Deadlines
-    ) -> None:
+    def __init__(self, client: BleakClient, events: LinkEvents, deadlines: Deadlines) -> None:
         self._client, self._events, self._deadlines = client, events, deadlines
         self._by_name: dict[str, BleakGATTCharacteristic] = {}
         self._subscribed: set[str] = set()
@@ -341,15 +341,7 @@ class _BleakLink:
         self._subscribed.add(characteristic)
 
     async def event(self, timeout_s: float) -> Notified | Disconnected | None:
-        if not self._events.empty():
-            return self._events.get_nowait()
-        if timeout_s <= 0:
-            return None
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._events.get()
-        except TimeoutError:
-            return None
+        return await self._events.next_event(timeout_s)
 
     def _find(self, characteristic: str) -> BleakGATTCharacteristic:
         found = self._by_name.get(characteristic)
@@ -379,7 +371,7 @@ class _BleakLink:
             return answer
 
 
-def _begin_anew(events: asyncio.Queue[Notified | Disconnected], client: BleakClient) -> None:
+def _begin_anew(events: LinkEvents, client: BleakClient) -> None:
     """Forget what earlier attempts met: the client is one and the same for all of them, and the end of the first link, taken for
     the end of this one, would have a report thrown away that the meter believes to have been told."""
     while not events.empty():

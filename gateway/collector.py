@@ -64,7 +64,7 @@ class Collector:
         self._workers = workers
         self._adapters = Adapters() if adapters is None else adapters
         self._users = users
-        self._rota = Rota()
+        self._rota = Rota(outbox.givers())
         self._changed = asyncio.Event()
         self.totals = Totals()
         names = ("scan", *(f"read-{nth + 1}" for nth in range(workers)))
@@ -163,7 +163,7 @@ class Collector:
     async def _read_meter(self, advertisement: Advertisement) -> None:
         meter_id = advertisement.address.upper()
         log = _log.bind(meter_id=meter_id, gateway_id=self._gateway_id)
-        tally, why, rest_s = Tally(), "ended", None
+        tally, why, rest_s, is_endless = Tally(), "ended", None, False
         try:
             rest_s = await self._hold_session(advertisement, meter_id, tally)
             why = ""
@@ -172,12 +172,14 @@ class Collector:
             code, why = getattr(e, "code", None), str(e)
             log.warning("session_failed", why=why, code=code, new=tally.new, repeated=tally.repeated)
         except TimeoutError:
-            why = f"not done after {SESSION_S:.0f} s"
+            why, is_endless = f"not done after {SESSION_S:.0f} s", True
             log.warning("session_failed", why=why, new=tally.new)
         finally:
-            self._note_end(advertisement.address, tally, why, rest_s)
+            self._note_end(advertisement.address, tally, why, rest_s, is_endless=is_endless)
 
-    def _note_end(self, address: str, tally: Tally, why: str, rest_s: float | None) -> None:
+    def _note_end(
+        self, address: str, tally: Tally, why: str, rest_s: float | None, *, is_endless: bool = False
+    ) -> None:
         """The session is over; `why` it failed, or nothing, and how long the meter wants to rest if it did not."""
         failed = bool(why)
         self._rota.ended(
@@ -185,6 +187,7 @@ class Collector:
             self._clock.since_boot_s(),
             failed=failed,
             new_records=tally.new,
+            endless=is_endless,
             fraction=random.random(),
             wanted_rest_s=rest_s,
         )

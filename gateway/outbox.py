@@ -20,7 +20,8 @@ import structlog
 
 from gateway.errors import OutboxFullError
 from gateway.file_lock import FileLock, make_directory
-from gateway.outbox_file import is_disk_full, looking, number, open_file, transaction
+from gateway.outbox_bounds import MAX_UNCONFIRMED, forget_oldest_meters, givers, has_room_for_frame, refuse_if_full
+from gateway.outbox_file import is_disk_full, looking, open_file, transaction
 from gateway.outbox_receipts import (
     UNCONFIRMED,
     UNSENDABLE,
@@ -30,7 +31,6 @@ from gateway.outbox_receipts import (
     count_rows,
     highest_named,
     highest_seq,
-    never_answered,
     rewind_some,
 )
 from gateway.outbox_rows import Counts, HeldReading, MeterMemory, Unbelieved, instant_text
@@ -40,16 +40,8 @@ from vitals.envelope import Receipt, decode_stored_reading, encode_reading
 from vitals.errors import UnavailableError
 from vitals.reading import Reading
 
-MAX_UNCONFIRMED: Final = 50_000
-"""90 days offline of a household of many meters; at this bound the outbox refuses and never overwrites. It bounds the readings
-that the server has never had. What a restored server asks for again is not counted: those bytes are here already, and to refuse
-a new reading for their sake would lose it."""
 KEPT_AFTER_RECEIPT: Final = timedelta(days=30)
 """How far back a restored server can be filled again from here."""
-MAX_QUARANTINED: Final = 10_000
-"""Different undecodable frames; beyond it only their number grows."""
-MAX_QUARANTINED_OF_ONE: Final = 1_000
-"""The same for one meter: a neighbour's scale must not leave the patient's cuff without room."""
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -113,10 +105,7 @@ class Outbox:
             key = reading.reading_id.bytes
             if _is_known(db, reading.reading_id):
                 return None
-            if never_answered(db) >= self._max_unconfirmed:
-                raise OutboxFullError(
-                    f"{self._max_unconfirmed} readings wait for the server: check the network and the broker; nothing is lost yet"
-                )
+            refuse_if_full(db, reading.meter_id, self._max_unconfirmed)
             seq = highest_seq(db) + 1
             db.execute(
                 "insert into reading (seq, reading_id, body, kept_at, held) values (?, ?, ?, ?, ?)",
@@ -163,9 +152,8 @@ class Outbox:
             ).rowcount
             if seen:
                 return False
-            of_one = db.execute("select count(*) from quarantine where meter_id = ?", (meter_id,)).fetchone()[0]
-            if of_one >= MAX_QUARANTINED_OF_ONE or number(db, "select count(*) from quarantine") >= MAX_QUARANTINED:
-                _log.error("quarantine_full", meter_id=meter_id, reason=reason, of_one=of_one)
+            if not has_room_for_frame(db, meter_id):
+                _log.error("quarantine_full", meter_id=meter_id, reason=reason)
                 return False
             db.execute(
                 "insert into quarantine (meter_id, characteristic, reason, raw, detail, first_at, last_at)"
@@ -185,6 +173,10 @@ class Outbox:
         """The bodies of the last `limit` readings whose time is known, as far as they are here, newest first."""
         query = "select body from reading where held is null and body is not null order by seq desc limit ?"
         return self._read(lambda db: [bytes(row[0]) for row in db.execute(query, (limit,))])
+
+    def givers(self) -> frozenset[str]:
+        """The meters that have given the last readings, as far as these are still here."""
+        return self._read(givers)
 
     def apply(self, receipt: Receipt, *, now: datetime) -> int:
         """Confirm what the server has committed, and let wait again what it has lost; how many readings that changed.
@@ -286,6 +278,7 @@ class Outbox:
         def work(db: sqlite3.Connection) -> None:
             db.execute(query, row)
             db.execute(_SET, (_CLOCK_OF + memory.meter_id, msgspec.json.encode(memory.clock).decode()))
+            forget_oldest_meters(db, _CLOCK_OF)
 
         self._write(work, may_drain=False)
 

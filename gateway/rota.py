@@ -6,9 +6,16 @@ a moment, one that had nothing new is asked less and less often, and one that fa
 A home is full of other people's: a neighbour's scale, somebody's sensor that has its own phone. What was tried in vain comes
 after everybody else, and one at a time, so that a cuff that advertises for five seconds still finds a worker; what has never
 given anything in several tries is a stranger, and asked rarely. Silence makes it new again: somebody may have pressed its button.
+
+However many there are, and even if each has a name that was never heard before: a meter that has given something is read before
+them and is not forgotten for them, and where there is one, everybody else is read one at a time. One that does not end until it
+is cut off waits like those that were tried in vain, whatever it gives.
 """
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from gateway.backoff import Backoff
@@ -34,7 +41,20 @@ NEW_AFTER_S: Final = 60.0
 """What has been silent for so long and is heard again was switched on by somebody; who advertises all the time is heard every
 few seconds."""
 MAX_METERS: Final = 128
-"""Meters followed at a time; a home has a few. Beyond it the one heard longest ago is forgotten."""
+"""Meters followed at a time; a home has a few. Beyond it the one heard longest ago is forgotten, of those that have given nothing
+first."""
+AWAITED: Final = 8
+"""As many people as the pairing desk has room for."""
+
+
+class _Turn(IntEnum):
+    """In which order they are read."""
+
+    FRIEND = 1
+    """Has given something, or somebody stands beside it and waits."""
+    NEW = 2
+    LAST = 3
+    """Tried in vain, or without an end."""
 
 
 @dataclass(slots=True)
@@ -50,6 +70,16 @@ class _Meter:
     tries: int = 0
     """Sessions since it was new, while it has given nothing at all."""
     has_given: bool = False
+    is_awaited: bool = False
+    was_endless: bool = False
+
+    @property
+    def turn(self) -> _Turn:
+        if self.is_awaited:
+            return _Turn.FRIEND
+        if self.is_in_vain or self.was_endless:
+            return _Turn.LAST
+        return _Turn.FRIEND if self.has_given else _Turn.NEW
 
     @property
     def is_in_vain(self) -> bool:
@@ -70,15 +100,21 @@ class _Meter:
 class Rota:
     """The meters in the air. Times are seconds of one monotonic clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, friends: Iterable[str] = ()) -> None:
+        """`friends`: addresses of meters that have given something before, in upper case."""
         self._meters: dict[str, _Meter] = {}
+        self._friends = frozenset(friends)
+        self._awaited: deque[str] = deque(maxlen=AWAITED)
 
     def heard(self, advertisement: Advertisement, now_s: float) -> None:
         """A meter advertises; whether and when to read it is decided here."""
         meter = self._meters.get(advertisement.address)
         if meter is None:
             self._make_room()
-            self._meters[advertisement.address] = _Meter(advertisement, now_s)
+            meter_id = advertisement.address.upper()
+            self._meters[advertisement.address] = _Meter(
+                advertisement, now_s, has_given=meter_id in self._friends, is_awaited=meter_id in self._awaited
+            )
             return
         if meter.is_busy or now_s < meter.deaf_until_s:
             return
@@ -88,18 +124,22 @@ class Rota:
         meter.advertisement, meter.heard_s, meter.is_waiting = advertisement, now_s, True
 
     def next_due(self, now_s: float) -> Advertisement | None:
-        """The meter to read now, longest waiting first, those that were tried in vain last and one at a time; it is busy until
-        `ended`."""
-        due = [m for m in self._meters.values() if m.is_waiting and not m.is_busy and m.rest_until_s <= now_s]
-        is_trying = any(m.is_busy and m.is_in_vain for m in self._meters.values())
-        for meter in sorted(due, key=lambda m: (m.is_in_vain, m.heard_s)):
-            if is_trying and meter.is_in_vain:
-                break
+        """The meter to read now, by its turn and then the longest waiting first; it is busy until `ended`."""
+        for meter in sorted(self._allowed(), key=lambda m: (m.turn, m.heard_s)):
+            if meter.rest_until_s > now_s:
+                continue
             meter.is_waiting = False
             if now_s - meter.heard_s <= meter.fresh_for_s:
                 meter.is_busy = True
                 return meter.advertisement
         return None
+
+    def _allowed(self) -> list[_Meter]:
+        """Those that wait, without those of which only one is read at a time while one is."""
+        meters = self._meters.values()
+        alone = _Turn.NEW if self._friends or any(m.turn is _Turn.FRIEND for m in meters) else _Turn.LAST
+        is_taken = any(m.is_busy and m.turn >= alone for m in meters)
+        return [m for m in meters if m.is_waiting and not m.is_busy and not (is_taken and m.turn >= alone)]
 
     def ended(
         self,
@@ -108,14 +148,18 @@ class Rota:
         *,
         failed: bool,
         new_records: int,
+        endless: bool = False,
         fraction: float = 1.0,
         wanted_rest_s: float | None = None,
     ) -> None:
-        """The session with this meter is over. `fraction` in [0, 1] spreads the rest after a failure; `wanted_rest_s` is for one
-        that is there all the time and has something new only now and then."""
+        """The session with this meter is over. `endless`: it was cut off because it would not end. `fraction` in [0, 1]
+        spreads the rest after a failure; `wanted_rest_s` is for one that is there all the time and seldom has something new."""
         meter = self._meters[address]
         assert meter.is_busy, address
-        meter.is_busy = False
+        meter.is_busy = meter.is_awaited = False
+        meter.was_endless = endless
+        if address.upper() in self._awaited:
+            self._awaited.remove(address.upper())
         meter.deaf_until_s = now_s + SETTLE_S
         meter.failures = meter.failures + 1 if failed else 0
         meter.empty_sessions = 0 if failed or new_records else meter.empty_sessions + 1
@@ -134,14 +178,16 @@ class Rota:
         meter.rest_until_s = now_s + rest_s
 
     def hurry(self, meter_id: str) -> None:
-        """Let this meter rest no longer; somebody waits for it."""
+        """Let this meter rest no longer, and be the next one; somebody waits for it."""
+        if meter_id not in self._awaited:
+            self._awaited.append(meter_id)
         for address, meter in self._meters.items():
             if address.upper() == meter_id:
-                meter.rest_until_s = 0.0
+                meter.rest_until_s, meter.is_awaited = 0.0, True
 
     def wake_in_s(self, now_s: float) -> float | None:
-        """Seconds until a waiting meter has rested; None if nobody waits."""
-        rests = [m.rest_until_s - now_s for m in self._meters.values() if m.is_waiting and not m.is_busy]
+        """Seconds until a waiting meter has rested; None if nobody waits whose turn it can be before another's session ends."""
+        rests = [m.rest_until_s - now_s for m in self._allowed()]
         return max(0.0, min(rests)) if rests else None
 
     def failures(self, address: str) -> int:
@@ -149,6 +195,8 @@ class Rota:
         return self._meters[address].failures
 
     def _make_room(self) -> None:
-        idle = [(meter.heard_s, address) for address, meter in self._meters.items() if not meter.is_busy]
-        if len(self._meters) >= MAX_METERS and idle:
-            del self._meters[min(idle)[1]]
+        if len(self._meters) < MAX_METERS:
+            return
+        idle = [(m.has_given, m.heard_s, address) for address, m in self._meters.items() if not m.is_busy]
+        if idle:
+            del self._meters[min(idle)[2]]

@@ -144,8 +144,9 @@ def _cost(meter_id: str, said: Mapping[str, Any]) -> int:
     return len(encoded({meter_id: said})) - 2 + _METER_BYTES
 
 
-def _newest_first(meter: MeterFacts) -> tuple[float, str]:
-    return (-(meter.last_at.timestamp() if meter.last_at else 0.0), meter.meter_id)
+def _newest_first(meter: MeterFacts) -> tuple[bool, float, str]:
+    """Those that were ever read before the strangers that were only heard."""
+    return (meter.read_at is None, -(meter.last_at.timestamp() if meter.last_at else 0.0), meter.meter_id)
 
 
 def _minute(at: datetime | None) -> str | None:

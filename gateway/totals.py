@@ -21,11 +21,14 @@ class Totals:
     meters: dict[str, "MeterTotals"] = field(default_factory=dict)
 
     def of(self, meter_id: str) -> "MeterTotals":
-        """What is counted of one meter; the one that was heard longest ago makes room for a new one."""
+        """What is counted of one meter; the one that was heard longest ago makes room for a new one, one that has given
+        something last."""
         found = self.meters.get(meter_id)
         if found is None:
             if len(self.meters) >= METERS_COUNTED:
-                del self.meters[min(self.meters, key=lambda each: self.meters[each].heard_s)]
+                del self.meters[
+                    min(self.meters, key=lambda each: (self.meters[each].kept > 0, self.meters[each].heard_s))
+                ]
             found = self.meters[meter_id] = MeterTotals()
         return found
 

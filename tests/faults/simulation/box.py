@@ -22,7 +22,8 @@ from gateway.clock import Clock
 from gateway.collector import SESSION_S
 from gateway.flights import WINDOW, Flights, pack
 from gateway.keeping import OURS, PROVISIONAL_S, Keeper, Outcome
-from gateway.outbox import MAX_UNCONFIRMED, Outbox
+from gateway.outbox import Outbox
+from gateway.outbox_bounds import MAX_UNCONFIRMED
 from gateway.outbox_rows import MeterMemory, Unbelieved
 from gateway.readings import settled
 from gateway.sessions.commands import (

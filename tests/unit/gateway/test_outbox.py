@@ -5,14 +5,23 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from unit.gateway.samples import METER, NOW, evidence, reading
 
 from gateway.errors import OutboxBusyError, OutboxFullError, OutboxVersionError
 from gateway.file_lock import is_locked
-from gateway.outbox import KEPT_AFTER_RECEIPT, MAX_QUARANTINED, MAX_QUARANTINED_OF_ONE, Outbox, read_counts
+from gateway.outbox import KEPT_AFTER_RECEIPT, Outbox, read_counts
+from gateway.outbox_bounds import (
+    LAST_ROOM,
+    LAST_ROOM_OF_ONE,
+    MAX_QUARANTINED,
+    MAX_QUARANTINED_OF_ONE,
+    MAX_QUARANTINED_OF_STRANGERS,
+    MAX_REMEMBERED,
+)
 from gateway.outbox_rows import MeterMemory, Unbelieved
-from vitals.envelope import Receipt, Rejection, decode_stored_reading
+from vitals.envelope import Receipt, Rejection, decode_stored_reading, encode_reading
 
 
 @pytest.fixture
@@ -268,6 +277,55 @@ def test_the_quarantine_has_a_bound(outbox: Outbox) -> None:
     outbox._db.execute("commit")
     assert not _aside(outbox, raw=b"one more")
     assert outbox.counts().quarantined == MAX_QUARANTINED
+
+
+def test_strangers_cannot_fill_the_quarantine_whatever_they_call_themselves(outbox: Outbox) -> None:
+    rows = [("range", "", f"M{n}", "2a35", b"x", "t", "t") for n in range(MAX_QUARANTINED_OF_STRANGERS)]
+    outbox._db.execute("begin")
+    outbox._db.executemany(
+        "insert into quarantine (reason, detail, meter_id, characteristic, raw, first_at, last_at) values (?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+    outbox._db.execute("commit")
+    assert not _aside(outbox, raw=b"of nobody we know")
+    outbox.remember(MeterMemory(meter_id=METER), now=NOW)
+    assert _aside(outbox, raw=b"of a meter that was read")
+
+
+def _flood(outbox: Outbox, readings: int) -> None:
+    """Somebody else's readings wait, in one transaction."""
+    body = encode_reading(msgspec.structs.replace(reading(1), meter_id="F0:00:00:00:00:66"))
+    rows = [(seq, seq.to_bytes(16, "big"), body, "t") for seq in range(1, readings + 1)]
+    outbox._db.execute("begin")
+    outbox._db.executemany("insert into reading (seq, reading_id, body, kept_at) values (?, ?, ?, ?)", rows)
+    outbox._db.execute("commit")
+
+
+def test_a_meter_that_floods_a_box_without_network_leaves_room_to_the_others(path: Path) -> None:
+    bound = LAST_ROOM + LAST_ROOM_OF_ONE
+    with Outbox(path, now=NOW, max_unconfirmed=bound) as outbox:
+        _flood(outbox, bound - LAST_ROOM)
+        with pytest.raises(OutboxFullError, match="for the others"):
+            outbox.keep(msgspec.structs.replace(reading(2), meter_id="F0:00:00:00:00:66"))
+        assert outbox.keep(reading(3)) == bound - LAST_ROOM + 1
+        assert outbox.givers() == {METER, "F0:00:00:00:00:66"}
+
+
+def test_one_meter_has_all_the_room_there_is_until_the_last(path: Path) -> None:
+    bound = LAST_ROOM + LAST_ROOM_OF_ONE + 1
+    with Outbox(path, now=NOW, max_unconfirmed=bound) as outbox:
+        _flood(outbox, LAST_ROOM_OF_ONE)
+        assert outbox.keep(msgspec.structs.replace(reading(2), meter_id="F0:00:00:00:00:66")) == LAST_ROOM_OF_ONE + 1
+
+
+def test_what_is_remembered_of_meters_has_a_bound_and_the_oldest_goes(outbox: Outbox) -> None:
+    for n in range(MAX_REMEMBERED + 3):
+        outbox.remember(MeterMemory(meter_id=f"M{n}", highest_sequence=n), now=NOW + timedelta(seconds=n))
+    assert len(outbox.remembered()) == MAX_REMEMBERED
+    assert outbox.recall("M2").highest_sequence is None
+    assert outbox.recall("M3").highest_sequence == 3
+    settings = outbox._db.execute("select count(*) from setting").fetchone()[0]
+    assert settings == MAX_REMEMBERED
 
 
 def test_one_meter_cannot_fill_the_quarantine(outbox: Outbox) -> None:

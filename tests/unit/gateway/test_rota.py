@@ -1,5 +1,7 @@
 """Which meter is read next, and which is left in peace."""
 
+import pytest
+
 from gateway.rota import AFTER_RECORDS_S, MAX_METERS, NEW_AFTER_S, SETTLE_S, STALE_S, STRANGE_AFTER, Rota
 from vitals.gatt.link import Advertisement
 
@@ -225,3 +227,75 @@ def test_a_cuff_in_a_home_full_of_strangers_finds_a_worker_at_once() -> None:
                 waits.append(now_s - cuff_heard_s)
     assert len(waits) >= 4 * 12 - 3, "of 48 measurements, all but those of the first quarter of an hour"
     assert sorted(waits)[-4] <= 5.0
+
+
+def _crowd_of_an_hour(rota: Rota, *, own: Advertisement, try_s: float) -> float | None:
+    """How long our own meter, which advertises for half a minute, waits among 500 strangers a minute of whom none is heard twice;
+    two workers, and each try of a stranger takes `try_s` and fails. None if it is not read."""
+    busy: list[tuple[float, str]] = []
+    for tick in range(500 * 30):
+        now_s = 100.0 + tick * 0.12
+        while busy and busy[0][0] <= now_s:
+            rota.ended(busy.pop(0)[1], now_s, failed=True, new_records=0)
+        rota.heard(Advertisement(address=f"stranger {tick}", name=None, services=frozenset({"1810"})), now_s)
+        if 700.0 <= now_s < 730.0 and tick % 8 == 0:
+            rota.heard(own, now_s)
+        while len(busy) < 2 and (due := rota.next_due(now_s)) is not None:
+            if due == own:
+                return now_s - 700.0
+            busy.append((now_s + try_s, due.address))
+    return None
+
+
+@pytest.mark.parametrize("try_s", [3.0, 45.0])
+def test_a_known_meter_is_read_at_once_in_a_crowd_that_no_worker_could_get_through(try_s: float) -> None:
+    waited_s = _crowd_of_an_hour(Rota(friends=[_from(1).address]), own=_from(1), try_s=try_s)
+    assert waited_s is not None
+    assert waited_s < 1.5
+
+
+def test_a_new_meter_that_somebody_stands_beside_is_read_at_once_in_a_crowd() -> None:
+    rota = Rota()
+    rota.hurry(_from(1).address)
+    waited_s = _crowd_of_an_hour(rota, own=_from(1), try_s=3.0)
+    assert waited_s is not None
+    assert waited_s <= 3.5
+
+
+def test_a_known_meter_is_not_forgotten_for_a_crowd() -> None:
+    rota = Rota()
+    rota.heard(_from(1), 0.0)
+    rota.next_due(0.0)
+    rota.ended(_from(1).address, 1.0, failed=False, new_records=1)
+    for nth in range(2, 2 * MAX_METERS):
+        rota.heard(Advertisement(address=f"X{nth}", name=None, services=frozenset()), 2.0 + nth)
+    rota.heard(Advertisement(address="X-last", name=None, services=frozenset()), 1000.0)
+    rota.heard(_from(1), 1001.0)
+    assert rota.next_due(1001.0) == _from(1)
+
+
+def test_two_meters_that_never_end_leave_a_worker_to_the_others() -> None:
+    rota = Rota()
+    for nth in (1, 2):
+        rota.heard(_from(nth), 0.0)
+        rota.next_due(0.0)
+        rota.ended(_from(nth).address, 300.0, failed=True, endless=True, new_records=500, fraction=0.0)
+    now_s = 500.0
+    rota.heard(_from(1), now_s)
+    rota.heard(_from(2), now_s)
+    assert rota.next_due(now_s) is not None
+    assert rota.next_due(now_s) is None, "the other one must wait, whatever it has given"
+    rota.heard(_from(3), now_s)
+    assert rota.next_due(now_s) == _from(3)
+
+
+def test_a_worker_does_not_wake_for_a_meter_that_must_wait_for_another() -> None:
+    rota = Rota()
+    for nth in (1, 2):
+        rota.heard(_from(nth), 0.0)
+        rota.next_due(0.0)
+        rota.ended(_from(nth).address, 1.0, failed=True, new_records=0, fraction=0.0)
+        rota.heard(_from(nth), 20.0)
+    assert rota.next_due(20.0) is not None
+    assert rota.next_due(20.0) is None
+    assert rota.wake_in_s(20.0) is None, "it would turn in a circle for as long as the session lasts"
