@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.sessions.clock_memory import ClockMemory
 from vitals.reading import TimeQuality
 
 FIRST_YEAR: Final = 2010
@@ -31,7 +32,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     `meter_wall` is the record's time as the meter's display showed it, `None` if the meter says no time that a calendar has;
     `is_stamped` tells that from a frame without any time stamp. `clock_meter` and `clock_at` are the meter's clock and ours,
     read together in this session. `is_live` is claimed for the first record of a connection that sends by itself. `has_jumped`:
-    since the last session the meter's clock has gone over to another time line, so a stored record may be of either.
+    since the last session the meter's clock has gone over to another time line, so a stored record may be of either; `left` is
+    how it was left then, where only a clock of ours that can be believed will say whether it has.
     """
 
     received_at: datetime
@@ -42,6 +44,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     is_externally_set: bool = False
     is_live: bool = False
     has_jumped: bool = False
+    left: ClockMemory | None = None
 
     @property
     def has_dead_clock(self) -> bool:
@@ -52,9 +55,13 @@ class Evidence(Struct, frozen=True, kw_only=True):
         return self.clock_meter is None or self.clock_meter == self.meter_wall
 
     def shifted(self, by: timedelta) -> Self:
-        """The same with the gateway's clock corrected by `by`; what the meter said stays."""
+        """The same with the gateway's clock corrected by `by`; what the meter said stays, and whether its clock has jumped can be
+        said now."""
         clock_at = None if self.clock_at is None else self.clock_at + by
-        return replace(self, received_at=self.received_at + by, clock_at=clock_at)
+        has_jumped = self.has_jumped
+        if self.left is not None and self.clock_meter is not None and clock_at is not None:
+            has_jumped |= self.left.has_jumped(self.clock_meter, clock_at)
+        return replace(self, received_at=self.received_at + by, clock_at=clock_at, has_jumped=has_jumped)
 
     def clock_offset_s(self, zone: ZoneInfo) -> float | None:
         """The home's wall clock minus the meter's, in seconds."""

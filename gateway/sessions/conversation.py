@@ -221,8 +221,10 @@ def _use_window(shown: bytes, at: datetime, known: Known, findings: Findings) ->
 
 def _on_its_line(clock: MeterClock | None, known: Known) -> MeterClock | None:
     """The clock, with what the last session says of its time line."""
-    if clock is None or not known.is_clock_believable:
-        return clock
+    if clock is None:
+        return None
+    if not known.is_clock_believable:
+        return replace(clock, left=known.clock, has_left_overs=known.clock.is_pending)
     has_jumped = known.clock.has_jumped(clock.meter, clock.at)
     return replace(clock, has_jumped=has_jumped, has_left_overs=known.clock.is_pending)
 

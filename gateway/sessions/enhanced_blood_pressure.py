@@ -146,6 +146,7 @@ class _Joining:
                 clock_at=None if clock is None else clock.at,
                 is_externally_set=clock is not None and clock.is_externally_set,
                 has_jumped=clock is not None and clock.has_jumped,
+                left=None if clock is None else clock.left,
             ),
             user_slot=sent.user_slot,
             sequence=record.sequence,

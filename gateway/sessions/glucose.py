@@ -154,6 +154,7 @@ class _Pairing:
             clock_at=None if clock is None else clock.at,
             is_externally_set=clock is not None and clock.is_externally_set,
             has_jumped=(clock is not None and clock.has_jumped) or bool((frame.status or 0) & SensorStatus.TIME_FAULT),
+            left=None if clock is None else clock.left,
         )
         return MeterRecord(
             characteristic=uuids.GLUCOSE_MEASUREMENT,

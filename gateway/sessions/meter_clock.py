@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+from gateway.sessions.clock_memory import ClockMemory
 from gateway.sessions.commands import Script, look, read, subscribe, write
 from gateway.sessions.maker_clocks import in_command
 from gateway.sessions.quirks import Clock
@@ -46,7 +47,8 @@ class ClockCare(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterClock:
     """The meter's wall clock and our instant, read together. `has_jumped`: it is on another time line than it was left on;
-    `has_left_overs`: because we set it ourselves, before all records of the old one had come."""
+    `has_left_overs`: because we set it ourselves, before all records of the old one had come. `left`: how it was left, where our
+    own clock cannot say yet whether it has jumped."""
 
     characteristic: str
     meter: datetime
@@ -54,6 +56,7 @@ class MeterClock:
     is_externally_set: bool = False
     has_jumped: bool = False
     has_left_overs: bool = False
+    left: ClockMemory | None = None
 
     def offset_s(self, zone: ZoneInfo) -> float:
         """The home's wall clock minus the meter's, in seconds."""

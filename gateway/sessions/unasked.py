@@ -128,7 +128,7 @@ class _Dump:
         """Whether nothing but the order of sending says that this is of just now. A time that cannot be stays live, and is
         doubted as such: of an orphan nobody would be told, however high it is."""
         if self.clock is not None:
-            return False
+            return self.clock.left is not None and self.clock.left.wall is not None
         wall = evidence.meter_wall
         return not evidence.is_stamped or (wall is not None and wall.year >= FIRST_YEAR)
 
@@ -198,6 +198,7 @@ def _record(
         is_externally_set=clock is not None and clock.is_externally_set,
         is_live=is_live and not sent.is_stored,
         has_jumped=clock is not None and clock.has_jumped,
+        left=None if clock is None else clock.left,
     )
     return MeterRecord(
         characteristic=characteristic,

@@ -200,6 +200,46 @@ def test_without_a_clock_of_ours_nothing_is_said_of_the_meters() -> None:
     assert not home.kept[0].evidence.has_jumped
 
 
+def _settled(home: Home, by: timedelta) -> list[TimeQuality]:
+    """The qualities when somebody has told our clock that it was off `by`."""
+    return [place(record.evidence.shifted(by), SHANGHAI).time_quality for record in home.kept]
+
+
+WRONG = timedelta(days=40)
+"""How far our own clock is off before somebody tells it the time."""
+
+
+def test_records_of_a_clock_that_begins_anew_are_not_certain_once_ours_is_believed() -> None:
+    home = Home(_cuff(WrongClock(resets_to=RESET)))
+    for systolic in (150, 151, 152):
+        home.meter.clock.switch_off()
+        _inflate(home, systolic)
+        home.now += DAY
+    home.meter.clock.switch_off()
+    home.session(clock=ClockMemory(wall=HERE - 9 * DAY, at=NOW - 9 * DAY + WRONG), is_clock_believable=False)
+    assert TimeQuality.CORRECTED not in _settled(home, WRONG)
+    assert home.provisional == set(), "each has had its last word"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_records_of_a_clock_that_has_run_on_are_certain_once_ours_is_believed(count: int) -> None:
+    home = Home(_cuff(WrongClock(offset_s=3600)))
+    for systolic in range(150, 150 + count):
+        _inflate(home, systolic)
+        home.now += MINUTE
+    left = ClockMemory(wall=HERE + timedelta(hours=1) - 9 * DAY, at=NOW - 9 * DAY + WRONG)
+    home.session(clock=left, is_clock_believable=False)
+    assert _settled(home, WRONG) == [TimeQuality.CORRECTED] * count
+
+
+def test_one_record_alone_of_a_clock_that_has_jumped_is_of_just_now_once_ours_is_believed() -> None:
+    home = Home(_cuff(WrongClock(resets_to=RESET)))
+    home.meter.clock.switch_off()
+    _inflate(home)
+    home.session(clock=ClockMemory(wall=HERE - 9 * DAY, at=NOW - 9 * DAY + WRONG), is_clock_believable=False)
+    assert _settled(home, WRONG) == [TimeQuality.CORRECTED]
+
+
 def test_a_meter_that_knows_zones_is_told_the_place_before_the_time() -> None:
     """It moves its clock by what it hears of the place; the time that is written after that is the one that stays."""
     meter = Meter(name="bp", kind="blood_pressure", index=1, has_local_time=True, clock=WrongClock(offset_s=-7200))
