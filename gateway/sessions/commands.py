@@ -3,13 +3,14 @@
 The driver answers each command with its reply, or throws `LinkError` into the session where the link or the meter refuses.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Literal, TypeVar
 
 from gateway.timing import Evidence
-from vitals.gatt.link import Disconnected, Notified
+from vitals.gatt.link import Disconnected, LinkError, Notified
 from vitals.reading import Measurement
 
 
@@ -176,3 +177,20 @@ def set_aside(characteristic: str, raw: bytes, reason: str, detail: str) -> Scri
     reply = yield SetAside(characteristic=characteristic, raw=raw, reason=reason, detail=detail)
     assert isinstance(reply, Done), reply
     return reply
+
+
+def relayed(script: Script[T], do: Callable[[Command], Script[Reply]]) -> Script[T]:
+    """The same script, each of its commands carried out by `do`, which may yield others, and gives the reply."""
+    step: Callable[[], Command] = partial(next, script)
+    while True:
+        try:
+            command = step()
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        try:
+            reply = yield from do(command)
+        except LinkError as e:
+            step = partial(script.throw, e)
+        else:
+            step = partial(script.send, reply)

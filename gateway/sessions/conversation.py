@@ -26,7 +26,7 @@ from gateway.sessions import (
     weight_scale,
 )
 from gateway.sessions.clock_memory import ClockMemory
-from gateway.sessions.commands import Command, Heard, Script, look, read, set_aside, subscribe
+from gateway.sessions.commands import Command, Heard, Reply, Script, look, read, relayed, set_aside, subscribe
 from gateway.sessions.meter_clock import ClockCare, MeterClock, read_clock, set_clock, set_in_window
 from gateway.sessions.quirk_frames import decode_as
 from gateway.sessions.quirks import STANDARD, Quirk, quirk_of, set_aside_all
@@ -176,20 +176,14 @@ def _listen_to_clock() -> Script[None]:
 
 def _overhearing(script: Script[bool], hear: Callable[[Heard], Script[None]]) -> Script[bool]:
     """The same script; whatever the meter does is told to `hear` before the script goes on."""
-    step: Callable[[], Command] = partial(next, script)
-    while True:
-        try:
-            command = step()
-        except StopIteration as end:
-            return bool(end.value)
-        try:
-            reply = yield command
-            if isinstance(reply, Heard):
-                yield from hear(reply)
-        except LinkError as e:
-            step = partial(script.throw, e)
-        else:
-            step = partial(script.send, reply)
+    return relayed(script, partial(_heard_by, hear))
+
+
+def _heard_by(hear: Callable[[Heard], Script[None]], command: Command) -> Script[Reply]:
+    reply = yield command
+    if isinstance(reply, Heard):
+        yield from hear(reply)
+    return reply
 
 
 def _mind_window(known: Known, findings: Findings, heard: Heard) -> Script[None]:

@@ -6,16 +6,16 @@ record of that meter is set aside with its bytes. Whether a reading is believed 
 """
 
 import tomllib
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.sessions.commands import Command, Keep, Kept, LookUp, Reply, SetAside
+from gateway.sessions.commands import Command, Keep, Kept, LookUp, Reply, Script, SetAside, relayed
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
 
@@ -113,40 +113,21 @@ def quirk_of(about: Mapping[str, str], name: str | None, characteristics: frozen
 T = TypeVar("T")
 
 
-def set_aside_all(script: Generator[Command, Reply, T], why: str) -> Generator[Command, Reply, T]:
+def set_aside_all(script: Script[T], why: str) -> Script[T]:
     """The same script, but every record that it would keep is set aside with its bytes: of such a meter nothing may be read."""
-    step: Any = next
-    while True:
-        try:
-            command = step(script)
-        except StopIteration as end:
-            value: T = end.value
-            return value
-        match command:
-            case Keep(record=record):
-                yield SetAside(characteristic=record.characteristic, raw=record.raw, reason=REASON, detail=why)
-                if record.context_raw is not None:
-                    yield SetAside(
-                        characteristic=uuids.GLUCOSE_CONTEXT, raw=record.context_raw, reason=REASON, detail=why
-                    )
-                reply: Reply = Kept(is_new=False)
-            case LookUp():
-                reply = Kept(is_new=True)
-            case _:
-                try:
-                    reply = yield command
-                except Exception as e:  # noqa: BLE001  # whatever the driver throws in is the script's to answer
-                    step = _throwing(e)
-                    continue
-        step = _sending(reply)
+    return relayed(script, partial(_set_aside, why))
 
 
-def _throwing(error: Exception) -> Any:
-    return lambda script: script.throw(error)
-
-
-def _sending(reply: Reply) -> Any:
-    return lambda script: script.send(reply)
+def _set_aside(why: str, command: Command) -> Script[Reply]:
+    match command:
+        case Keep(record=record):
+            yield SetAside(characteristic=record.characteristic, raw=record.raw, reason=REASON, detail=why)
+            if record.context_raw is not None:
+                yield SetAside(characteristic=uuids.GLUCOSE_CONTEXT, raw=record.context_raw, reason=REASON, detail=why)
+            return Kept(is_new=False)
+        case LookUp():
+            return Kept(is_new=True)
+    return (yield command)
 
 
 def _check(entry: Quirk, seen: set[str]) -> None:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Final, TypeVar
 
-from gateway.sessions.commands import Command, Keep, LookUp, Script, subscribe, wait, write
+from gateway.sessions.commands import Command, Keep, LookUp, Reply, Script, relayed, subscribe, wait, write
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
 from vitals.gatt.link import Disconnected, LinkError, Notified
@@ -103,21 +103,13 @@ def collect(users: Users, found: UserFindings, records: Callable[[], Script[bool
 
 def of_user(script: Script[T], index: int | None) -> Script[T]:
     """The same script; what it keeps without a user is this one's."""
-    step: Callable[[], Command] = partial(next, script)
-    while True:
-        try:
-            command = step()
-        except StopIteration as end:
-            value: T = end.value
-            return value
-        if isinstance(command, Keep | LookUp) and command.record.user_slot is None:
-            command = replace(command, record=replace(command.record, user_slot=index))
-        try:
-            reply = yield command
-        except LinkError as e:
-            step = partial(script.throw, e)
-        else:
-            step = partial(script.send, reply)
+    return relayed(script, partial(_named, index))
+
+
+def _named(index: int | None, command: Command) -> Script[Reply]:
+    if isinstance(command, Keep | LookUp) and command.record.user_slot is None:
+        command = replace(command, record=replace(command.record, user_slot=index))
+    return (yield command)
 
 
 def _late_of(late: Late, index: int | None, event: Notified, at: datetime) -> Script[None]:
