@@ -18,10 +18,12 @@ from typing import Final
 from homevigil.canonical import (
     blood_pressure,
     cgm,
+    device,
     enhanced_blood_pressure,
     glucose,
     health_thermometer,
     heart_rate,
+    meter_clock,
     pulse_oximeter,
     user_data,
     weight_scale,
@@ -114,6 +116,8 @@ _DECODERS: Final = (
     | health_thermometer.DECODERS
     | heart_rate.DECODERS
     | user_data.DECODERS
+    | meter_clock.DECODERS
+    | device.DECODERS
 )
 
 

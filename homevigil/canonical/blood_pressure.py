@@ -4,8 +4,9 @@ from typing import Final
 
 from homevigil.canonical.answer import VALUE_SPECIAL, Canonical, Decoder, doubt, number
 from vitals.gatt import uuids
-from vitals.gatt.blood_pressure import BloodPressureMeasurement, IntermediateCuffPressure
+from vitals.gatt.blood_pressure import BloodPressureMeasurement, Feature, IntermediateCuffPressure
 from vitals.gatt.enhanced_blood_pressure import EnhancedBloodPressureMeasurement, EnhancedIntermediateCuffPressure
+from vitals.gatt.frame import flag_words
 
 Frame = (
     BloodPressureMeasurement
@@ -56,7 +57,12 @@ def _beside(sent: Frame) -> Canonical:
     }
 
 
+def feature(frame: bytes) -> Canonical:
+    return {"kind": "blood_pressure_feature", "can_notice": flag_words(Feature, Feature.parse(frame))}
+
+
 DECODERS: Final[dict[str, Decoder]] = {
     uuids.BLOOD_PRESSURE_MEASUREMENT: measurement,
     uuids.INTERMEDIATE_CUFF_PRESSURE: intermediate_cuff_pressure,
+    uuids.BLOOD_PRESSURE_FEATURE: feature,
 }

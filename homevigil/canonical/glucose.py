@@ -4,8 +4,8 @@ from typing import Final
 
 from homevigil.canonical.answer import Canonical, Decoder, doubt, named, number
 from vitals.gatt import uuids
-from vitals.gatt.frame import word_of
-from vitals.gatt.glucose import GlucoseMeasurement
+from vitals.gatt.frame import flag_words, word_of
+from vitals.gatt.glucose import Feature, GlucoseMeasurement
 from vitals.gatt.glucose_context import EXERCISE_OVERRUN, GlucoseContext
 from vitals.gatt.record_access import FilterType, OpCode, Operator, RecordAccess, ResponseCode
 
@@ -71,8 +71,13 @@ def record_access(frame: bytes) -> Canonical:
     }
 
 
+def feature(frame: bytes) -> Canonical:
+    return {"kind": "glucose_feature", "can_notice": flag_words(Feature, Feature.parse(frame))}
+
+
 DECODERS: Final[dict[str, Decoder]] = {
     uuids.GLUCOSE_MEASUREMENT: measurement,
     uuids.GLUCOSE_CONTEXT: context,
     uuids.RECORD_ACCESS: record_access,
+    uuids.GLUCOSE_FEATURE: feature,
 }

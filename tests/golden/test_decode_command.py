@@ -256,3 +256,46 @@ def test_decoding_loads_nothing_heavy() -> None:
     ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stderr
     assert run("--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("characteristic", "frame", "expected"),
+    [
+        ("2a08", "ea070b150705 1e", {"kind": "date_time", "meter_time": "2026-11-21T07:05:30"}),
+        ("2a08", "00000b15070500", {"kind": "date_time", "meter_time": None}),
+        (
+            "2a2b",
+            "ea070b1507051e068003",
+            {
+                "kind": "current_time",
+                "meter_time": "2026-11-21T07:05:30.500000",
+                "day_of_week": 6,
+                "adjust_reason": ["manual", "external_reference"],
+            },
+        ),
+        (
+            "2a2b",
+            "00000000000000000000",
+            {"kind": "current_time", "meter_time": None, "day_of_week": None, "adjust_reason": []},
+        ),
+        ("2a0f", "2000", {"kind": "local_time", "zone_minutes": 480, "daylight_saving_minutes": 0}),
+        ("2a0f", "80ff", {"kind": "local_time", "zone_minutes": None, "daylight_saving_minutes": None}),
+        ("2a19", "37", {"kind": "battery", "battery_percent": 55}),
+        ("2a19", "65", {"error": "range: a battery of 101 %"}),
+        ("2a29", "41264420204d65646963616c0000", {"kind": "manufacturer", "text": "A&D  Medical"}),
+        ("2a24", "0000", {"kind": "model", "text": None}),
+        ("2a49", "0500", {"kind": "blood_pressure_feature", "can_notice": ["body_movement", "irregular_pulse"]}),
+        (
+            "2a51",
+            "2104",
+            {"kind": "glucose_feature", "can_notice": ["low_battery", "result_high_low", "multiple_bonds"]},
+        ),
+        ("2a51", "21", {"error": "frame_length: 1 bytes, flags say 2"}),
+    ],
+)
+def test_what_a_meter_says_of_itself_is_told(
+    capsys: pytest.CaptureFixture[str], characteristic: str, frame: str, expected: dict[str, Any]
+) -> None:
+    code, told_of = told(capsys, characteristic, frame)
+    assert told_of == [expected]
+    assert code == ("error" in expected)
