@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -30,6 +31,11 @@ MAX_QUEUED: Final = 64
 """Messages that a broker may leave unanswered; then nothing more is given to it. At most 1 MiB, a gateway needs about ten."""
 LEAST_BYTES: Final = 4096
 """A broker that takes less a packet cannot take every honest reading: nothing is sent through it."""
+LONGEST_TAKEN: Final = 64 * 1024
+"""Bytes of a packet. The longest that a clinic sends is a receipt of 32 KiB; paho takes 256 MiB into memory, and a retained
+message of that length would end us at every connection."""
+HEARD_BOUND: Final = 256
+"""Messages waiting to be looked at; more are left: a receipt comes again, and what is retained at the next connection."""
 _PACKET_BYTES: Final = 16
 """More than a PUBLISH has besides topic and payload."""
 _BLAMING: Final = {
@@ -165,7 +171,12 @@ async def connected(
     line = Line(client, events)
     try:
         await asyncio.to_thread(
-            client.connect, settings.mqtt_host, settings.mqtt_port, keepalive=KEEPALIVE_S, clean_start=True
+            client.connect,
+            settings.mqtt_host,
+            settings.mqtt_port,
+            keepalive=KEEPALIVE_S,
+            clean_start=True,
+            properties=_wishes(),
         )
     except OSError as e:
         if tls is not None:
@@ -189,7 +200,7 @@ async def connected(
 def _client(
     settings: Settings, tls: "_Tls | None", events: "asyncio.Queue[_Up | Event]", last_words: tuple[str, bytes]
 ) -> mqtt.Client:
-    client = mqtt.Client(
+    client = _Client(
         CallbackAPIVersion.VERSION2, client_id=settings.id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
     )
     client.max_queued_messages_set(MAX_QUEUED)
@@ -201,11 +212,32 @@ def _client(
     client.will_set(*last_words, qos=1, retain=True)
     client.connect_timeout = CONNECT_S
     loop = asyncio.get_running_loop()
-    _pass_on(client, lambda event: loop.call_soon_threadsafe(events.put_nowait, event))
+    _pass_on(
+        client,
+        lambda event: loop.call_soon_threadsafe(events.put_nowait, event),
+        has_room=lambda: events.qsize() < HEARD_BOUND,
+    )
     return client
 
 
-def _pass_on(client: mqtt.Client, put: Callable[[_Up | Event], object]) -> None:
+def _wishes() -> Properties:
+    """An honest broker leaves out what is longer (MQTT 5, 3.1.2.11.4)."""
+    wishes = Properties(PacketTypes.CONNECT)
+    wishes.MaximumPacketSize = LONGEST_TAKEN
+    return wishes
+
+
+class _Client(mqtt.Client):
+    """Hangs up on a broker that sends more than we have said that we take, before it is in memory. paho has no setting for it."""
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if bufsize > LONGEST_TAKEN:
+            _log.error("packet_too_long", bytes=bufsize, advice="the broker does not keep to MQTT 5; who runs it?")
+            raise ConnectionError(f"the broker sends a packet of {bufsize} bytes")
+        return super()._sock_recv(bufsize)
+
+
+def _pass_on(client: mqtt.Client, put: Callable[[_Up | Event], object], *, has_room: Callable[[], bool]) -> None:
     """Hand what paho's thread learns to the event loop; nothing else happens in that thread."""
 
     def connected(_: object, __: Any, ___: object, reason: ReasonCode, said: Properties | None) -> None:
@@ -216,7 +248,8 @@ def _pass_on(client: mqtt.Client, put: Callable[[_Up | Event], object]) -> None:
         put(Down(str(reason), is_cut))
 
     def came(_: object, __: Any, message: mqtt.MQTTMessage) -> None:
-        put(Message(message.topic, bytes(message.payload)))
+        if has_room():
+            put(Message(message.topic, bytes(message.payload)))
 
     def puback(_: object, __: Any, number: int, reason: ReasonCode, ___: object) -> None:
         if reason.is_failure:  # a hint only; the row stays on its way until a receipt or a resend

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 import structlog
 
 from gateway.errors import OutboxFullError
@@ -117,10 +118,16 @@ def kept_config(setting: Callable[[str], str | None]) -> RemoteConfig:
     if kept is None:
         return RemoteConfig(zone=setting(_ZONE))
     try:
-        return decode_config(kept.encode())[0]
+        config = decode_config(kept.encode())[0]
     except MalformedError as e:  # written by a newer build, before it was taken back
         _log.warning("kept_config_not_read", why=e.reason)
         return RemoteConfig()
+    try:
+        _check(config, None)
+    except MalformedError as e:  # it was known when it was applied: another system, or its list of zones is damaged
+        _log.warning("kept_zone_not_known", why=e.reason, advice="the zone of the settings counts")
+        return msgspec.structs.replace(config, zone=None)
+    return config
 
 
 def _check(config: RemoteConfig, now: datetime | None) -> None:

@@ -14,6 +14,9 @@ SUMS: Final = "SHA256SUMS"
 SIGNATURE: Final = "SHA256SUMS.sig"
 KEY: Final = Path("etc/homevigil/release.pub")
 """Whoever runs these gateways may put the key here (PEM, Ed25519) by which releases are signed: then no other is taken."""
+LONGEST: Final = 300 * 2**20
+"""Bytes that a release may come to, five times what it does: who made a tar is not known before it is unpacked, and the gateway
+that runs needs the rest of the disk for its readings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +106,11 @@ def unpack(tar: Path, into: Path) -> Bundle:
     """The release in a tar. Raises `NotWholeError`."""
     try:
         with tarfile.open(tar) as archive:
+            room = LONGEST
             for member in archive:
+                room -= member.size
+                if room < 0:
+                    raise NotWholeError(f"{tar} is not a release of the gateway: it is longer than one can be")
                 _write(member, archive, into)
     except (OSError, tarfile.TarError) as e:
         raise NotWholeError(f"{tar} cannot be unpacked: {e}") from e

@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   sudo homevigil-gateway-release rollback
   homevigil-gateway-release list
 """
+INCOMING = "incoming-"
 UNDONE = 1
 """What was asked for was not done; what ran before runs."""
 
@@ -50,6 +51,10 @@ def main(arguments: Sequence[str]) -> int:
         print(e, file=sys.stderr)
     except PermissionError as e:
         print(f"{e}: start it as root, with sudo", file=sys.stderr)
+    except OSError as e:
+        print(
+            f"{e}: is there room on the disk? (df -h) Nothing that runs has been changed; say it again", file=sys.stderr
+        )
     except subprocess.CalledProcessError as e:
         print(f"{e}: {e.stderr}", file=sys.stderr)
     return UNDONE
@@ -74,8 +79,10 @@ def _install(asked: argparse.Namespace, host: Host) -> int:
 
 def _upgrade(asked: argparse.Namespace, host: Host) -> int:
     """What is here judges the file; what is in it installs itself: so any version follows any other."""
-    host.tree.place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="incoming-", dir=host.tree.place) as folder:
+    with host.tree.alone():
+        for left in host.tree.place.glob(f"{INCOMING}*"):  # of somebody who was cut off
+            shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=INCOMING, dir=host.tree.place) as folder:
         bundle = unpack(asked.file, Path(folder))
         bundle.check(host.root)
         options = [f"--root={host.root}", f"--steady-s={host.steady_s}", f"--through={shlex.join(host.through)}"]

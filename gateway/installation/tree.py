@@ -119,7 +119,11 @@ class Tree:
                 return release
         path = self._free_name(f"{version}-py{python}")
         unfinished = path.with_name(f".{path.name}")
-        build(unfinished)
+        try:
+            build(unfinished)
+        except BaseException:  # a full disk above all: the gateway that runs needs the room for its readings
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
         order = 1 + max((release.facts.order for release in self.releases()), default=0)
         facts = Facts(version=version, python=python, made_from=made_from, order=order)
         (unfinished / FACTS).write_text(json.dumps(asdict(facts)) + "\n")

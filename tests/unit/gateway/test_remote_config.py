@@ -32,6 +32,14 @@ def test_what_was_applied_survives_a_restart(outbox: Outbox) -> None:
     assert again.describe() == {"revision": 2, "state": "applied", "in_force": 2, "pairing_codes": 1}
 
 
+def test_a_kept_zone_that_this_system_does_not_know_any_more_costs_the_zone_and_nothing_else(outbox: Outbox) -> None:
+    kept = b'{"revision": 2, "zone": "Mars/Olympus", "pairing_codes": {"F0:00:00:10:00:01": "012345"}}'
+    outbox.set_setting("config", kept.decode())
+    again = _config(outbox)
+    assert again.zone("Asia/Shanghai").key == "Asia/Shanghai"
+    assert again.config.pairing_codes == {"F0:00:00:10:00:01": "012345"}
+
+
 def test_the_same_document_again_is_no_news(outbox: Outbox) -> None:
     config = _config(outbox)
     assert config.take(b'{"revision": 1, "zone": "Asia/Urumqi"}', now=NOW)
