@@ -222,7 +222,7 @@ def _client(
 
 def _wishes() -> Properties:
     """An honest broker leaves out what is longer (MQTT 5, 3.1.2.11.4)."""
-    wishes = Properties(PacketTypes.CONNECT)
+    wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     wishes.MaximumPacketSize = LONGEST_TAKEN
     return wishes
 

@@ -141,7 +141,10 @@ async def _line(reader: asyncio.StreamReader) -> dict[str, Any]:
     line = await reader.readline()
     if not line:
         raise EOFError
-    said = json.loads(line)
+    try:
+        said = json.loads(line)
+    except RecursionError as e:
+        raise ValueError("too deep") from e
     if not isinstance(said, dict):
         raise MalformedError("pairing_desk", "an object, please")
     return said
