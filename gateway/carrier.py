@@ -36,6 +36,11 @@ LONGEST_TAKEN: Final = 64 * 1024
 message of that length would end us at every connection."""
 HEARD_BOUND: Final = 256
 """Messages waiting to be looked at; more are left: a receipt comes again, and what is retained at the next connection."""
+REFUSED_SO: Final = (
+    "; that is how a broker refuses a certificate that is revoked or past its end: `homevigil-gateway status` says until when"
+    " this box's is good"
+)
+"""TLS 1.3 has no word for it: the client's certificate is looked at when the client already takes the connection for open."""
 _PACKET_BYTES: Final = 16
 """More than a PUBLISH has besides topic and payload."""
 _BLAMING: Final = {
@@ -126,7 +131,7 @@ class Line:
             events.append(self._events.get_nowait())
         return [event for event in events if not isinstance(event, _Up)]
 
-    async def _until_accepted(self, where: str) -> None:
+    async def _until_accepted(self, where: str, advice: str) -> None:
         try:
             async with asyncio.timeout(CONNECT_S):
                 event = await self._events.get()
@@ -143,7 +148,7 @@ class Line:
                     f"the broker at {where} refuses us: {reason}; check user name, password, certificate"
                 )
             case _:
-                raise UnavailableError(f"the connection to {where} broke at once: {event}")
+                raise UnavailableError(f"the connection to {where} broke at once: {event}{advice}")
 
     def _heed(self, max_bytes: int | None, where: str) -> None:
         """Take note of the largest packet that the broker takes (MQTT 5, 3.2.2.3.6)."""
@@ -185,7 +190,7 @@ async def connected(
     is_up = False
     client.loop_start()
     try:
-        await line._until_accepted(where)
+        await line._until_accepted(where, "" if settings.mqtt_cert_file is None else REFUSED_SO)
         is_up = True
         for topic in topics:
             client.subscribe(topic, qos=1)

@@ -36,14 +36,28 @@ def outbox(path: OutboxPath, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def status(path: OutboxPath, as_json: AsJson = False) -> None:
-    """Whether a gateway runs on this outbox, what waits in it, and who vouches for the time."""
+def status(
+    path: OutboxPath,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", envvar="HOMEVIGIL_GATEWAY_IDENTITY", help="What enrolment has written.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whether a gateway runs on this outbox, what waits in it, who vouches for the time, until when its certificate is good."""
     from gateway.clock import Clock
     from gateway.file_lock import is_locked
+    from gateway.identity import end_in_words, read_identity
+    from vitals.errors import MalformedError
 
-    counts = _counts(path)
-    clock = "synchronised" if Clock().is_believable() else "not synchronised: a running gateway asks the server"
-    state = {"running": is_locked(path), "clock": clock, "outbox": counts}
+    counts, box_clock = _counts(path), Clock()
+    clock = "synchronised" if box_clock.is_believable() else "not synchronised: a running gateway asks the server"
+    state: dict[str, Any] = {"running": is_locked(path), "clock": clock, "outbox": counts}
+    try:
+        known = None if identity is None else read_identity(identity)
+        if known is not None:
+            state["certificate"] = end_in_words(known.facts, box_clock.now())
+    except MalformedError as e:
+        state["certificate"] = e.message
     _print(state, as_json=as_json)
 
 

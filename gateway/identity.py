@@ -63,6 +63,16 @@ class Identity:
         return self.folder / AUTHORITY
 
 
+def end_in_words(facts: Facts, now: datetime) -> str:
+    """What is to be said of a certificate, which is the subject: until when it is good, and what to do when that is over."""
+    if now < facts.ends_at:
+        return f"is good until {facts.ends_at:%Y-%m-%d}"
+    return (
+        f"has ended on {facts.ends_at:%Y-%m-%d}: the clinic lets this box in no more. Ask it for a new code and enrol the box"
+        " again (`homevigil-gateway enrol`); what it has read meanwhile is kept and sent then"
+    )
+
+
 def read_identity(folder: Path) -> Identity | None:
     """The identity in `folder`; None if there is none yet. Raises `MalformedError` (`identity`) for one that is not whole."""
     try:

@@ -8,7 +8,7 @@ import typer
 
 from gateway.clock import Clock
 from gateway.enrolment import RefusedError, enrol, find_clinic, pin_of
-from gateway.identity import read_identity
+from gateway.identity import end_in_words, read_identity
 from vitals.enrolment import Invitation, parse_invitation, spoken_pin
 from vitals.errors import MalformedError, UnavailableError
 
@@ -48,6 +48,7 @@ def become(
 
 
 def _enrol(folder: Path, wanted: Invitation) -> int:
+    before = None
     try:
         before = read_identity(folder)
         if before is not None and before.facts.gateway_id != wanted.gateway_id:
@@ -61,7 +62,13 @@ def _enrol(folder: Path, wanted: Invitation) -> int:
         pass  # enrolling again is what mends it
     try:
         made = enrol(folder, wanted, is_time_known=Clock().is_believable())
-    except (RefusedError, UnavailableError) as e:
+    except RefusedError as e:
+        typer.echo(str(e), err=True)
+        if before is not None:  # as after a power cut just when all was done
+            until = end_in_words(before.facts, Clock().now())
+            typer.echo(f"this box is {before.facts.gateway_id} already; its certificate {until}", err=True)
+        return 1
+    except UnavailableError as e:
         typer.echo(str(e), err=True)
         return 1
     except MalformedError as e:

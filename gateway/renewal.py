@@ -9,7 +9,7 @@ import structlog
 
 from gateway.backoff import Backoff
 from gateway.clock import Clock
-from gateway.identity import Identity, read_identity
+from gateway.identity import Identity, end_in_words, read_identity
 from vitals.errors import MalformedError, UnavailableError
 
 LOOK_S: Final = 3600.0
@@ -62,3 +62,8 @@ class Renewal:
             self._identity = renew(self._identity, is_time_known=True)
         except RefusedError as e:
             raise UnavailableError(f"the clinic refuses: {e}") from e
+        except UnavailableError as e:
+            now, facts = self._clock.now(), self._identity.facts
+            if now < facts.ends_at:
+                raise
+            raise UnavailableError(f"the certificate {end_in_words(facts, now)}") from e

@@ -151,6 +151,11 @@ def _desk(settings: Settings, pool: "Pool") -> "tuple[FastAPI, dict[str, Any]]":
     def write_list() -> None:
         in_transaction(pool, lambda conn: secrets.write_list(conn, now=clock.now()))
 
+    # Whoever was killed after it had admitted somebody may not have come to it. Without the database the weekly timer does.
+    try:
+        write_list()
+    except (UnavailableError, OSError) as e:
+        log.warning("revoked_not_listed", reason=str(e))
     desk = create_desk(
         pool,
         secrets.authority(),

@@ -129,11 +129,13 @@ def clinic_of(pool: Pool, database_url: str, tmp_path: Path, *, made_at: datetim
         settings=settings,
         folder=tmp_path / "secrets",
     )
-    _until_open(settings.enrol_port)
-    yield clinic
-    loop.call_soon_threadsafe(ending.set)
-    serving.join()
-    loop.close()
+    try:
+        _until_open(settings.enrol_port)
+        yield clinic
+    finally:
+        loop.call_soon_threadsafe(ending.set)
+        serving.join()
+        loop.close()
 
 
 def _until_open(port: int) -> None:
@@ -634,11 +636,23 @@ async def test_a_box_that_was_enrolled_at_its_terminal_delivers_and_is_cut_off_w
             await sender.until(lambda: sender.outbox.counts().confirmed == 2, within_s=WITHIN_S)
 
             await asyncio.to_thread(_revoke, home.gateway_id, clinic, database_url)
+            sender.outbox.keep(home.pressure(now() - timedelta(minutes=3)))
+            sender.uplink.wake()
+            await sender.until(lambda: _held(clinic) > 0, within_s=WITHIN_S)
+            assert sender.uplink.is_connected, (
+                "the broker leaves who is connected alone; the intake does not answer any more"
+            )
+            assert sender.outbox.counts().confirmed == 2
             broker.process.send_signal(signal.SIGHUP)
             sender.uplink.reconnect()
-            sender.outbox.keep(home.pressure(now() - timedelta(minutes=3)))
             await sender.until(lambda: "certificate verify failed" in broker.log, within_s=WITHIN_S)
             assert sender.outbox.counts().confirmed == 2
+
+
+def _held(clinic: Clinic) -> int:
+    with clinic.pool.connection() as conn:
+        (row,) = conn.execute("select count(*) from quarantine").fetchall()
+    return int(row[0])
 
 
 def _enrol_at_the_terminal(text: str, folder: Path) -> str:
