@@ -39,7 +39,8 @@ _CAN_SUBSCRIBE: Final = Property.NOTIFY | Property.INDICATE
 
 PACKET_S: Final = 0.004
 """What a notification takes on the air: a good link carries two hundred and fifty a second. Memory is faster than any radio,
-and Linux drops what its Bluetooth daemon has not read in time (l2cap_sock_recv_cb in net/bluetooth: "which is *bad*")."""
+and Linux drops what its Bluetooth daemon has not read in time: after about a hundred frames the socket of a link is full
+(`l2cap_data_channel` in net/bluetooth/l2cap_core.c: "which is *bad*")."""
 
 log = structlog.get_logger()
 

@@ -141,7 +141,7 @@ async def test_twenty_meters_are_read_by_two_workers_and_none_is_lost(air: Virtu
     for meter in meters:
         prick(meter)
     async with box(path, air) as home:
-        readings = await home.until_kept(20, within_s=120)
+        readings = await home.until_kept(20, within_s=60)
     assert {r.meter_id for r in readings} == {m.meter.meter_id for m in meters}
 
 
