@@ -178,6 +178,7 @@ class Bridge:
             timing=self._timing,
             on_stale=self._remove_later,
             is_half_known=lambda: address in self.troubles.half_known,
+            shows_late=lambda: self.troubles.shows_late(address),
         )
         device.known()
         return device

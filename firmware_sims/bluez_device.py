@@ -53,6 +53,7 @@ class RemoteDevice:
         timing: Timing,
         on_stale: Callable[["RemoteDevice"], None],
         is_half_known: Callable[[], bool] = lambda: False,
+        shows_late: Callable[[], bool] = lambda: False,
     ) -> None:
         self.path = path
         self.address = address
@@ -62,6 +63,7 @@ class RemoteDevice:
         self._timing = timing
         self._on_stale = on_stale
         self._is_half_known = is_half_known
+        self._shows_late = shows_late
         self._connection: Connection | None = None
         self._establishing: asyncio.Task[None] | None = None
         self._pairing_for: str | None = None
@@ -205,7 +207,7 @@ class RemoteDevice:
         self._tree.change(self.path, DEVICE, {"Connected": Variant("b", True)})
         try:
             await self._secure(connection, is_pairing)
-            if is_pairing:
+            if is_pairing or self._shows_late():
                 self._resolve_later(connection)
             else:
                 self._resolved(await self.gatt.discover(connection, is_half=self._is_half_known()))
@@ -220,8 +222,8 @@ class RemoteDevice:
             raise
 
     def _resolve_later(self, connection: Connection) -> None:
-        """bluetoothd, when it connects in order to pair, says that the services are resolved and answers Pair before it has shown
-        the objects (seen with 5.82): they come one after the other, and who looks at once sees a part of them."""
+        """bluetoothd, when it connects in order to pair, or several meters at the same time, says that the services are resolved
+        and answers before it has shown the objects (seen with 5.82): who looks at once sees a part of them."""
         self._tree.change(self.path, DEVICE, {"ServicesResolved": Variant("b", True)})
         task = asyncio.create_task(self._show_services(connection), name=f"services of {self.address}")
         self._showing.add(task)

@@ -26,6 +26,8 @@ class Troubles:
     - `stuck_until`: StartDiscovery and StopDiscovery answer InProgress, whoever asks (bluez/bluez issue 807).
     - `half_known`: of meters with these addresses only the first service is shown, however often they are connected to, until
       they are removed: what bluetoothd keeps of a discovery that was cut short.
+    - `shown_late`: of meters with these addresses the services are shown after the word that they are resolved, at the next
+      connection only: what bluetoothd does when several meters are connected at the same time (seen with 5.82).
     - `unanswered`: method calls with these names get no reply at all, as of a bluetoothd that hangs.
     - `refuses_connects_until`: every Device1.Connect and Pair fails as if the adapter were out of order, until so much is done.
     """
@@ -34,8 +36,15 @@ class Troubles:
     stuck_until: Cure | None = None
     refuses_connects_until: Cure | None = None
     half_known: set[str] = field(default_factory=set)
+    shown_late: set[str] = field(default_factory=set)
     unanswered: set[str] = field(default_factory=set)
     cures: list[Cure] = field(default_factory=list)
+
+    def shows_late(self, address: str) -> bool:
+        """Whether the services of this meter come late this time."""
+        is_late = address in self.shown_late
+        self.shown_late.discard(address)
+        return is_late
 
     def done(self, cure: Cure) -> None:
         """This was done to the adapter."""

@@ -209,6 +209,7 @@ class BleakRadio:
             device.name or device.address,
             disconnected_callback=gone,
             max_attempts=ATTEMPTS,
+            use_services_cache=False,  # it would keep what bleak saw before BlueZ had shown all of it
             ble_device_callback=lambda: self._devices.get(device.address, device),
         )
         try:

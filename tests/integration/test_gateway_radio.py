@@ -190,6 +190,21 @@ async def test_a_meter_of_which_bluez_has_kept_a_part_is_forgotten_and_read_whol
         assert home.collector.totals.failed_sessions == 2
 
 
+@pytest.mark.bridge
+async def test_a_meter_whose_services_came_late_once_is_read_whole_and_keeps_its_bond(
+    virtual_air: VirtualAir, path: Path
+) -> None:
+    bridge = await virtual_air.bridge_with(Timing(disconnect_delay_s=0.0))
+    meter = await virtual_air.put("glucose")
+    bridge.troubles.shown_late.add(meter.meter.meter_id)
+    prick(meter)
+    async with box(path, virtual_air) as home:
+        await home.until_kept(1)
+        await home.until(lambda: home.collector.totals.sessions == 1)
+        assert home.collector.totals.failed_sessions == 1
+        assert home.radio.bonds.removed == 0
+
+
 async def test_a_glucometer_is_asked_only_for_what_has_come_since(air: VirtualAir, path: Path) -> None:
     meter = await air.put("glucose")
     for mg_dl in (100, 110, 120):
