@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Never, TypeVar
 
 import structlog
 from bleak import BleakAdapter, BleakClient, BleakScanner
@@ -30,6 +30,7 @@ from gateway.hearing import Hearing
 from gateway.ladder import Patience
 from gateway.link_events import LinkEvents
 from gateway.pairing_agent import PairingAgent, is_refusal
+from gateway.pairing_policy import NOT_ASKED
 from gateway.sessions.conversation import SERVICES
 from vitals.errors import UnavailableError
 from vitals.gatt import uuids
@@ -221,8 +222,11 @@ class BleakRadio:
             raise LinkError(f"cannot connect: {_words(e)}") from e
         _begin_anew(events, client)
         self.care.ladder.connected(time.monotonic())
-        if not was_paired and not self.bonds.connects_without_pairing(meter_id):
+        must = self._agent.must_be_checked(meter_id)
+        if not was_paired and (must or not self.bonds.connects_without_pairing(meter_id)):
             await self._pair(client, meter_id)
+            if must and not self._agent.pairings.has_checked(meter_id):
+                await self._undo_pairing(client, meter_id, path)
         return client
 
     async def _pair(self, client: BleakClient, meter_id: str) -> None:
@@ -241,6 +245,15 @@ class BleakRadio:
             raise LinkError(f"cannot pair: {words}") from e
         self.bonds.paired(meter_id, time.monotonic())
         self._agent.ended(meter_id, None)
+
+    async def _undo_pairing(self, client: BleakClient, meter_id: str, path: str) -> Never:
+        """Whoever it is has paired without the code that is stored for it."""
+        self._agent.pairings.unchecked(meter_id)
+        _log.warning("paired_without_code", meter_id=meter_id, advice=NOT_ASKED)
+        await self._leave(client)
+        with suppress(UnavailableError):
+            await self._bluez.remove(path)
+        raise LinkError("it paired without asking for the code that is stored for it; the bond was removed")
 
     async def _check_whole(
         self, advertisement: Advertisement, path: str, client: BleakClient, link: "_BleakLink"

@@ -94,6 +94,10 @@ class PairingAgent:
         except UnavailableError as e:
             _log.warning("pairing_agent_unclaimed", why=str(e))
 
+    def must_be_checked(self, meter_id: str) -> bool:
+        """Whether a code is stored for this meter: then a bond without one is none."""
+        return self._answers.stored(meter_id) is not None
+
     def ended(self, meter_id: str, why_not: str | None) -> None:
         """A pairing that we had started is over: done, or `why_not` in BlueZ's words."""
         is_authentication = why_not is not None and is_refusal(why_not)
@@ -180,6 +184,8 @@ class _Agent(ServiceInterface):
         meter_id = self._ours(device)
         if self._desk.has(meter_id) and not await self._wait(self._desk.compare(meter_id, passkey, self._typing_s)):
             raise _refuse(meter_id, "the numbers were not the same, or nobody said so in time")
+        if self._desk.has(meter_id):
+            self._pairings.checked(meter_id)
         _log.info("pairing_accepted", meter_id=meter_id)
 
     @dbus_method()
@@ -196,7 +202,7 @@ class _Agent(ServiceInterface):
     @dbus_method()
     async def RequestPasskey(self, device: DBusObjectPath) -> DBusUInt32:
         meter_id = self._ours(device)
-        stored = self._stored(meter_id)
+        stored = self.stored(meter_id)
         if stored is not None and self._pairings.may_give(meter_id, stored):
             _log.info("pairing_code_given", meter_id=meter_id)
             return stored
@@ -204,6 +210,7 @@ class _Agent(ServiceInterface):
             _log.info("pairing_code_asked", meter_id=meter_id)
             typed = await self._wait(self._desk.ask_code(meter_id, self._typing_s))
             if typed is not None:
+                self._pairings.checked(meter_id)
                 return int(typed)
         self._pairings.refused(meter_id)
         raise _refuse(meter_id, "this meter wants a code, and there is none that works")
@@ -231,7 +238,8 @@ class _Agent(ServiceInterface):
             )
         return meter_id
 
-    def _stored(self, meter_id: str) -> int | None:
+    def stored(self, meter_id: str) -> int | None:
+        """The meter's code, if there is one that can be read."""
         try:
             return self._codes.code_for(meter_id)
         except (MalformedError, OSError) as e:

@@ -1,8 +1,9 @@
 """Which meter may pair, when, and with which code: the security policy of docs/explanation/bluetooth. Decides; does no I/O.
 
 A pairing is ours only while we are connecting or connected to that meter ourselves, which we do only to meters that advertise
-a service we can read. Everything else is refused. A code is asked of the files, then of a person who waits for this very
-meter, else the pairing is refused: nothing is guessed, and no code is tried more often than a few times.
+a service we can read. Everything else is refused. A meter of which a code is stored pairs with a code or not at all: whoever
+plays it says that it has none. A code is asked of the files, then of a person who waits for this very meter, else the pairing is
+refused: nothing is guessed, and no code is tried more often than a few times.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ WANTS_CODE: Final = (
     "or wait for the one it shows (homevigil-gateway pair METER)"
 )
 WRONG_CODE: Final = "the stored code is wrong: look at the meter again, then homevigil-gateway pairing-code METER CODE"
+NOT_ASKED: Final = (
+    "it paired without asking for its stored code, so it may be another that plays it; nothing was read. "
+    "If this meter has no code: homevigil-gateway pairing-code METER --remove"
+)
 
 
 @dataclass(slots=True)
@@ -28,6 +33,8 @@ class _Meter:
     shows: int | None = None
     refused: int = 0
     is_given: bool = False
+    is_checked: bool = False
+    was_unchecked: bool = False
 
 
 class Pairings:
@@ -47,7 +54,7 @@ class Pairings:
         finally:
             del self._ours[path]
             if (meter := self._meters.get(meter_id)) is not None:
-                meter.shows, meter.is_given = None, False
+                meter.shows, meter.is_given, meter.is_checked = None, False, False
 
     def meter_at(self, path: str) -> str | None:
         """The meter at this path, if a pairing with it is ours; None, and counted, if we have not started any."""
@@ -62,7 +69,7 @@ class Pairings:
             meter.tried, meter.failed = code, 0
         meter.wants_code = True
         meter.failed += meter.is_given  # asked again within one session: the code given just now was no good
-        meter.is_given = meter.failed < TRIES
+        meter.is_given = meter.is_checked = meter.failed < TRIES
         return meter.is_given
 
     def refused(self, meter_id: str) -> None:
@@ -73,7 +80,21 @@ class Pairings:
 
     def showing(self, meter_id: str, code: int) -> None:
         """We were given this code to show, for somebody to type it into the meter."""
-        self._of(meter_id).shows = code
+        meter = self._of(meter_id)
+        meter.shows, meter.is_checked = code, True
+
+    def checked(self, meter_id: str) -> None:
+        """A person has typed the meter's code, or has seen the same one on both."""
+        self._of(meter_id).is_checked = True
+
+    def has_checked(self, meter_id: str) -> bool:
+        """Whether the pairing that is under way, or just done, has proved by a code with whom it is."""
+        meter = self._meters.get(meter_id)
+        return meter is not None and meter.is_checked
+
+    def unchecked(self, meter_id: str) -> None:
+        """It has paired without a code, and there is one."""
+        self._of(meter_id).was_unchecked = True
 
     def ended(self, meter_id: str, *, is_paired: bool, is_authentication: bool) -> None:
         """A pairing that we had started is over; `is_authentication` if it failed for the code or the like, not for the radio."""
@@ -82,7 +103,7 @@ class Pairings:
             return
         if is_paired:
             meter.failed = meter.refused = 0
-            meter.wants_code = False
+            meter.wants_code = meter.was_unchecked = False
         elif meter.is_given and is_authentication:
             meter.failed += 1
         meter.is_given = False
@@ -112,4 +133,6 @@ def _describe(meter: _Meter) -> dict[str, Any]:
         facts["advice"] = WRONG_CODE if meter.failed else WANTS_CODE
     if meter.failed:
         facts["wrong_code"] = meter.failed
+    if meter.was_unchecked:
+        facts |= {"paired_without_code": True, "advice": NOT_ASKED}
     return facts

@@ -96,6 +96,32 @@ async def test_a_wrong_code_is_tried_a_few_times_and_then_kept_back_and_the_righ
         assert home.pairing(meter) == {}
 
 
+async def test_who_plays_a_meter_with_a_code_and_pairs_without_one_is_not_read(air: VirtualAir, path: Path) -> None:
+    player = await air.put("blood_pressure")
+    store(path, player.meter.meter_id, CODE)
+    inflate(player)
+    async with box(path, air) as home:
+        await home.until(lambda: home.pairing(player).get("paired_without_code") is True)
+        await home.until(lambda: home.collector.totals.sessions == 1)
+        assert home.outbox.counts().kept == 0
+        assert "--remove" in home.pairing(player)["advice"]
+        store(path, player.meter.meter_id, None)
+        inflate(player)
+        await home.until_kept(1)
+        assert "paired_without_code" not in home.pairing(player)
+
+
+async def test_who_plays_a_meter_with_a_code_and_knows_no_pairing_is_not_read_either(
+    air: VirtualAir, path: Path
+) -> None:
+    player = await air.put("blood_pressure", secure=False, pairing="refused")
+    store(path, player.meter.meter_id, CODE)
+    inflate(player)
+    async with box(path, air) as home:
+        await home.until(lambda: home.collector.totals.sessions == 4, within_s=60)
+        assert home.outbox.counts().kept == 0
+
+
 async def test_a_person_types_the_code_that_a_meter_shows_anew_each_time(air: VirtualAir, path: Path) -> None:
     meter = await air.put("glucose", passkey="random")
     said: list[str] = []
