@@ -121,6 +121,7 @@ def converse(known: Known, findings: Findings) -> Script[None]:
         yield from _listen_to_clock()
         records = _overhearing(records, partial(_mind_window, known, findings))
     is_linked = yield from records
+    findings.may_be_set = findings.window_care not in (None, ClockCare.REFUSED)
     if is_linked:
         if findings.quirk.is_hurried:
             yield from _introduce(known, findings)

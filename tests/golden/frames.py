@@ -36,7 +36,7 @@ BLOOD_PRESSURE = (
         expected=_FAILED | {"meter_time": "2024-06-23T14:47:59"},
     ),
     Published(
-        source="captured: boso medicus, well; derdilla/blood-pressure-monitor-fl ble_measurement_data_test",
+        source="derdilla/blood-pressure-monitor-fl ble_measurement_data_test, sample data",
         characteristic="2a35",
         frame="16 7C00 5600 6100 E807060F11111B 3300 0000",
         expected=_BOSO | {"meter_time": "2024-06-15T17:17:27", "user_slot": None, "status": 0, "unit_sent": "mmHg"},

@@ -22,7 +22,7 @@ from gateway.readings import to_reading
 from gateway.sessions import conversation
 from gateway.sessions.blood_pressure import decode as decode_cuff
 from gateway.sessions.commands import Keep, Subscribe, Write
-from gateway.sessions.conversation import Findings, Known, converse
+from gateway.sessions.conversation import Findings, Known, converse, take_late
 from gateway.sessions.maker_clocks import in_command
 from gateway.sessions.meter_clock import ClockCare
 from gateway.sessions.quirk_frames import decode_as
@@ -32,7 +32,7 @@ from gateway.sessions.weight_scale import decode as decode_scale
 from gateway.timing import place
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
-from vitals.gatt.link import LinkError
+from vitals.gatt.link import LinkError, Notified
 from vitals.quality import Quality, grade
 from vitals.reading import BloodPressure, Glucose, Reading, TimeQuality, Weight
 
@@ -423,6 +423,18 @@ def test_an_omrons_clock_is_set_in_its_window_and_its_records_are_placed_by_the_
     assert abs(home.wall - shown) < timedelta(seconds=1)
     placed = place(home.kept[0].evidence, SHANGHAI)
     assert (placed.time_quality, abs(placed.measured_at - (NOW - HOUR)) < timedelta(seconds=2)) == ("corrected", True)
+
+
+def test_what_an_omron_measures_after_its_window_is_not_placed_by_the_clock_of_before() -> None:
+    home = _home("Omron BP5150", clock=WrongClock(offset_s=7200))
+    _measure(home, ago=HOUR)
+    findings = home.session()
+    assert isinstance(home.meter, BloodPressureMeter)
+    raw = home.meter.measure(wall=home.wall, systolic_mmhg=150, diastolic_mmhg=92, pulse_bpm=72)
+    late = Told()
+    late.play(take_late(Notified(characteristic="2a35", value=raw), findings, received_at=home.now))
+    placed = place(late.kept[0].evidence, SHANGHAI)
+    assert (placed.time_quality, abs(placed.measured_at - home.now) < timedelta(seconds=2)) == ("trusted", True)
 
 
 def test_an_omron_that_is_off_by_less_than_ten_minutes_is_left_alone() -> None:
