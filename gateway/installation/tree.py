@@ -22,6 +22,7 @@ from gateway.installation.trial import Trial, sync_folder
 KEPT: Final = 3
 """Releases that stay: the one that runs, the one to go back to, and one more."""
 FACTS: Final = "release.json"
+WATCH: Final = "bin/homevigil-trial"
 
 
 class NoSuchReleaseError(Exception):
@@ -145,10 +146,10 @@ class Tree:
         """
         before, previous = self.current, self.previous
         if before is None or not on_trial:
-            self._lead("proven", release)  # nobody has ever run here: there is nothing better to be watched by
+            self._prove(release)  # nobody has ever run here: there is nothing better to be watched by
         elif before.name != release.name:
             if self.proven is None:
-                self._lead("proven", before)
+                self._prove(before, release)
             back = None if previous is None or previous.name == release.name else previous.name
             trial.begin(self.place, Trial(release=release.name, before=before.name, previous=back))
         if before is not None and before.name != release.name:
@@ -157,7 +158,7 @@ class Tree:
 
     def accept(self, release: Release) -> None:
         """It has been found well."""
-        self._lead("proven", release)
+        self._prove(release)
         trial.end(self.place)
 
     def take_back(self, before: Release, previous: Release | None) -> None:
@@ -194,6 +195,13 @@ class Tree:
         target = self._releases / path.readlink().name
         facts = _facts(target)
         return Release(path=target, facts=facts) if facts is not None else None
+
+    def _prove(self, *candidates: Release) -> None:
+        """The first of them that brings what watches; a release from before there was such a thing is never trusted with it."""
+        for release in candidates:
+            if (release.path / WATCH).exists():
+                self._lead("proven", release)
+                return
 
     def _lead(self, link: str, release: Release) -> None:
         replace_link(self.place / link, Path("releases") / release.name)

@@ -150,6 +150,25 @@ def test_rolling_back_is_one_word_and_so_is_coming_forth_again(home: Home, bundl
     assert "0.2.0-py" in refused.stderr
 
 
+def test_a_release_from_before_there_was_a_watch_is_upgraded_and_never_watches(
+    home: Home, bundle: Path, tmp_path: Path
+) -> None:
+    home.configure()
+    old = another(bundle, tmp_path / "old", version="0.0.9")
+    for file in ("bin/homevigil-trial", "units/homevigil-trial.path", "units/homevigil-trial.service"):
+        (old / file).unlink()
+    build.seal(old)
+    assert home.install(old).returncode == 0
+    assert home.tree.proven is None
+    for step in (lambda: home.install(bundle), lambda: home.release("rollback"), lambda: home.release("rollback")):
+        done = step()
+        assert done.returncode == 0, done.stderr
+        assert home.tree.proven is not None
+        assert home.tree.proven.facts.version == build.version()
+    watch = home.root / "etc/systemd/system/homevigil-trial.path"
+    assert (home.root / str(watch.readlink()).lstrip("/")).exists()
+
+
 def test_three_releases_stay_and_never_the_one_to_go_back_to_is_removed(
     home: Home, bundle: Path, tmp_path: Path
 ) -> None:
