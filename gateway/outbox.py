@@ -21,7 +21,8 @@ import structlog
 from gateway.errors import OutboxFullError
 from gateway.file_lock import FileLock, make_directory
 from gateway.outbox_bounds import MAX_UNCONFIRMED, forget_oldest_meters, givers, has_room_for_frame, refuse_if_full
-from gateway.outbox_file import is_disk_full, looking, open_file, transaction
+from gateway.outbox_file import is_disk_full, looking, transaction
+from gateway.outbox_memory import CLOCK_OF, about_of, all_remembered, clock_of, setting_of
 from gateway.outbox_receipts import (
     UNCONFIRMED,
     UNSENDABLE,
@@ -33,11 +34,11 @@ from gateway.outbox_receipts import (
     highest_seq,
     rewind_some,
 )
+from gateway.outbox_rescue import open_whole
 from gateway.outbox_rows import Counts, HeldReading, MeterMemory, Unbelieved, instant_text
-from gateway.sessions.clock_memory import ClockMemory
 from gateway.spare_room import SpareRoom
 from vitals.envelope import Receipt, decode_stored_reading, encode_reading
-from vitals.errors import UnavailableError
+from vitals.errors import MalformedError, UnavailableError
 from vitals.reading import Reading
 
 KEPT_AFTER_RECEIPT: Final = timedelta(days=30)
@@ -55,8 +56,6 @@ class Row(NamedTuple):
 
 
 _SET: Final = "insert into setting (name, value) values (?, ?) on conflict (name) do update set value = excluded.value"
-_CLOCK_OF: Final = "clock of "
-"""Before a meter's id, the name of the setting with what is remembered of its clock: builds before it leave it alone."""
 
 
 class Outbox:
@@ -73,7 +72,7 @@ class Outbox:
         self._lock = FileLock(path)
         self._spare = SpareRoom(path)
         try:
-            self._db = self._with_room(lambda: open_file(path, now), may_drain=True)
+            self._db = self._with_room(lambda: open_whole(path, now), may_drain=True)
         except BaseException:
             self._lock.release()
             raise
@@ -217,14 +216,22 @@ class Outbox:
 
     def held(self, limit: int) -> list[HeldReading]:
         """The first `limit` readings that wait for a clock."""
-        query = "select seq, body, held from reading where held is not null order by seq limit ?"
-        rows = self._read(lambda db: db.execute(query, (limit,)).fetchall())
-        return [
-            HeldReading(
-                seq=seq, reading=decode_stored_reading(body), unbelieved=msgspec.json.decode(held, type=Unbelieved)
-            )
-            for seq, body, held in rows
-        ]
+        query = "select seq, body, held from reading where held is not null and rejected_reason is null order by seq limit ?"
+        found = []
+        for seq, body, held in self._read(lambda db: db.execute(query, (limit,)).fetchall()):
+            try:
+                reading, unbelieved = decode_stored_reading(body), msgspec.json.decode(held, type=Unbelieved)
+            except (MalformedError, ValueError):
+                self._set_damaged_aside(seq)
+            else:
+                found.append(HeldReading(seq=seq, reading=reading, unbelieved=unbelieved))
+        return found
+
+    def _set_damaged_aside(self, seq: int) -> None:
+        """A card has changed it: its time will never be known. It stays, and is not sent."""
+        _log.error("reading_damaged", seq=seq, advice="the card may be failing: a new one")
+        query = "update reading set rejected_reason = 'damaged' where seq = ?"
+        self._write(lambda db: db.execute(query, (seq,)), may_drain=True)
 
     def settle(self, seq: int, reading: Reading) -> None:
         """Replace the held reading `seq` by the same one with its time corrected; from now on it may be sent."""
@@ -243,13 +250,13 @@ class Outbox:
         query = "select highest_sequence, about, battery_percent from meter where meter_id = ?"
 
         def work(db: sqlite3.Connection) -> MeterMemory:
-            row, clock = db.execute(query, (meter_id,)).fetchone(), _clock_of(db, meter_id)
+            row, clock = db.execute(query, (meter_id,)).fetchone(), clock_of(db, meter_id)
             if row is None:
                 return MeterMemory(meter_id=meter_id, clock=clock)
             return MeterMemory(
                 meter_id=meter_id,
                 highest_sequence=row[0],
-                about=json.loads(row[1]),
+                about=about_of(row[1]),
                 battery_percent=row[2],
                 clock=clock,
             )
@@ -258,7 +265,7 @@ class Outbox:
 
     def remembered(self) -> list[tuple[MeterMemory, datetime]]:
         """Every meter that was ever read, and when it last was, newest first."""
-        return self._read(_remembered)
+        return self._read(all_remembered)
 
     def remember(self, memory: MeterMemory, *, now: datetime) -> None:
         """Keep `memory` in the place of what was known of its meter."""
@@ -277,13 +284,13 @@ class Outbox:
 
         def work(db: sqlite3.Connection) -> None:
             db.execute(query, row)
-            db.execute(_SET, (_CLOCK_OF + memory.meter_id, msgspec.json.encode(memory.clock).decode()))
-            forget_oldest_meters(db, _CLOCK_OF)
+            db.execute(_SET, (CLOCK_OF + memory.meter_id, msgspec.json.encode(memory.clock).decode()))
+            forget_oldest_meters(db, CLOCK_OF)
 
         self._write(work, may_drain=False)
 
     def setting(self, name: str) -> str | None:
-        return self._read(lambda db: _setting(db, name))
+        return self._read(lambda db: setting_of(db, name))
 
     def set_setting(self, name: str, value: str) -> None:
         self._write(lambda db: db.execute(_SET, (name, value)), may_drain=False)
@@ -352,40 +359,10 @@ def read_counts(path: Path) -> Counts:
 def read_remembered(path: Path) -> list[tuple[MeterMemory, datetime]]:
     """What is remembered of meters in an outbox that another process may have open; changes nothing."""
     with looking(path) as db:
-        return _remembered(db)
+        return all_remembered(db)
 
 
 def read_setting(path: Path, name: str) -> str | None:
     """A setting in an outbox that another process may have open; changes nothing."""
     with looking(path) as db:
-        return _setting(db, name)
-
-
-def _remembered(db: sqlite3.Connection) -> list[tuple[MeterMemory, datetime]]:
-    query = (
-        "select meter_id, highest_sequence, about, battery_percent, last_read_at from meter"
-        " where last_read_at is not null order by last_read_at desc"
-    )
-    return [
-        (
-            MeterMemory(meter_id=row[0], highest_sequence=row[1], about=json.loads(row[2]), battery_percent=row[3]),
-            datetime.fromisoformat(row[4]),
-        )
-        for row in db.execute(query)
-    ]
-
-
-def _setting(db: sqlite3.Connection, name: str) -> str | None:
-    row = db.execute("select value from setting where name = ?", (name,)).fetchone()
-    return None if row is None else str(row[0])
-
-
-def _clock_of(db: sqlite3.Connection, meter_id: str) -> ClockMemory:
-    """What is remembered of a meter's clock; nothing where another build has left what this one cannot read."""
-    text = _setting(db, _CLOCK_OF + meter_id)
-    if text is None:
-        return ClockMemory()
-    try:
-        return msgspec.json.decode(text, type=ClockMemory)
-    except msgspec.ValidationError:
-        return ClockMemory()
+        return setting_of(db, name)

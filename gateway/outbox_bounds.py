@@ -72,8 +72,8 @@ def forget_oldest_meters(db: sqlite3.Connection, setting_of: str) -> None:
 def givers(db: sqlite3.Connection) -> frozenset[str]:
     """Of which meters the last readings are that are still here."""
     last = "select cast(body as text) as body from reading where body is not null order by seq desc limit ?"
-    query = f"select distinct json_extract(body, '$.meter_id') from ({last})"
-    return frozenset(row[0] for row in db.execute(query, (FRIENDS_OF_LAST,)))
+    query = f"select distinct json_extract(body, '$.meter_id') from ({last}) where json_valid(body)"
+    return frozenset(str(row[0]) for row in db.execute(query, (FRIENDS_OF_LAST,)))
 
 
 def _wait_of(db: sqlite3.Connection, meter_id: str) -> int:

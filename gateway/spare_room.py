@@ -24,6 +24,11 @@ class SpareRoom:
         """Whether the disk has been full and some part is still missing."""
         return not (_is_whole(self._for_keeping) and _is_whole(self._for_draining))
 
+    @property
+    def was_here(self) -> bool:
+        """Whether an outbox has been used at this place."""
+        return self._for_keeping.exists() or self._for_draining.exists()
+
     def set_aside(self) -> None:
         """Make what is missing, the part for draining first; a disk that is still full leaves it for later."""
         for part in (self._for_draining, self._for_keeping):
