@@ -23,6 +23,9 @@ class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     - `sends_twice`: each record is indicated or notified twice.
     - `truncate_to`: every measurement frame is cut to so many bytes.
     - `fails`: every measurement ends without a value (a boso medicus: NaN everywhere and status 0).
+    - `control_point_is_mute`: the User Control Point takes every command and never answers.
+    - `is_silent_on_wrong_code`: it does not answer a consent with a wrong code (so it is asked of a BF720 in
+      KristianP26/ble-scale-sync issue 335).
     - `ignores_clock_writes`: a clock write succeeds and changes nothing (some Omrons).
     """
 
@@ -35,6 +38,8 @@ class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sends_twice: bool = False
     truncate_to: Annotated[int, Meta(ge=0)] | None = None
     fails: bool = False
+    control_point_is_mute: bool = False
+    is_silent_on_wrong_code: bool = False
     ignores_clock_writes: bool = False
 
 

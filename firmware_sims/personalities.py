@@ -19,7 +19,8 @@ Wording = Callable[[bytes], tuple[bytes, ...]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Personality:
     """`about`: manufacturer, model and firmware as Device Information says them; what is missing is as for any simulated meter.
-    `name` is advertised in the place of the meter's own. `own_characteristic` is one that only has to be there."""
+    `name` is advertised in the place of the meter's own. `own_characteristic` is one that only has to be there.
+    `has_users`: a scale that keeps its users apart, and has the control point for it before there is any."""
 
     kind: Kind
     about: dict[str, str] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Personality:
     own_characteristic: str | None = None
     are_numbers_reversed: bool = False
     has_context: bool = True
+    has_users: bool = False
 
 
 def _bm85(frame: bytes) -> tuple[bytes, ...]:
@@ -99,7 +101,9 @@ PERSONALITIES: Final[dict[str, Personality]] = {
     "Renpho ES-WBE28": Personality(kind="weight", name="Renpho-Scale", wording=_renpho),
     "Xiaomi XMTZC04HM": Personality(kind="weight", name="MI SCALE2", wording=_xiaomi),
     "Detecto 7550": Personality(kind="weight", name="Detecto 7550", wording=_below_zero),
-    "Beurer BF720": Personality(kind="weight", about={"manufacturer": "Beurer", "model": "BF720"}, name="BF720"),
+    "Beurer BF720": Personality(
+        kind="weight", about={"manufacturer": "Beurer", "model": "BF720"}, name="BF720", has_users=True
+    ),
 }
 """By the word that a meters file uses."""
 

@@ -18,7 +18,7 @@ from firmware_sims.settings import Meter
 from firmware_sims.user_records import UserRecords
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
-from vitals.gatt.user_data import DatabaseChangeIncrement, UserIndex
+from vitals.gatt.user_data import DatabaseChangeIncrement, ResponseValue, UserIndex
 from vitals.gatt.weight_scale import UNSUCCESSFUL, WeightMeasurement, WeightScaleFeature
 from vitals.reading import GUEST
 from vitals.units import KG_PER_LB, M_PER_INCH
@@ -59,7 +59,8 @@ class WeightScale(IndicatingMeter):
 
     def __init__(self, meter: Meter) -> None:
         super().__init__(meter)
-        self._users = UserRecords(meter.users) if meter.users else None
+        has_users = bool(meter.users) or meter.personality.has_users
+        self._users = UserRecords(meter.users) if has_users else None
         self._answers: deque[bytes] = deque()
         self._is_answering = False
 
@@ -160,7 +161,11 @@ class WeightScale(IndicatingMeter):
             raise AttError(AttCode.CCCD_IMPROPERLY_CONFIGURED)
         if self._answers or self._is_answering:
             raise AttError(AttCode.PROCEDURE_IN_PROGRESS)
-        self._answers.append(bytes(users.answer(value)))
+        answer = users.answer(value)
+        faults = self.meter.faults
+        is_wrong = answer.response_value == ResponseValue.USER_NOT_AUTHORIZED
+        if not (faults.control_point_is_mute or (faults.is_silent_on_wrong_code and is_wrong)):
+            self._answers.append(bytes(answer))
 
 
 def _shown(value: float, per_unit: Decimal, *, is_imperial: bool) -> Decimal:

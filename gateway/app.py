@@ -262,7 +262,7 @@ class _Gateway:
             remembered=self._outbox.remembered(),
             counted=self._collector.totals.meters,
             lines=log.last_lines(),
-            secrets=self._remote.secrets(),
+            secrets={*self._remote.secrets(), *self._users.secrets()},
             request=request,
         )
         return diagnostics.fitted(whole, max_bytes)

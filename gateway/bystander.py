@@ -14,6 +14,7 @@ from gateway.file_lock import is_locked
 from gateway.health import look_at_machine
 from gateway.outbox import read_counts, read_remembered, read_setting
 from gateway.remote_config import kept_config, secrets_of
+from gateway.user_codes import UserCodes
 from vitals.errors import UnavailableError
 from vitals.remote_config import RemoteConfig
 
@@ -41,5 +42,5 @@ def look_at_box() -> dict[str, Any]:
         remembered=remembered,
         counted={},
         lines=diagnostics.journal(),
-        secrets=secrets_of(config),
+        secrets={*secrets_of(config), *UserCodes(settings.outbox.parent).secrets()},
     )

@@ -110,26 +110,29 @@ def user(
     index: Annotated[int | None, typer.Argument(help="The user's number in the meter.", show_default=False)] = None,
     code: Annotated[str | None, typer.Argument(help="The four digits that open this user.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Forget the code of this user.")] = False,
-    register: Annotated[bool, typer.Option("--register", help="Have the meter make a new user.")] = False,
+    register: Annotated[
+        bool, typer.Option("--register", help="Have the meter make a new user, and wait for it.")
+    ] = False,
+    within_s: Annotated[float, typer.Option("--within", min=1, max=3600, help="How many seconds to wait.")] = 300.0,
 ) -> None:
     """Keep the code of one user of a shared meter: many a scale gives nothing without. Nothing in it is ever deleted."""
+    from gateway.new_user import make_user
     from gateway.user_codes import UserCodes
     from vitals.errors import MalformedError
 
     if (index is None) is not register or (code is None) is not (remove or register):
         typer.echo("give a number and a code, a number and --remove, or --register", err=True)
         raise typer.Exit(2)
-    users = UserCodes(path.parent)
     try:
         if index is None:
-            users.register(meter)
-        else:
-            users.store(meter, index, code)
+            raise typer.Exit(0 if make_user(path.parent, meter, say=typer.echo, within_s=within_s) else 1)
+        UserCodes(path.parent).store(meter, index, code)
     except (MalformedError, OSError) as e:
         typer.echo(str(e), err=True)
         raise typer.Exit(1) from None
-    said = "the meter is asked for a new user" if register else "kept; it is used"
-    typer.echo("forgotten" if remove else f"{said} the next time it is heard; the status says what came of it")
+    typer.echo(
+        "forgotten" if remove else "kept; it is used the next time the meter is heard; the status says what came of it"
+    )
 
 
 @app.command()

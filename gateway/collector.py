@@ -28,6 +28,7 @@ from gateway.sessions.shared_meter import NOBODY, UserFindings, Users
 from gateway.totals import Totals
 from gateway.user_codes import UserCodes
 from vitals.errors import MalformedError, UnavailableError
+from vitals.gatt import uuids
 from vitals.gatt.link import Advertisement, Link, LinkError, Notified, Radio
 
 SESSION_S: Final = 300.0
@@ -211,9 +212,12 @@ class Collector:
         timeline = self._keeper.timeline()
         hands = Hands(meter_id, self._keeper, tally, timeline)
         link: Link | None = None
+        users = NOBODY
         try:
             async with asyncio.timeout(SESSION_S), self._radio.connect(advertisement) as link:
                 memory = await asyncio.to_thread(self._outbox.recall, meter_id)
+                theirs = self._adapters.for_meter(link.characteristics)
+                users = NOBODY if theirs is not None else await self._users_of(meter_id, link)
                 known = Known(
                     characteristics=link.characteristics,
                     zone=self._zone(),
@@ -222,9 +226,8 @@ class Collector:
                     about=memory.about,
                     is_clock_believable=timeline.is_believed,
                     clock=memory.clock,
-                    users=self._users_of(meter_id),
+                    users=users,
                 )
-                theirs = self._adapters.for_meter(link.characteristics)
                 if theirs is None:
                     script = converse(known, findings)
                 else:
@@ -234,7 +237,7 @@ class Collector:
         finally:
             if link is not None:
                 await self._take_leftovers(link, findings, hands)
-            self._note_users(meter_id, findings.users, tally)
+            await self._note_users(meter_id, users, findings.users, tally)
             if findings.clock_memory is not None and findings.clock_memory.is_pending:
                 pending = replace(memory, clock=findings.clock_memory)
                 await asyncio.to_thread(self._outbox.remember, pending, now=self._clock.now())
@@ -247,23 +250,38 @@ class Collector:
         await self._remember(memory, findings)
         return findings.rest_s
 
-    def _users_of(self, meter_id: str) -> Users:
-        """Whom a shared meter is to be asked for; nobody, where the file of them cannot be read."""
+    async def _users_of(self, meter_id: str, link: Link) -> Users:
+        """Whom a shared meter is to be asked for, and the user that it is to make if a person wants one; nobody, where the
+        file of them cannot be read."""
+        if self._users is None or uuids.USER_CONTROL not in link.characteristics:
+            return NOBODY
         try:
-            return NOBODY if self._users is None else self._users.of(meter_id)
+            users = await asyncio.to_thread(self._users.of, meter_id)
+            boot_id, since_boot_s = self._clock.boot_id(), self._clock.since_boot_s()
+            new = await asyncio.to_thread(
+                self._users.take_up_wish, meter_id, boot_id=boot_id, since_boot_s=since_boot_s
+            )
         except (MalformedError, OSError) as e:
             _log.warning("user_codes_unreadable", meter_id=meter_id, why=str(e))
             return NOBODY
+        return replace(users, new=new).in_order(self.totals.of(meter_id).users or {})
 
-    def _note_users(self, meter_id: str, found: UserFindings, tally: Tally) -> None:
+    async def _note_users(self, meter_id: str, users: Users, found: UserFindings, tally: Tally) -> None:
+        """What became of whom; nothing new of a session that did not come so far."""
+        if users.new is not None and self._users is not None:
+            outcome, index = found.registering, found.registered
+            try:
+                await asyncio.to_thread(self._users.note_wish, meter_id, users.new, outcome, index)
+            except (MalformedError, OSError) as e:
+                _log.warning("user_not_noted", meter_id=meter_id, index=index, why=str(e))
+        if not found.was_asked:
+            return
         meter = self.totals.of(meter_id)
         meter.asks_for_user = found.is_asking and not (tally.new or tally.repeated)
         meter.users = found.told()
-        if found.registered is not None and self._users is not None:
-            try:
-                self._users.registered(meter_id, found.registered)
-            except (MalformedError, OSError) as e:
-                _log.warning("user_not_noted", meter_id=meter_id, index=found.registered, why=str(e))
+        if meter.asks_for_user:
+            advice = "tell it a user's number and code: homevigil gateway user METER NUMBER CODE"
+            _log.warning("meter_asks_for_user", meter_id=meter_id, gateway_id=self._gateway_id, advice=advice)
 
     async def _take_leftovers(self, link: Link, findings: Findings, hands: Hands) -> None:
         """What a cuff sent while we were leaving has been confirmed to it by the stack: it will not send it again."""

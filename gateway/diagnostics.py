@@ -37,6 +37,8 @@ _ABOUT: Final = ("manufacturer", "model", "firmware", "hardware", "software")
 """What a meter says of itself, without the number of the single piece."""
 _BYTES: Final = re.compile(r"(?:\b|(?<=x))(?:[0-9A-Fa-f]{2}[ -]?){4,}|(?:\\x[0-9A-Fa-f]{2})+|[A-Za-z0-9+/]{24,}={0,2}")
 _CODE: Final = re.compile(r"(?<!\d)\d{6}(?!\d)")
+SHORT_DIGITS: Final = 4
+"""A code so short is a year, or a part of a name, as well: it is taken out of free text alone, as a number of its own."""
 _SECRET_NAMES: Final = ("password", "username", "token", "key", "secret")
 
 
@@ -154,9 +156,12 @@ def _gone_over(said: Any, secrets: Sequence[str], name: str = "", *, is_log: boo
         case list() | tuple():
             return [_gone_over(each, secrets, name, is_log=is_log) for each in said]
         case str():
-            for secret in secrets:
-                said = said.replace(secret, "[secret]")
             is_free = name in FREE_WORDS or (is_log and name not in KEPT_WORDS)
+            for secret in secrets:
+                if len(secret) > SHORT_DIGITS or not secret.isdigit():
+                    said = said.replace(secret, "[secret]")
+                elif is_free:
+                    said = re.sub(rf"(?<!\d){secret}(?!\d)", "[secret]", said)
             return _CODE.sub("[code]", _BYTES.sub("[bytes]", said)) if is_free else said
     return said
 

@@ -26,7 +26,8 @@ PairingCode = Annotated[str, Meta(pattern=r"^[0-9]{6}\Z")]
 
 UserCode = Annotated[str, Meta(pattern=r"^[0-9]{4}\Z")]
 """The four digits that open one user of a shared meter (User Data Service)."""
-UserNumber = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,2})\Z")]
+UserNumber = Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-4])\Z")]
+"""0 to 254: 255 is nobody (GATT Specification Supplement, User Index)."""
 MAX_USERS: Final = 16
 """Of one meter; the largest that is known has eight."""
 

@@ -135,7 +135,7 @@ def converse(known: Known, findings: Findings) -> Script[None]:
 
 def take_late(event: Notified, findings: Findings, *, received_at: datetime) -> Script[None]:
     """Keep what the meter sent unasked while we were leaving: the stack has confirmed it, and it will not be sent again."""
-    script = _take(event, findings, received_at=received_at)
+    script = shared_meter.of_user(_take(event, findings, received_at=received_at), findings.users.current)
     why = findings.quirk.unverified
     yield from script if why is None else set_aside_all(script, why)
 

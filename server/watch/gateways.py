@@ -90,6 +90,8 @@ class SelfReport:
     is_disk_full: bool = False
     wrong_with_radio: str | None = None
     batteries: Mapping[str, int] | None = None
+    wanting_consent: frozenset[str] = frozenset()
+    """The meters that keep their users apart and have let it read nobody's records."""
     disk_free_mb: int | None = None
     is_undervolted: bool = False
     starts_lately: int | None = None
@@ -157,6 +159,7 @@ def read_report(status: Mapping[str, Any] | None) -> SelfReport:
             for meter_id, meter in meters.items()
             if (percent := _count(_mapping(meter).get("battery_percent"))) is not None and percent <= 100
         },
+        wanting_consent=frozenset(meter_id for meter_id, meter in meters.items() if _wants_consent(_mapping(meter))),
         disk_free_mb=_count(machine.get("disk_free_mb")),
         is_undervolted=machine.get("undervoltage") is True,
         certificate_days_left=_days(_mapping(status.get("certificate")).get("days_left")),
@@ -199,6 +202,11 @@ def _said_itself(facts: GatewayFacts, report: SelfReport, now: datetime, limits:
         GatewayState.JUST_BACK: back_at is not None and now - back_at < limits.long_away,
     }
     return [state for state, is_so in said.items() if is_so]
+
+
+def _wants_consent(meter: Mapping[str, Any]) -> bool:
+    users = _mapping(meter.get("users"))
+    return meter.get("asks_for_user") is True or (bool(users) and "opened" not in users.values())
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -30,6 +30,8 @@ class MeterState(StrEnum):
     """It is bound in one home and was read in another."""
     WAITS_FOR_BINDING = "waits_for_binding"
     """It hands readings over, and nobody has said whose they are."""
+    WANTS_CONSENT = "wants_consent"
+    """It keeps its users apart, and its gateway knows nobody's consent code, or only wrong ones."""
     ON_THE_WAY = "on_the_way"
     """Nothing has arrived for days, and its gateway holds readings that have not arrived either."""
     SILENT = "silent"
@@ -153,6 +155,8 @@ def say_meter(
             return MeterState.UNKNOWABLE
         if not facts.patient_ids or reasons & set(WANTING_AN_OWNER):
             return MeterState.WAITS_FOR_BINDING
+        if gateway is not None and facts.meter_id in gateway.report.wanting_consent:
+            return MeterState.WANTS_CONSENT
         if days >= limits.meter_silent_days:
             if _holds_readings(gateways, facts.gateway_id):
                 return MeterState.ON_THE_WAY

@@ -283,6 +283,12 @@ METERS: Final[Mapping[MeterState, Wording]] = {
         meaning=mark("It hands readings over, and nobody has said whose they are."),
         advice=mark("Find out who measures with it, bind it, and release what waits."),
     ),
+    MeterState.WANTS_CONSENT: Wording(
+        gravity="medium",
+        name=mark("Asks for a user's consent"),
+        meaning=mark("It keeps its users apart, and its gateway knows nobody's consent code, or only wrong ones."),
+        advice=mark("Tell the gateway the number and the code of each user of this meter."),
+    ),
     MeterState.ON_THE_WAY: Wording(
         gravity="low",
         name=mark("Readings on the way"),

@@ -183,6 +183,23 @@ def test_free_text_loses_secrets_bytes_and_codes_and_a_meter_its_serial_number(t
     assert "session_failed" in text
 
 
+def test_a_code_of_four_digits_leaves_free_text_and_spoils_no_year(tmp_path: Path) -> None:
+    year = f"{NOW.year}"
+    lines = [json.dumps({"event": "odd", "why": f"it wrote {year}, then 1{year}", "timestamp": NOW.isoformat()})]
+    said = diagnostics.bundle(
+        now=NOW,
+        settings=Settings(id=GATEWAY, zone="UTC", outbox=tmp_path),
+        status={},
+        remembered=[],
+        counted={},
+        lines=lines,
+        secrets=[year],
+    )
+    assert said["log"][0]["why"] == f"it wrote [secret], then 1{year}"
+    assert said["at"].startswith(year)
+    assert said["log"][0]["timestamp"].startswith(year)
+
+
 def test_whatever_the_log_holds_a_diagnosis_is_one_message_and_keeps_the_newest_lines(tmp_path: Path) -> None:
     lines = [json.dumps({"event": f"event-{nth}", "advice": "check the cable " * 12}) for nth in range(200)]
     payload = diagnostics.fitted(_bundle(tmp_path, lines), 16_384)

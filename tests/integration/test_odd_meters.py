@@ -17,6 +17,8 @@ from unit.gateway.homes import at_home
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.glucometer import Glucometer
 from firmware_sims.weight_scale import WeightScale
+from gateway.new_user import make_user
+from gateway.user_codes import UserCodes
 from vitals.reading import BloodPressure, Glucose, Reading, TimeQuality, Weight
 
 WRONG: dict[str, Any] = {"clock": {"offset_s": -7200}}
@@ -94,6 +96,44 @@ async def test_an_odd_meter_is_read_by_bleak(model: str, air: VirtualAir, tmp_pa
             await home.until(lambda: home.collector.totals.sessions >= 1)
             assert {each.clock for each in home.collector.totals.meters.values()} == {CLOCKS[model]}
         assert home.outbox.counts().quarantined == 0
+
+
+ANNA, BORIS = {"index": 1, "consent_code": 1234}, {"index": 2, "consent_code": 77}
+BF720: dict[str, Any] = {"name": "odd", "kind": "weight", "index": 1, "model": "Beurer BF720"}
+LEAVES: dict[str, Any] = {"disconnect_after_ms": 1500}
+"""Else each visit without a record is fifteen seconds long."""
+
+
+@pytest.mark.radio
+async def test_a_beurer_scale_is_read_by_bleak_once_a_code_is_told(air: VirtualAir, tmp_path: Path) -> None:
+    scale = await air.put("weight", model="Beurer BF720", users=[ANNA, BORIS], faults=LEAVES)
+    meter_id = scale.meter.meter_id
+    UserCodes(tmp_path).store(meter_id, 2, "9999")
+    async with box(tmp_path / "outbox.sqlite", air) as home:
+        measure(scale)
+        await home.until(lambda: home.collector.totals.of(meter_id).users == {"2": "wrong code"})
+        assert home.outbox.counts().kept == 0
+        UserCodes(tmp_path).store(meter_id, 1, "1234")
+        (reading,) = await home.until_kept(1)
+        assert (reading.user_slot, value_of(reading)) == (1, 72.5)
+
+
+async def test_a_person_has_a_scale_make_a_user_and_is_told_its_number(tmp_path: Path) -> None:
+    async with at_home(tmp_path / "outbox.sqlite", BF720 | {"users": [ANNA], "faults": LEAVES}) as home:
+        scale, said = home.meter("odd"), list[str]()
+        measure(scale)
+        waiting = asyncio.to_thread(
+            make_user, tmp_path, scale.meter.meter_id, say=said.append, within_s=1000, clock=home.clock.clock
+        )
+        assert await waiting
+        assert "has made user 2" in said[-1]
+        (made,) = UserCodes(tmp_path).of(scale.meter.meter_id).known
+        assert made.index == 2
+        assert isinstance(scale.firmware, WeightScale)
+        scale.firmware.measure(wall=scale.wall, weight_kg=55.0, user_slot=2)
+        scale.wake()
+        (reading,) = await home.until_kept(1)
+        assert (reading.user_slot, value_of(reading)) == (2, 55.0)
 
 
 @pytest.mark.radio

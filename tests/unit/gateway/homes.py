@@ -19,6 +19,7 @@ from firmware_sims.settings import Meter
 from gateway.adapters import Adapters
 from gateway.collector import Collector
 from gateway.outbox import Outbox
+from gateway.user_codes import UserCodes
 from vitals.envelope import decode_stored_reading
 from vitals.reading import Reading
 
@@ -96,6 +97,7 @@ async def at_home(
             clock=clock.clock,
             on_kept=lambda: home.news.set(),
             adapters=adapters,
+            users=UserCodes(path.parent),
         )
         home = Home(true_now, outbox, air, collector, clock, happened)
         task = asyncio.create_task(collector.run())

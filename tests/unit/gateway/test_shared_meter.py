@@ -3,23 +3,27 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from unit.firmware_sims.told import tell
 from unit.gateway.joined import Home
-from unit.gateway.samples import METER
+from unit.gateway.samples import METER, TestClock
 from unit.gateway.scripted_meter import Told
 
 from firmware_sims.happenings import firmware_of
 from firmware_sims.settings import Meter
+from gateway.new_user import make_user
 from gateway.sessions.commands import Write
-from gateway.sessions.shared_meter import NOBODY, User, Users
+from gateway.sessions.conversation import take_late
+from gateway.sessions.shared_meter import NOBODY, Opened, User, Users
 from gateway.user_codes import FILE, UserCodes
 from vitals.errors import MalformedError
-from vitals.gatt.link import Disconnected, LinkError
+from vitals.gatt.link import Disconnected, LinkError, Notified
 from vitals.gatt.user_data import OpCode, UserControl
 from vitals.gatt.weight_scale import WeightMeasurement
 from vitals.reading import GUEST, Weight
@@ -153,6 +157,20 @@ def test_what_comes_while_the_next_user_is_asked_for_is_of_the_one_before() -> N
     assert [(each.user_slot, each.raw[1:3].hex()) for each in meter.kept] == [(1, "e02e"), (2, "803e")]
 
 
+def test_who_stands_on_a_scale_that_names_nobody_is_known_only_where_nobody_else_is() -> None:
+    for users, slot in ((Users(known=(ANNA,)), 1), (BOTH, None)):
+        meter = Told(answers={asks(ANNA): [said(2, 1), weighed(12_000)], asks(BORIS): [said(2, 1)]})
+        meter.session(WEIGHT, CONTROL, users=users)
+        assert [each.user_slot for each in meter.kept] == [slot]
+
+
+def test_one_weighing_that_is_shown_to_two_users_is_one_reading() -> None:
+    meter = Told(answers={user: [said(2, 1), weighed(12_000)] for user in (asks(ANNA), asks(BORIS))})
+    meter.session(WEIGHT, CONTROL, users=BOTH)
+    assert [each.user_slot for each in meter.kept] == [None]
+    assert [(each.reason, each.raw) for each in meter.set_aside] == [("whose", meter.kept[0].raw)]
+
+
 def test_what_comes_before_anybody_is_open_is_nobodys() -> None:
     meter = Told(answers={asks(ANNA): [weighed(12_000), said(2, 1)]})
     meter.session(WEIGHT, CONTROL, users=Users(known=(ANNA,)))
@@ -162,13 +180,13 @@ def test_what_comes_before_anybody_is_open_is_nobodys() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        ([said(2, 2)], "refused"),
-        ([said(2, 3)], "refused"),
-        ([said(2, 4)], "refused"),
+        ([said(2, 2)], "not supported"),
+        ([said(2, 3)], "invalid parameter"),
+        ([said(2, 4)], "failed"),
         ([said(2, 5)], "wrong code"),
         ([said(2, 9)], "refused"),
         ([], "not answered"),
-        ([(CONTROL, "20")], "not answered"),
+        ([(CONTROL, "20")], "unreadable"),
         ([said(4, 1, b"\1")], "not answered"),
     ],
     ids=[
@@ -189,12 +207,84 @@ def test_each_answer_ends_as_what_it_is_and_what_is_nobodys_is_still_listened_fo
     findings = meter.session(WEIGHT, CONTROL, users=Users(known=(ANNA,)))
     assert findings.users.told() == {"1": told}
     assert meter.asked[-1] == f"subscribe {WEIGHT}"
+    assert [each.raw.hex() for each in meter.set_aside] == (["20"] if told == "unreadable" else [])
+
+
+def test_after_a_silence_nobody_else_is_asked_for_a_late_yes_would_be_the_next_ones() -> None:
+    meter = Told(answers={asks(ANNA): [None], asks(BORIS): [said(2, 1), weighed(16_000)]})  # type: ignore[list-item]
+    findings = meter.session(WEIGHT, CONTROL, users=BOTH)
+    assert findings.users.told() == {"1": "not answered"}
+    assert f"write {CONTROL} {asks(BORIS)}" not in meter.asked
+    assert meter.kept == []
+
+
+def test_what_comes_after_a_silence_is_nobodys_though_somebody_was_open_before() -> None:
+    meter = Told(answers={asks(ANNA): [said(2, 1), None], asks(BORIS): [None, weighed(16_000)]})  # type: ignore[list-item]
+    findings = meter.session(WEIGHT, CONTROL, users=BOTH)
+    assert findings.users.told() == {"1": "opened", "2": "not answered"}
+    assert findings.users.current is None
+
+
+def test_the_next_visit_begins_with_who_had_no_turn_and_ends_with_who_was_met_by_silence() -> None:
+    three = Users(known=(ANNA, BORIS, User(index=3, code=3)))
+    for lately, order in (
+        ({}, [1, 2, 3]),
+        ({"1": "not answered"}, [2, 3, 1]),
+        ({"1": "opened", "3": "opened"}, [2, 1, 3]),
+        ({"1": "opened", "2": "wrong code", "3": "opened", "new": "opened"}, [1, 2, 3]),
+    ):
+        assert [user.index for user in three.in_order(lately).known] == order
+
+
+def test_a_silent_user_starves_the_others_for_one_visit_only() -> None:
+    home = scale(ANNA, BORIS, faults={"is_silent_on_wrong_code": True})
+    tell(home.meter, weight_kg=83.4, user_slot=2)
+    users = Users(known=(User(index=1, code=9), BORIS))
+    first = home.session(users=users).users.told()
+    assert (first, weights(home)) == ({"1": "not answered"}, [])
+    second = home.session(users=users.in_order(first or {})).users.told()
+    assert (second, weights(home)) == ({"2": "opened", "1": "not answered"}, [(2, 83.4)])
+
+
+def test_a_meter_that_takes_every_command_and_answers_none_is_listened_to_all_the_same() -> None:
+    home = scale(ANNA, BORIS, faults={"control_point_is_mute": True})
+    findings = home.session(users=Users(known=BOTH.known, new=5))
+    assert (findings.users.told(), findings.users.registered) == ({"new": "not answered"}, None)
+
+
+def test_of_a_second_user_no_record_is_taken_for_one_of_just_now() -> None:
+    home = scale(ANNA, BORIS, clock="absent")
+    tell(home.meter, weight_kg=61.2, user_slot=1)
+    tell(home.meter, weight_kg=83.4, user_slot=2)
+    home.session(users=BOTH)
+    assert [(each.user_slot, each.evidence.is_live) for each in home.kept] == [(1, True), (2, False)]
+
+
+def test_a_weight_that_comes_while_we_leave_is_of_who_is_open() -> None:
+    meter = Told(answers={asks(ANNA): [said(2, 1)]})
+    findings = meter.session(WEIGHT, CONTROL, users=Users(known=(ANNA,)))
+    name, raw = weighed(12_000)
+    meter.play(take_late(Notified(characteristic=name, value=bytes.fromhex(raw)), findings, received_at=meter.now))
+    assert [each.user_slot for each in meter.kept] == [1]
+
+
+def test_a_model_with_users_keeps_them_apart_before_it_has_any() -> None:
+    home = Home(firmware_of(_meter(model="Beurer BF720")))
+    assert home.session().users.is_asking
+    assert home.session(users=Users(new=42)).users.told() == {"1": "opened", "new": "opened"}
+
+
+def test_a_cuffs_inflation_without_a_user_is_of_who_is_open_too() -> None:
+    raw = "02780050005d00ea070b1507051e"
+    meter = Told(answers={asks(ANNA): [said(2, 1), ("2a35", raw)]})
+    meter.session("2a35", CONTROL, users=Users(known=(ANNA,)))
+    assert [each.user_slot for each in meter.kept] == [1]
 
 
 def test_a_meter_that_refuses_the_very_question_is_listened_to_all_the_same() -> None:
     meter = Told(refusals={asks(ANNA): [0x03]})
     findings = meter.session(WEIGHT, CONTROL, users=Users(known=(ANNA,)))
-    assert findings.users.told() == {"1": "not answered"}
+    assert findings.users.told() == {"1": "refused"}
     assert meter.asked[-1] == f"subscribe {WEIGHT}"
 
 
@@ -202,6 +292,12 @@ def test_a_meter_that_goes_when_it_is_asked_has_failed() -> None:
     meter = Told(answers={asks(ANNA): [Disconnected()]})  # type: ignore[list-item]
     with pytest.raises(LinkError, match="asked for a user"):
         meter.session(WEIGHT, CONTROL, users=Users(known=(ANNA,)))
+
+
+def test_a_meter_that_goes_when_the_second_is_asked_for_has_only_ended_its_visit() -> None:
+    meter = Told(answers={asks(ANNA): [said(2, 1), weighed(12_000), None], asks(BORIS): [Disconnected()]})  # type: ignore[list-item]
+    findings = meter.session(WEIGHT, CONTROL, users=BOTH)
+    assert (len(meter.kept), findings.users.told()) == (1, {"1": "opened"})
 
 
 def test_no_code_shows_in_what_is_printed() -> None:
@@ -223,16 +319,63 @@ def test_users_are_kept_for_the_services_user_alone_and_found_by_meter(tmp_path:
     assert json.loads((tmp_path / FILE).read_bytes()) == {}
 
 
-def test_a_new_users_code_is_made_up_once_and_stays_until_the_number_is_known(tmp_path: Path) -> None:
+IN_BOOT = {"boot_id": "b", "since_boot_s": 100.0}
+
+
+def test_a_wish_for_a_user_is_taken_up_once_and_its_user_kept(tmp_path: Path) -> None:
     codes = UserCodes(tmp_path)
-    codes.register(METER)
-    new = codes.of(METER).new
-    assert new is not None
-    codes.register(METER)
-    assert codes.of(METER).new == new
-    codes.registered(METER, 3)
-    codes.registered(METER, 4)
-    assert codes.of(METER) == Users(known=(User(index=3, code=new),))
+    codes.wish_for_user(METER, **IN_BOOT, within_s=60)
+    code = codes.take_up_wish(METER, **IN_BOOT)
+    assert code is not None
+    assert codes.take_up_wish(METER, **IN_BOOT) is None
+    codes.note_wish(METER, code, Opened.YES, 3)
+    assert codes.of(METER) == Users(known=(User(index=3, code=code),))
+    assert (wish := codes.end_wish(METER))
+    assert (wish.state, wish.index) == ("made", 3)
+    assert codes.wish_of(METER) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "is_taken_up_again"),
+    [(None, "wanted", True), (Opened.UNANSWERED, "told", False), (Opened.FULL, "refused", False)],
+)
+def test_a_meter_that_may_have_made_a_user_is_not_told_again(
+    tmp_path: Path, outcome: Opened | None, state: str, is_taken_up_again: bool
+) -> None:
+    codes = UserCodes(tmp_path)
+    codes.wish_for_user(METER, **IN_BOOT, within_s=60)
+    code = codes.take_up_wish(METER, **IN_BOOT)
+    assert code is not None
+    codes.note_wish(METER, code, outcome, None)
+    assert (wish := codes.wish_of(METER))
+    assert wish.state == state
+    assert (codes.take_up_wish(METER, **IN_BOOT) is not None) is is_taken_up_again
+
+
+@pytest.mark.parametrize("later", [{"boot_id": "b", "since_boot_s": 160.0}, {"boot_id": "c", "since_boot_s": 1.0}])
+def test_a_wish_ends_with_its_time_and_with_the_boot(tmp_path: Path, later: dict[str, Any]) -> None:
+    codes = UserCodes(tmp_path)
+    codes.wish_for_user(METER, **IN_BOOT, within_s=60)
+    assert codes.take_up_wish(METER, **later) is None
+
+
+def test_a_user_who_was_made_after_nobody_waited_any_more_is_kept(tmp_path: Path) -> None:
+    codes = UserCodes(tmp_path)
+    codes.wish_for_user(METER, **IN_BOOT, within_s=60)
+    code = codes.take_up_wish(METER, **IN_BOOT)
+    assert code is not None
+    codes.end_wish(METER)
+    codes.wish_for_user(METER, **IN_BOOT, within_s=60)
+    codes.note_wish(METER, code, Opened.YES, 4)
+    assert codes.of(METER) == Users(known=(User(index=4, code=code),))
+    assert (wish := codes.wish_of(METER))
+    assert wish.state == "wanted"
+
+
+def test_two_who_write_at_once_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda nth: UserCodes(tmp_path).store(METER, nth, f"{nth:04d}"), range(16)))
+    assert len(UserCodes(tmp_path).of(METER).known) == 16
 
 
 def test_the_clinics_codes_count_where_the_home_has_none(tmp_path: Path) -> None:
@@ -258,6 +401,34 @@ def test_a_file_that_is_not_ours_is_named(tmp_path: Path, content: bytes) -> Non
         UserCodes(tmp_path).of(METER)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Opened.YES, "has made user 3"),
+        (Opened.FULL, "want of room"),
+        (Opened.NOT_SUPPORTED, "over the radio"),
+        (Opened.UNANSWERED, f"homevigil gateway user {METER} NUMBER"),
+        (None, "was not heard"),
+    ],
+)
+def test_a_person_who_waits_for_a_new_user_hears_what_became_of_it(
+    tmp_path: Path, outcome: Opened | None, words: str
+) -> None:
+    clock, heard, service = TestClock(), list[str](), UserCodes(tmp_path)
+
+    def say(text: str) -> None:
+        heard.append(text)
+        if len(heard) == 1:  # while the person waits, the service has its session
+            code = service.take_up_wish(METER, boot_id=clock.boot, since_boot_s=clock.boot_s)
+            assert code is not None
+            service.note_wish(METER, code, outcome, 3 if outcome is Opened.YES else None)
+            clock.tick(60 if outcome in (None, Opened.UNANSWERED) else 0)
+
+    assert make_user(tmp_path, METER, say=say, within_s=30, clock=clock.clock) is (outcome is Opened.YES)
+    assert words in heard[-1]
+    assert service.wish_of(METER) is None
+
+
 def test_users_are_told_from_the_command_line(tmp_path: Path) -> None:
     def says(*words: str) -> int:
         command = [sys.executable, "-m", "gateway", "user", METER, *words, "--path", str(tmp_path / "outbox.sqlite3")]
@@ -265,8 +436,8 @@ def test_users_are_told_from_the_command_line(tmp_path: Path) -> None:
 
     assert (says("1", "1234"), says("2", "0077"), UserCodes(tmp_path).of(METER)) == (0, 0, BOTH)
     assert (says("2", "--remove"), UserCodes(tmp_path).of(METER)) == (0, Users(known=(ANNA,)))
-    assert says("--register") == 0
-    assert UserCodes(tmp_path).of(METER).new is not None
+    assert says("--register", "--within", "1") == 1, "no gateway runs here"
+    assert UserCodes(tmp_path).wish_of(METER) is None
     assert [says(), says("1"), says("--remove"), says("1", "1234", "--register"), says("1", "1234", "--remove")] == [
         2
     ] * 5
