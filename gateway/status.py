@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol
 from gateway.outbox_rows import MeterMemory
 
 METERS_MAX: Final = 100
+ADVERTISED_NAME: Final = "name"
+"""Of what is remembered about a meter, what a person may have given it: it stays in the home."""
 _METER_BYTES: Final = 4
 """Of one entry besides its two parts: colon, comma, and some to spare."""
 
@@ -73,7 +75,8 @@ class MeterFacts:
         return {name: value for name, value in said.items() if value is not None}
 
     def in_full(self) -> dict[str, Any]:
-        said = self.in_short() | {"clock": self.clock, "about": dict(self.about or {})}
+        about = {name: said for name, said in (self.about or {}).items() if name != ADVERTISED_NAME}
+        said = self.in_short() | {"clock": self.clock, "about": about}
         if self.unsteady:
             said["unsteady"] = self.unsteady
         if self.asks_for_user:
