@@ -305,7 +305,7 @@ def _tell(found: Footprint, samples: Sequence[Sample], load: float) -> int:
         ("idle, share of a core", f"{found.idle_share:.2%}", f"{IDLE_SHARE_MAX:.0%}"),
         ("memory, idle", f"{found.idle_rss_mb:.1f} MB", f"{RSS_MB_MAX:.0f} MB"),
         (f"memory, at most in {found.sessions} sessions", f"{found.rss_mb_max:.1f} MB", f"{RSS_MB_MAX:.0f} MB"),
-        ("growth, last third", f"{found.growth_kb_a_session:.3f} KiB a session", f"{GROWTH_KB_MAX:.0f}"),
+        ("growth, last third", f"{found.growth_kb_a_session:.3f} KiB a session", f"{GROWTH_KB_MAX:g}"),
         ("a session", f"{found.session_cpu_s * 1000:.0f} ms of a core", ""),
         ("open files, first and last", f"{found.open_files[0]}, {found.open_files[1]}", "no more"),
         ("match rules, first and last", f"{found.match_rules[0]}, {found.match_rules[1]}", "no more"),

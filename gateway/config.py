@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+import msgspec
+from msgspec import Meta, Struct
 
 from gateway.errors import SettingsError
 from gateway.identity import read_identity
@@ -14,74 +15,103 @@ from vitals.errors import MalformedError
 PREFIX: Final = "HOMEVIGIL_GATEWAY_"
 
 
-class Settings(BaseModel):
-    """One home's gateway. Times are local to `zone`; nothing here names a patient."""
+class Secret:
+    """A password: whoever prints it, or the settings, sees stars. Named as pydantic's, which the server's settings have."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    __slots__ = ("_text",)
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$")]
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "Secret('**********')"
+
+    def get_secret_value(self) -> str:
+        return self._text
+
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Host = Annotated[str, Meta(min_length=1)]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """One home's gateway. Times are local to `zone`; nothing here names a patient. Raises `ValueError` for what does not go
+    together; the kinds are checked by `load_settings`."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}\Z")]
     """The name under which the clinic has enrolled this gateway; it is on every topic."""
     zone: str
     """The IANA time zone of the home, such as Asia/Shanghai."""
-    outbox: Annotated[Path, Field(strict=False)]
+    outbox: Path
     """The SQLite file in which readings are kept; on a disk that survives a power cut."""
-    mqtt_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    mqtt_port: Annotated[int, Field(strict=False, ge=1, le=65535)] = 1883
+    mqtt_host: Host = "127.0.0.1"
+    mqtt_port: Port = 1883
     mqtt_username: str | None = None
-    mqtt_password: Annotated[SecretStr | None, Field(strict=False)] = None
-    identity: Annotated[Path | None, Field(strict=False)] = None
+    mqtt_password: Secret | None = None
+    identity: Path | None = None
     """What enrolment has written (`gateway.identity`): id, zone, broker and certificates, where they are not set here."""
-    mqtt_ca_file: Annotated[Path | None, Field(strict=False)] = None
+    mqtt_ca_file: Path | None = None
     """Given: the connection is TLS and the broker's certificate must be signed by one of these."""
-    mqtt_cert_file: Annotated[Path | None, Field(strict=False)] = None
-    mqtt_key_file: Annotated[Path | None, Field(strict=False)] = None
-    adapter: Annotated[str, Field(pattern=r"^hci\d{1,2}$")] = "hci0"
-    meter_adapters: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,19}(,[a-z0-9][a-z0-9-]{0,19})*)?$")] = ""
+    mqtt_cert_file: Path | None = None
+    mqtt_key_file: Path | None = None
+    adapter: Annotated[str, Meta(pattern=r"^hci\d{1,2}\Z")] = "hci0"
+    meter_adapters: Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9-]{0,19}(,[a-z0-9][a-z0-9-]{0,19})*)?\Z")] = ""
     """Adapters for meters of no standard profile, by name, with commas between them (`gateway.adapters`)."""
-    heart_rate_straps: Annotated[bool, Field(strict=False)] = False
+    heart_rate_straps: bool = False
     """Read straps too (0x180D). Each visit takes one from the phone or the watch of whoever wears it, a neighbour's too."""
-    workers: Annotated[int, Field(strict=False, ge=1, le=3)] = 2
+    workers: Annotated[int, Meta(ge=1, le=3)] = 2
     """How many meters are read at the same time; a small adapter holds few links."""
 
-    home_mqtt_host: Annotated[str | None, Field(min_length=1)] = None
+    home_mqtt_host: Host | None = None
     """The home's own broker. Given: its Home Assistant is shown the latest readings (`gateway.home_assistant`)."""
-    home_mqtt_port: Annotated[int, Field(strict=False, ge=1, le=65535)] = 1883
+    home_mqtt_port: Port = 1883
     home_mqtt_username: str | None = None
-    home_mqtt_password: Annotated[SecretStr | None, Field(strict=False)] = None
-    home_mqtt_ca_file: Annotated[Path | None, Field(strict=False)] = None
+    home_mqtt_password: Secret | None = None
+    home_mqtt_ca_file: Path | None = None
 
-    @field_validator("zone")
-    @classmethod
-    def _zone_exists(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (KeyError, OSError, ValueError) as e:
-            raise ValueError(f"{zone!r} is not an IANA time zone; write it like Asia/Shanghai") from e
-        return zone
-
-    @model_validator(mode="after")
-    def _certificate_comes_with_its_key(self) -> Self:
+    def __post_init__(self) -> None:
+        _check_zone(self.zone)
         if (self.mqtt_cert_file is None) != (self.mqtt_key_file is None):
             raise ValueError(f"give {PREFIX}MQTT_CERT_FILE and {PREFIX}MQTT_KEY_FILE together, or neither")
         if self.mqtt_cert_file is not None and self.mqtt_ca_file is None:
             raise ValueError(f"a client certificate needs {PREFIX}MQTT_CA_FILE too")
-        return self
 
 
 def load_settings() -> Settings:
     """The settings in the environment; raises `SettingsError` that names each variable and what is wrong with it."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    names = {field.name: f"{PREFIX}{field.name.upper()}" for field in msgspec.structs.fields(Settings)}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in names.values())
     if unknown:
-        raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    # What pydantic-settings would do for us costs a Raspberry Pi 3 MB and a tenth of its time to start.
-    given = {name: os.environ.get(f"{PREFIX}{name.upper()}") for name in Settings.model_fields}
+        raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(names.values()))}")
+    given = _enrolled() | {name: said for name, variable in names.items() if (said := os.environ.get(variable))}
+    taken, wrong = {}, []
+    for field in msgspec.structs.fields(Settings):
+        if field.name in given:
+            try:
+                taken[field.name] = msgspec.convert(given[field.name], field.type, strict=False, dec_hook=_made_of_text)
+                if field.name == "zone":
+                    _check_zone(taken[field.name])
+            except ValueError as e:  # msgspec's own are such, too
+                wrong.append(f"{names[field.name]}: {e}")
+        elif field.required:
+            wrong.append(f"{names[field.name]}: this setting is needed")
+    if wrong:
+        raise SettingsError("; ".join(wrong))
     try:
-        said = {name: value or None for name, value in given.items() if value is not None}
-        return Settings.model_validate(_enrolled() | said)
-    except ValidationError as e:
-        lines = (f"{PREFIX}{'_'.join(map(str, p['loc'])).upper()}: {p['msg']}" for p in e.errors(include_input=False))
-        raise SettingsError("; ".join(lines)) from e
+        return Settings(**taken)
+    except ValueError as e:
+        raise SettingsError(str(e)) from e
+
+
+def _check_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError) as e:
+        raise ValueError(f"{name!r} is not an IANA time zone; write it like Asia/Shanghai") from e
+
+
+def _made_of_text(kind: type, said: Any) -> Any:
+    return kind(said)
 
 
 def _enrolled() -> dict[str, Any]:

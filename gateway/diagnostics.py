@@ -15,9 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import SecretStr
-
-from gateway.config import Settings
+from gateway.config import Secret, Settings
 from gateway.health import describe_kernel
 from gateway.outbox_rows import MeterMemory
 from gateway.status import encoded
@@ -99,9 +97,9 @@ def journal(unit: str = "homevigil-gateway", lines: int = 200) -> list[str]:
 
 def _settings_in_words(settings: Settings) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in type(settings).model_fields:
+    for name in settings.__struct_fields__:
         value = getattr(settings, name)
-        if isinstance(value, SecretStr) or (isinstance(value, str) and any(word in name for word in _SECRET_NAMES)):
+        if isinstance(value, Secret) or (isinstance(value, str) and any(word in name for word in _SECRET_NAMES)):
             found[name] = "set"
         elif value is not None:
             found[name] = str(value) if isinstance(value, Path) else value
@@ -109,8 +107,8 @@ def _settings_in_words(settings: Settings) -> dict[str, Any]:
 
 
 def _secrets_of(settings: Settings) -> list[str]:
-    values = (getattr(settings, name) for name in type(settings).model_fields)
-    return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    values = (getattr(settings, name) for name in settings.__struct_fields__)
+    return [value.get_secret_value() for value in values if isinstance(value, Secret)]
 
 
 def _meters(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, Never
 
 import structlog
+from msgspec.structs import replace
 
 from gateway.backoff import Backoff
 from gateway.carrier import Down, Line, Message, connected
@@ -129,4 +130,4 @@ def _at_home(settings: Settings) -> Settings:
         "mqtt_cert_file": None,
         "mqtt_key_file": None,
     }
-    return settings.model_copy(update=there)
+    return replace(settings, **there)

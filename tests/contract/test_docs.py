@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 import typer.main
@@ -83,13 +84,16 @@ def test_the_one_option_of_the_tests_that_pages_name_exists() -> None:
     assert "[--full]" in (ROOT / "run.py").read_text()
 
 
+NEEDED = object()
+
+
 @pytest.mark.parametrize(
     ("model", "prefix"), [(GatewaySettings, "HOMEVIGIL_GATEWAY_"), (ServerSettings, "HOMEVIGIL_SERVER_")]
 )
 def test_every_setting_is_documented_with_its_default(model: Any, prefix: str) -> None:
     page = TEXT["docs/reference/settings.md"]
     rows = dict(re.findall(rf"^\| `{prefix}(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
-    wanted = {name.upper(): _default_in_words(field) for name, field in model.model_fields.items()}
+    wanted = {name.upper(): _default_in_words(default) for name, default in _defaults(model).items()}
     assert {name: default.strip() for name, default in rows.items()} == wanted
 
 
@@ -230,7 +234,11 @@ def test_the_readme_says_what_it_is_not_and_both_commands() -> None:
     assert re.search(r"!\[[^\]]+\]\(docs/images/worklist\.png\)", text)
 
 
-def _default_in_words(field: Any) -> str:
-    if field.is_required():
-        return "required"
-    return {None: "none", "": "empty"}.get(field.default, f"`{field.default}`")
+def _defaults(model: Any) -> dict[str, Any]:
+    if issubclass(model, msgspec.Struct):
+        return {each.name: NEEDED if each.required else each.default for each in msgspec.structs.fields(model)}
+    return {name: NEEDED if each.is_required() else each.default for name, each in model.model_fields.items()}
+
+
+def _default_in_words(default: Any) -> str:
+    return {NEEDED: "required", None: "none", "": "empty"}.get(default, f"`{default}`")

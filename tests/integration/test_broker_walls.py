@@ -15,6 +15,7 @@ import pytest
 from clinic_broker import ClinicBroker, clinic_broker
 from doors import open_door
 from households import Household, enrol
+from msgspec.structs import replace
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -173,7 +174,7 @@ async def test_a_broker_that_is_not_the_clinics_gets_no_reading(
     """The other way round: somebody has put up a broker of the same name with a certificate of another authority."""
     with clinic_broker(tmp_path / "other") as other:
         settings = gateway_settings(broker, clinic.home, clinic.home.gateway_id)
-        astray = settings.model_copy(update={"mqtt_port": other.port, "outbox": tmp_path / "astray.sqlite"})
+        astray = replace(settings, mqtt_port=other.port, outbox=tmp_path / "astray.sqlite")
         async with sending_by(astray) as sender:
             sender.outbox.keep(clinic.home.pressure(now()))
             await sender.until(lambda: "New client connected" in other.log or "alert" in other.log)

@@ -18,7 +18,6 @@ from pathlib import Path
 import msgspec
 import pytest
 import structlog
-from pydantic import SecretStr
 from unit.gateway.far_end import FarEnd, far_end
 from unit.gateway.samples import GATEWAY, NOW, TestClock
 from unit.gateway.test_status import ABOUT
@@ -29,7 +28,7 @@ from firmware_sims.glucometer import Glucometer
 from firmware_sims.settings import Meter
 from gateway import diagnostics, log
 from gateway.app import run_gateway
-from gateway.config import Settings
+from gateway.config import Secret, Settings
 from gateway.outbox import Outbox
 from gateway.outbox_rows import MeterMemory
 from gateway.totals import MeterTotals
@@ -92,7 +91,7 @@ async def _live(
         mqtt_host=broker.host,
         mqtt_port=broker.port,
         mqtt_username="box",
-        mqtt_password=SecretStr(PASSWORD),
+        mqtt_password=Secret(PASSWORD),
     )
     air = _air()
     config = {"revision": 1, "log_level": "debug", "pairing_codes": {"F0:00:00:10:00:01": CODE}}
@@ -160,7 +159,7 @@ def test_the_search_would_find_what_it_looks_for() -> None:
 def _bundle(path: Path, lines: list[str]) -> dict[str, object]:
     return diagnostics.bundle(
         now=NOW,
-        settings=Settings(id=GATEWAY, zone="UTC", outbox=path, mqtt_password=SecretStr(PASSWORD)),
+        settings=Settings(id=GATEWAY, zone="UTC", outbox=path, mqtt_password=Secret(PASSWORD)),
         status={"radio": {"wrong": f"no key {CODE}"}},
         remembered=[(MeterMemory(meter_id="F0:00:00:10:00:01", about=ABOUT), NOW)],
         counted={"F0:00:00:10:00:01": MeterTotals(why="bad frame 1e1f01bf00 at byte 3")},
