@@ -94,17 +94,18 @@ def list_gateways(as_json: JsonOption = False) -> None:
 
 
 def _certificate_of(standing: "Standing") -> str:
+    said = []
     if standing.certificate_ends_at is None:
-        said = ""
+        pass  # the clinic's own authority has given it none
     elif standing.certificate_revoked_at is not None:
-        said = f"certificate revoked {spoken_instant(standing.certificate_revoked_at)}"
+        said.append(f"certificate revoked {spoken_instant(standing.certificate_revoked_at)}")
     elif not standing.good_certificates:
-        said = f"certificate ended {spoken_instant(standing.certificate_ends_at)}: enrol the box again"
+        said.append(f"certificate ended {spoken_instant(standing.certificate_ends_at)}: enrol the box again")
     else:
-        said = f"certificate until {standing.certificate_ends_at:%Y-%m-%d}"
+        said.append(f"certificate until {standing.certificate_ends_at:%Y-%m-%d}")
     if standing.claim_open_until is not None:
-        said += f"; a code is open until {spoken_instant(standing.claim_open_until)}"
-    return said
+        said.append(f"a code is open until {spoken_instant(standing.claim_open_until)}")
+    return "; ".join(said)
 
 
 @gateways.command("revoke")

@@ -173,6 +173,39 @@ def test_who_shut_a_gateway_out_and_let_it_back_is_a_person_and_is_kept(server: 
     assert server.says("gateway history gw-9") == ""
 
 
+def test_the_list_says_of_every_certificate_what_there_is_to_do(server: Server, clinic: Pool) -> None:
+    for nth, (ends, revoked) in enumerate([("30 days", None), ("-1 day", None), ("30 days", "1 hour")], start=1):
+        ask(
+            clinic,
+            "insert into gateway (gateway_id, zone) values (%s, 'UTC') on conflict do nothing",
+            f"gw-{nth}",
+        )
+        ask(
+            clinic,
+            "insert into gateway_certificate (serial, gateway_id, key_hash, certificate, not_before, not_after, issued_at,"
+            " revoked_at) values (%s, %s, '', '', now() - interval '60 days', now() + %s::interval, now(),"
+            " now() - %s::interval)",
+            str(nth),
+            f"gw-{nth}",
+            ends,
+            revoked,
+        )
+    ask(clinic, "insert into gateway (gateway_id, zone) values ('gw-4', 'UTC')")
+    ask(
+        clinic,
+        "insert into gateway_claim (gateway_id, code_hash, made_by, made_at, expires_at, tries_left)"
+        " values ('gw-4', '', 'lin', now(), now() + interval '9 minutes', 5)",
+    )
+    good, ended, revoked_one, fresh = server.says("gateway list").splitlines()
+    assert f"certificate until {clock.now() + timedelta(days=30):%Y-%m-%d}" in good
+    assert ended.endswith(": enrol the box again")
+    assert "certificate ended" in ended
+    assert "certificate revoked" in revoked_one
+    assert " ".join(fresh.split()).startswith("gw-4 active UTC never heard a code is open until")
+    stands = json.loads(server.says("gateway list --json"))
+    assert [each["good_certificates"] for each in stands] == [1, 0, 0, 0]
+
+
 @pytest.mark.parametrize("zone", ["Asia/Atlantis", "Asia", "", "../../etc/passwd", "UTC+8"])
 def test_a_zone_that_is_none_is_not_understood(server: Server, pool: Pool, zone: str) -> None:
     assert "is not an IANA time zone such as Asia/Shanghai" in server.refuses("gateway add gw-1 --zone", zone, code=2)
