@@ -213,10 +213,14 @@ class BleakRadio:
             use_services_cache=False,  # it would keep what bleak saw before BlueZ had shown all of it
             ble_device_callback=lambda: self._devices.get(device.address, device),
         )
+        limits = self._deadlines
         try:
-            client = await within_reach(
-                connecting, self._deadlines.connect_s, self._deadlines.reach_s, lambda: self._bluez.is_connected(path)
-            )
+            with self._hearing.reaching(path) as had_link:
+
+                async def is_reached() -> bool:
+                    return had_link() or await self._bluez.is_connected(path)
+
+                client = await within_reach(connecting, limits.connect_s, limits.reach_s, is_reached)
         except _TROUBLE as e:
             await self._note_unconnected(meter_id, path, _words(e), was_paired=was_paired)
             raise LinkError(f"cannot connect: {_words(e)}") from e

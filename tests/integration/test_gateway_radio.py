@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from fix_meters import VirtualAir
 from gateway_box import box, inflate, prick
+from patience import patient
 
 from firmware_sims.bluez_device import Timing
 from firmware_sims.glucometer import Glucometer
 from gateway.bleak_radio import BleakRadio
+from gateway.deadline import Deadlines
 from gateway.pairing_agent import PairingAgent
 from vitals.gatt.link import LinkError, Notified
 from vitals.reading import BloodPressure, Glucose
@@ -58,7 +60,8 @@ async def test_two_sittings_over_one_bond(air: VirtualAir, path: Path) -> None:
 @pytest.mark.bond_lost
 async def test_a_meter_that_forgot_its_bond_is_paired_anew(air: VirtualAir, path: Path) -> None:
     meter = await air.put("blood_pressure", faults={"forgets_bond": True})
-    async with box(path, air) as home:
+    hasty = Deadlines(reach_s=patient(1))  # it takes each link, and drops it: that is no meter that sleeps
+    async with box(path, air, deadlines=hasty) as home:
         inflate(meter, 152)
         await home.until_kept(1)
         await home.until(lambda: home.collector.totals.sessions == 1)

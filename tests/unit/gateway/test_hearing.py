@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.hearing import BOOKKEEPING, BOUND, Hearing
 
@@ -76,8 +78,50 @@ def test_a_link_that_ends_as_the_meter_advertises_with_another_strength_is_one()
     assert _told({"Connected": True}, {"Connected": False, "RSSI": -70}) == [False, True]
 
 
+_ADVERTISED = st.fixed_dictionaries({"RSSI": st.integers(-61, -60)}, optional={"TxPower": st.just(4)})
+_BOOKED: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [
+        {"Connected": True},
+        {"ServicesResolved": False, "Connected": False},
+        {"ServicesResolved": True},
+        {"Trusted": True},
+        {"Trusted": False},
+        {"Paired": True, "Bonded": True},
+        {"RSSI": None, "TxPower": None},
+    ]
+)
+
+
+@given(st.lists(st.tuples(st.just(True), _ADVERTISED) | st.tuples(st.just(False), _BOOKED)))
+def test_whatever_came_before_each_advertisement_of_a_meter_without_a_link_is_heard_and_nothing_else(
+    history: list[tuple[bool, dict[str, Any]]],
+) -> None:
+    hearing, properties = Hearing(), HEARD
+    hearing.is_advertised(PATH, properties)
+    for is_advertisement, changes in history:
+        after = {name: value for name, value in (properties | changes).items() if value is not None}
+        if is_advertisement or after != properties:  # BlueZ compares its books before it tells of them
+            properties = after
+            is_free = not properties["Connected"]
+            assert hearing.is_advertised(PATH, properties) is (is_advertisement and is_free), changes
+
+
 def test_who_is_connected_is_not_heard() -> None:
     assert _told({"Connected": True}, {"RSSI": -70}) == [False, False]
+
+
+def test_a_link_that_came_and_went_while_we_connect_is_remembered_for_so_long() -> None:
+    hearing = Hearing()
+    with hearing.reaching(PATH) as had_link:
+        assert not had_link()
+        hearing.is_advertised(PATH, HEARD)
+        hearing.is_advertised(PATH + "2", HEARD | {"Connected": True})
+        assert not had_link()
+        for linked in (True, False):
+            hearing.is_advertised(PATH, HEARD | {"Connected": linked})
+        assert had_link()
+    with hearing.reaching(PATH) as had_link:
+        assert not had_link()
 
 
 def test_a_strength_that_is_no_longer_known_is_none_and_one_that_is_known_again_is_one() -> None:
