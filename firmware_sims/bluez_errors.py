@@ -8,6 +8,8 @@ from typing import Final
 
 PREFIX: Final = "org.bluez.Error."
 
+WRITE_NOT_PERMITTED: Final = 0x03
+NOT_AUTHORIZED: Final = 0x08
 UNLIKELY: Final = 0x0E
 NEEDS_SECURITY: Final = frozenset({0x05, 0x0F})
 """Insufficient authentication and insufficient encryption: bluetoothd raises security by itself and tries again."""

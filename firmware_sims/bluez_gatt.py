@@ -34,7 +34,8 @@ _FLAGS: Final = {
     gatt.Characteristic.Properties.INDICATE: "indicate",
 }
 _CAN_NOTIFY: Final = gatt.Characteristic.Properties.NOTIFY | gatt.Characteristic.Properties.INDICATE
-_HIDDEN: Final = gatt.GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR
+_CLAIMED: Final = (gatt.GATT_GENERIC_ACCESS_SERVICE, gatt.GATT_DEVICE_INFORMATION_SERVICE, gatt.GATT_BATTERY_SERVICE)
+"""Services that a plugin of bluetoothd looks after: clients may read them (ExportClaimedServices in src/main.conf: read-only)."""
 
 T = TypeVar("T")
 
@@ -103,8 +104,6 @@ class GattObjects:
             properties["Notifying"] = Variant("b", False)
         self._tree.add(path, CHARACTERISTIC, properties)
         for descriptor in await unless_dropped(characteristic.discover_descriptors()):
-            if descriptor.type == _HIDDEN:
-                continue  # bluetoothd keeps it to itself: clients call StartNotify
             below = f"{path}/desc{descriptor.handle:04x}"
             self._attributes[below] = descriptor
             self._tree.add(
@@ -126,6 +125,11 @@ class GattObjects:
 
     async def write(self, path: str, value: bytes, *, with_response: bool) -> None:
         attribute = self._attribute(path)
+        if self._attribute(path.partition("/char")[0]).uuid in _CLAIMED:
+            raise bluez_errors.att_error(bluez_errors.NOT_AUTHORIZED)
+        is_descriptor = isinstance(attribute, DescriptorProxy)
+        if is_descriptor and attribute.type == gatt.GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR:
+            raise bluez_errors.att_error(bluez_errors.WRITE_NOT_PERMITTED)  # it is for StartNotify
         await self._ask(lambda: attribute.write_value(value, with_response=with_response))
 
     async def start_notify(self, path: str, sender: str) -> None:
