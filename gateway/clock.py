@@ -17,6 +17,9 @@ from typing import Final, Self
 
 RELEASED_AT: Final = datetime(2026, 11, 1, tzinfo=UTC)
 """No clock of a running gateway or server can rightly be before the day when this build was made."""
+OUTLIVED_AT: Final = RELEASED_AT + timedelta(days=30 * 366)
+"""Nor after this: no box runs for so long without an upgrade. A server that told the last second of the year 9999 would otherwise
+end us one second later, at every start."""
 LONGEST_ROUND_S: Final = 30.0
 """An answer that took longer is not heeded: it may have been given at either end of that time. A round trip takes some 50 ms;
 what takes minutes has waited for a connection. Half of it is the error at worst, an eighth of two minutes."""
@@ -151,7 +154,9 @@ class Clock:
             asked_s = float(asked)
         except ValueError:
             return False
-        if boot_id != self.boot_id() or not 0 <= heard_s - asked_s <= LONGEST_ROUND_S or at < RELEASED_AT:
+        if boot_id != self.boot_id() or not 0 <= heard_s - asked_s <= LONGEST_ROUND_S:
+            return False
+        if not RELEASED_AT <= at < OUTLIVED_AT:
             return False
         answer = Answer(at=at, asked_s=asked_s, heard_s=heard_s)
         self._answer = answer if self._answer is None else self._answer.or_rather(answer)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from unit.gateway.samples import NOW, TestClock
 
-from gateway.clock import DRIFT, LONGEST_ROUND_S, RELEASED_AT, Answer, Clock, Time, Witness, tell
+from gateway.clock import DRIFT, LONGEST_ROUND_S, OUTLIVED_AT, RELEASED_AT, Answer, Clock, Time, Witness, tell
 
 DAY = timedelta(days=1)
 YEARS_1970 = timedelta(days=20_000)
@@ -84,6 +84,7 @@ def test_an_answer_to_no_question_of_the_last_half_minute_of_this_boot_is_not_he
 def test_the_time_of_a_server_that_cannot_know_it_is_not_heeded() -> None:
     clock = unkept()
     assert not ask(clock, RELEASED_AT - MOMENT)
+    assert not ask(clock, OUTLIVED_AT)
     assert not clock.clock.is_believable()
     assert not ask(clock, NOW, round_s=LONGEST_ROUND_S + 1)
     assert ask(clock, NOW, round_s=LONGEST_ROUND_S)
