@@ -6,17 +6,19 @@ Nothing is decided about a meter's protocol or its time.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, auto
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 import structlog
 
 from gateway.clock import Clock, Timeline
 from gateway.errors import OutboxFullError
 from gateway.outbox import Outbox
 from gateway.outbox_rows import Unbelieved
-from gateway.readings import former_id, to_reading
+from gateway.readings import another_id, former_id, to_reading
 from gateway.sessions.commands import MeterRecord, SetAside
 from gateway.version import installed_version
 from vitals.envelope import decode_stored_reading, encode_reading
@@ -25,6 +27,8 @@ from vitals.reading import Reading, kind_of
 OURS: Final = f"homevigil-{installed_version()}"[:32]
 """What decoded a reading, unless an adapter did."""
 
+SENT_AGAIN_FOR: Final = timedelta(minutes=15)
+"""So long a record that was kept may come again as one of just now, because its link broke (engineering choice)."""
 PROVISIONAL_S: Final = 30.0
 """A session that has not said its last word on a record by then never will: it says it after three seconds of silence."""
 
@@ -130,8 +134,18 @@ class Keeper:
         if until_s is None and self._outbox.finish(reading, unbelieved=unbelieved):
             log.info("reading_finished", kind=kind, time_quality=time_quality)
             return Outcome.FINISHED
+        if record.is_just_taken and timeline.is_believed and self._was_kept_before(reading):
+            reading = msgspec.structs.replace(reading, reading_id=another_id(record, meter_id=meter_id))
+            seq = self._outbox.keep(reading)
+            log.info("reading_kept", seq=seq, kind=kind, time_quality=time_quality, held=False)
+            return Outcome.NEW
         log.info("reading_repeated")
         return Outcome.REPEATED
+
+    def _was_kept_before(self, reading: Reading) -> bool:
+        """Whether the reading of this id is one of an earlier day or hour, and not one that is sent again after a link broke."""
+        kept_at = self._outbox.kept_at(reading.reading_id)
+        return kept_at is not None and reading.received_at - kept_at > SENT_AGAIN_FOR
 
     def _unbelieved(self, record: MeterRecord, timeline: Timeline, until_s: float | None) -> Unbelieved:
         ago_s = (timeline.now() - record.evidence.received_at).total_seconds()

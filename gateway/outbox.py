@@ -136,6 +136,12 @@ class Outbox:
         """Whether a reading with this id has ever been kept here."""
         return self._read(lambda db: _is_known(db, reading_id))
 
+    def kept_at(self, reading_id: UUID) -> datetime | None:
+        """When the reading with this id was received; None if there is none."""
+        query = "select kept_at from reading where reading_id = ?"
+        row = self._read(lambda db: db.execute(query, (reading_id.bytes,)).fetchone())
+        return None if row is None else datetime.fromisoformat(row[0])
+
     def set_aside(
         self, *, reason: str, detail: str, meter_id: str, characteristic: str, raw: bytes, now: datetime
     ) -> bool:

@@ -51,6 +51,17 @@ def former_id(record: MeterRecord, *, meter_id: str) -> UUID | None:
     return _id_of(record, meter_id, record.raw)
 
 
+def another_id(record: MeterRecord, *, meter_id: str) -> UUID:
+    """An id for a record that is not the one which was kept under its name: by when it came."""
+    return reading_id(
+        meter_id=meter_id,
+        kind=kind_of(record.measurement),
+        raw=record.raw,
+        user_slot=None if record.user_slot == GUEST else record.user_slot,
+        first_kept_at=record.evidence.received_at,
+    )
+
+
 def _id_of(record: MeterRecord, meter_id: str, raw: bytes) -> UUID:
     is_told_apart = record.sequence is not None or not record.evidence.has_dead_clock
     return reading_id(

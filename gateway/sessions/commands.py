@@ -19,7 +19,8 @@ class MeterRecord:
     """A decoded record with the bytes it came in; everything that a reading needs and that only the meter knows.
 
     `meter_time` is the meter's own time as sent (identity, never corrected); `evidence` is for placing it. `lasting` are the
-    bytes that are the same each time the record is sent, where those of `raw` are not.
+    bytes that are the same each time the record is sent, where those of `raw` are not. `is_just_taken`: its meter's clock began
+    anew since the last session, and this is of just now: one that was kept long ago under the same name is another.
     """
 
     characteristic: str
@@ -31,6 +32,7 @@ class MeterRecord:
     sequence: int | None = None
     meter_time: str | None = None
     lasting: bytes | None = None
+    is_just_taken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

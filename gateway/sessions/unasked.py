@@ -13,7 +13,7 @@ import msgspec
 from gateway.sessions.commands import MeterRecord, Script, keep, look, set_aside, subscribe, wait
 from gateway.sessions.meter_clock import MeterClock
 from gateway.sessions.record_access import NAMELESS
-from gateway.timing import FIRST_YEAR, Evidence
+from gateway.timing import FIRST_YEAR, READING_TOGETHER, Evidence
 from vitals.errors import MalformedError
 from vitals.gatt.date_time import DateTime
 from vitals.gatt.link import Disconnected, Notified
@@ -24,6 +24,8 @@ FIRST_WITHIN_S: Final = 15.0
 QUIET_S: Final = 3.0
 """So long after the last record the meter has no more; between stored records the slowest known leave about a second."""
 
+JUST_NOW: Final = timedelta(minutes=5)
+"""A cuff connects as soon as it has measured; what is older on its clock may be of the time before that began anew."""
 DAYS_OFF: Final = timedelta(days=2)
 """No clock that is right shows a time so far from UTC, in whatever zone."""
 
@@ -134,7 +136,7 @@ class _Dump:
 
     def finish(self) -> Script[None]:
         if self.alone is not None:
-            yield from keep(self.alone)
+            yield from keep(replace(self.alone, is_just_taken=_is_just_taken(self.alone.evidence)))
         if self.on_the_way:
             yield from set_aside(self.characteristic, self.on_the_way, UNFINISHED, "no result came after this")
 
@@ -209,6 +211,13 @@ def _record(
         meter_time=sent.told_time,
         lasting=sent.lasting,
     )
+
+
+def _is_just_taken(evidence: Evidence) -> bool:
+    """Whether a record that came alone was taken a moment ago, by a clock that has begun anew since the last session."""
+    if not evidence.has_jumped or evidence.clock_meter is None or evidence.meter_wall is None:
+        return False
+    return timedelta(0) <= evidence.clock_meter - evidence.meter_wall + READING_TOGETHER <= JUST_NOW
 
 
 def _stored(record: MeterRecord) -> MeterRecord:

@@ -1,5 +1,6 @@
 """What one session says of a meter's clock for the next: clocks that reset, that are set in between, and that will not be set."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.gateway.homes import CUFF, at_home
 from unit.gateway.joined import Home
-from unit.gateway.samples import NOW, SHANGHAI, evidence, reading
+from unit.gateway.samples import GATEWAY, METER, NOW, SHANGHAI, TestClock, evidence, reading
 
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.faults import Faults
 from firmware_sims.glucometer import Glucometer
 from firmware_sims.settings import Meter, WrongClock
+from gateway.keeping import OURS, Keeper, Tally
 from gateway.outbox import Outbox
 from gateway.outbox_rows import MeterMemory, Unbelieved
 from gateway.sessions.clock_memory import ClockMemory
@@ -367,3 +369,46 @@ async def test_a_cuff_that_resets_at_each_power_off_is_certain_while_it_is_read_
             await home.until(lambda nth=nth: home.collector.totals.sessions == nth)  # type: ignore[misc]
         qualities = [each.time_quality for each in await home.until_kept(2)]
     assert qualities == [TimeQuality.CORRECTED] * 2
+
+
+async def test_two_equal_inflations_of_a_clock_that_begins_anew_each_time_are_two_readings(tmp_path: Path) -> None:
+    """The same values with the same time stamp, on two days: nothing but the reset in between tells them apart."""
+    cuff = CUFF | {"clock": {"resets_to": "2021-01-01T00:00:00"}}
+    async with at_home(tmp_path / "outbox.sqlite", cuff) as home:
+        for nth in (1, 2, 3):
+            home.inflate(systolic=150)
+            await home.until(lambda nth=nth: home.collector.totals.sessions == nth)  # type: ignore[misc]
+            home.let_pass(DAY)
+        readings = await home.until_kept(3)
+    assert {(each.raw, each.meter_time) for each in readings} == {(readings[0].raw, readings[0].meter_time)}
+    days = [each.measured_at.day for each in readings]
+    assert days == [days[0], days[0] + 1, days[0] + 2]
+    assert {each.time_quality for each in readings} == {TimeQuality.CORRECTED}
+
+
+@pytest.mark.parametrize(("later", "is_new"), [(MINUTE, False), (14 * MINUTE, False), (DAY, True)])
+async def test_a_record_that_is_sent_again_because_its_link_broke_is_one_reading_all_the_same(
+    tmp_path: Path, later: timedelta, is_new: bool
+) -> None:
+    home = Home(_cuff(WrongClock(resets_to=RESET)))
+    home.meter.clock.switch_off()
+    _inflate(home)
+    home.session(clock=ClockMemory(wall=HERE - 9 * DAY, at=NOW - 9 * DAY))
+    (record,) = home.kept
+    assert record.is_just_taken
+    clock = TestClock(wall=record.evidence.received_at)
+    with Outbox(tmp_path / "outbox.sqlite", now=NOW) as outbox:
+        keeper = Keeper(
+            outbox=outbox, gateway_id=GATEWAY, zone=lambda: SHANGHAI, clock=clock.clock, on_kept=lambda: None
+        )
+        assert await keeper.keep(METER, record, keeper.timeline(), Tally(), decoder=OURS)
+        clock.tick(later.total_seconds())
+        again = replace(record, evidence=record.evidence.shifted(later))
+        assert await keeper.keep(METER, again, keeper.timeline(), Tally(), decoder=OURS) is is_new
+
+
+def test_a_record_of_a_clock_that_has_run_on_keeps_its_name() -> None:
+    home = Home(_cuff(WrongClock(offset_s=3600)))
+    _inflate(home)
+    home.session(clock=ClockMemory(wall=HERE + timedelta(hours=1) - 9 * DAY, at=NOW - 9 * DAY))
+    assert not home.kept[0].is_just_taken
