@@ -163,7 +163,13 @@ async def test_a_protected_subscription_asks_the_agent_and_then_goes_on(air: Vir
     cuff = await air.put("blood_pressure")
     raw = inflate(cuff)
     async with agent() as answering, connected(cuff) as client:
-        assert await read_out(client) == raw
+        try:
+            got = await read_out(client)
+        except BleakGATTProtocolError as e:
+            if MACHINE is None or e.code != 0x0E:
+                raise
+            got = await read_out(client)  # two times in twenty-four; it has asked for security all the same
+    assert got == raw
     assert answering.asked == ["RequestAuthorization"]
 
 

@@ -182,14 +182,6 @@ async def test_an_agent_is_lost_when_its_owner_leaves_the_bus(air: VirtualAir) -
         await read_out(cuff)
 
 
-async def test_the_bridge_raises_security_itself_and_asks_the_agent(air: VirtualAir) -> None:
-    cuff = await air.put("blood_pressure")
-    raw = inflate(cuff)
-    async with agent() as answering:
-        assert await read_out(cuff, pair=False) == raw
-    assert answering.asked == ["RequestAuthorization"]
-
-
 async def test_an_agent_that_refuses_leaves_the_meter_unread(air: VirtualAir) -> None:
     cuff = await air.put("blood_pressure")
     inflate(cuff)
