@@ -18,7 +18,7 @@ from typing import Any, Final
 from gateway.config import Secret, Settings
 from gateway.health import describe_kernel
 from gateway.outbox_rows import MeterMemory
-from gateway.status import encoded
+from gateway.status import encoded, with_few_pairings
 from gateway.totals import MeterTotals
 
 LIBRARIES: Final = ("homevigil", "bleak", "bleak-retry-connector", "dbus-fast", "paho-mqtt", "msgspec")
@@ -59,7 +59,7 @@ def bundle(
         "system": describe_kernel() | {"python": platform.python_version(), "bluez": bluez_version()},
         "versions": {name: _version(name) for name in LIBRARIES},
         "settings": _settings_in_words(settings),
-        "status": dict(status),
+        "status": with_few_pairings(dict(status), {memory.meter_id for memory, _ in remembered}),
         "meters": _meters(remembered, counted),
         "log": [_line(each) for each in lines],
     }

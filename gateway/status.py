@@ -5,7 +5,7 @@ there is room.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol
 from gateway.outbox_rows import MeterMemory
 
 METERS_MAX: Final = 100
+PAIRINGS_MAX: Final = 16
+"""Meters of which is said what became of their pairing, some 200 bytes each; a street can have a hundred that refuse."""
 ADVERTISED_NAME: Final = "name"
 """Of what is remembered about a meter, what a person may have given it: it stays in the home."""
 _METER_BYTES: Final = 4
@@ -120,6 +122,7 @@ def meter_facts(
 
 def encode_status(said: dict[str, Any], meters: Sequence[MeterFacts], *, max_bytes: int) -> bytes:
     """The message with as much of `meters` as `max_bytes` have room for, the newest first; the others are counted."""
+    said = with_few_pairings(said, {meter.meter_id for meter in meters if meter.read_at is not None})
     ordered = sorted(meters, key=_newest_first)[:METERS_MAX]
     room = max_bytes - len(encoded(said | {"meters": {}, "meters_left_out": len(meters)}))
     shown: dict[str, dict[str, Any]] = {}
@@ -136,6 +139,17 @@ def encode_status(said: dict[str, Any], meters: Sequence[MeterFacts], *, max_byt
             shown[meter.meter_id] = meter.in_full()
     left_out = len(meters) - len(shown)
     return encoded(said | {"meters": shown} | ({"meters_left_out": left_out} if left_out else {}))
+
+
+def with_few_pairings(said: dict[str, Any], read: Set[str]) -> dict[str, Any]:
+    """Of those that were ever read first; the others are counted."""
+    radio = said.get("radio", {})
+    pairing = radio.get("pairing", {})
+    if len(pairing) <= PAIRINGS_MAX:
+        return said
+    told = sorted(pairing, key=lambda meter_id: meter_id not in read)[:PAIRINGS_MAX]
+    few = {"pairing": {meter_id: pairing[meter_id] for meter_id in told}, "pairing_left_out": len(pairing) - len(told)}
+    return said | {"radio": radio | few}
 
 
 def encoded(said: Mapping[str, Any]) -> bytes:

@@ -60,3 +60,15 @@ def test_of_the_meters_in_the_air_a_bounded_number_is_counted() -> None:
         totals.of(str(nth)).heard_s = float(nth)
     assert len(totals.meters) == METERS_COUNTED
     assert "0" not in totals.meters
+
+
+def test_a_street_full_of_meters_that_refuse_to_pair_does_not_crowd_out_the_meters_of_the_home() -> None:
+    advice = {"pairings_failed": 3, "advice": "x" * 160}
+    own = _meter(1)
+    pairing = {f"F0:00:00:00:00:{n:02X}": advice for n in range(128)} | {own.meter_id: {"wants_code": True}}
+    payload = encode_status({"state": "online", "radio": {"pairing": pairing}}, [own], max_bytes=16_384)
+    assert len(payload) <= 16_384
+    said = json.loads(payload)
+    assert own.meter_id in said["meters"]
+    assert said["radio"]["pairing"][own.meter_id] == {"wants_code": True}
+    assert len(said["radio"]["pairing"]) + said["radio"]["pairing_left_out"] == len(pairing)
