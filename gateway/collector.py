@@ -24,6 +24,7 @@ from gateway.outbox_rows import MeterMemory
 from gateway.rota import Rota
 from gateway.sessions.conversation import Findings, Known, converse, set_late_aside, take_late
 from gateway.sessions.quirks import STANDARD
+from gateway.sessions.record_access import BEGUN
 from gateway.sessions.shared_meter import NOBODY, UserFindings, Users
 from gateway.totals import Totals
 from gateway.user_codes import UserCodes
@@ -238,9 +239,8 @@ class Collector:
             if link is not None:
                 await self._take_leftovers(link, findings, hands)
             await self._note_users(meter_id, users, findings.users, tally)
-            if findings.clock_memory is not None and findings.clock_memory.is_pending:
-                pending = replace(memory, clock=findings.clock_memory)
-                await asyncio.to_thread(self._outbox.remember, pending, now=self._clock.now())
+            if findings.has_pending_clock or findings.is_report_open:
+                await self._remember_half(memory, findings, tally)
         if findings.was_unsteady:
             self.totals.of(meter_id).unsteady += 1
             _log.info("stream_never_steady", meter_id=meter_id, gateway_id=self._gateway_id)
@@ -297,6 +297,17 @@ class Collector:
             else:
                 script = set_late_aside(event, hands.adapter)
             await drive(script, partial(hands.do, link))
+
+    async def _remember_half(self, before: MeterMemory, findings: Findings, tally: Tally) -> None:
+        """What the next session must know of one that broke off."""
+        has_begun = before.highest_sequence is None and findings.is_report_open and tally.new > 0
+        memory = replace(
+            before,
+            highest_sequence=BEGUN if has_begun else before.highest_sequence,
+            clock=findings.clock_memory if findings.has_pending_clock and findings.clock_memory else before.clock,
+        )
+        if memory != before:
+            await asyncio.to_thread(self._outbox.remember, memory, now=self._clock.now())
 
     async def _remember(self, before: MeterMemory, findings: Findings) -> None:
         highest = before.highest_sequence if findings.highest_sequence is None else findings.highest_sequence

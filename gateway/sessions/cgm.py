@@ -29,7 +29,7 @@ from zoneinfo import ZoneInfo
 from gateway.sessions import record_access
 from gateway.sessions.clock_memory import DRIFT, JUMP_S, ClockMemory
 from gateway.sessions.commands import MeterRecord, Script, look, read, set_aside, write
-from gateway.sessions.record_access import Harvest
+from gateway.sessions.harvest import Harvest
 from gateway.timing import Evidence
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
@@ -44,6 +44,8 @@ REST_S: Final = 300.0
 connection costs the battery that must last for the sensor's whole life (engineering choice). Its own alarms do not
 wait for us."""
 
+STEP_MIN: Final = 5
+"""Sensors that are sold measure at least so often; a wider distance between two records makes us ask how many there are."""
 _VALUE: Final = slice(2, 6)
 """Concentration and offset: what lasts of a record. What else is in it a sensor may say otherwise when it is asked again: that
 its battery is low by now, or its session over."""
@@ -138,7 +140,11 @@ def collect(worn: Worn, *, highest: int | None) -> Script[int | None]:
     is_before = highest is not None and worn.present is not None and worn.present.time_offset_min < highest
     if is_before or worn.is_known is False:
         highest = None  # another session than last time
-    return (yield from record_access.collect((uuids.CGM_MEASUREMENT,), partial(_Reader, worn), highest=highest))
+    return (
+        yield from record_access.collect(
+            (uuids.CGM_MEASUREMENT,), partial(_Reader, worn), highest=highest, step=STEP_MIN
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +163,17 @@ class _Reader:
             except MalformedError as e:
                 yield from self.harvest.refuse(uuids.CGM_MEASUREMENT, each, e)
                 continue
+            self.harvest.heard[each[_VALUE]] = record.time_offset_min
             if self.worn.is_nobodys:
                 yield from set_aside(uuids.CGM_MEASUREMENT, each, "control_solution", "the sensor says so of itself")
             else:
                 yield from self.harvest.keep(self._record(record, each, at))
 
-    def finish(self) -> Script[None]:
+    def halves(self) -> frozenset[int]:
         """Nothing waits for another half here."""
+        return frozenset()
+
+    def finish(self) -> Script[None]:
         yield from ()
 
     def _record(self, frame: CgmRecord, raw: bytes, received_at: datetime) -> MeterRecord:

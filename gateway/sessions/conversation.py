@@ -91,6 +91,8 @@ class Findings:
     battery_percent: int | None = None
     clock: MeterClock | None = None
     highest_sequence: int | None = None
+    is_report_open: bool = False
+    """Whether numbered records were asked for, and not all have come."""
     clock_care: ClockCare = ClockCare.UNREADABLE
     may_be_set: bool = False
     """We have told the meter another time, or tried: what it sends from then on may be of either time line."""
@@ -105,6 +107,11 @@ class Findings:
     """For the next session; None where this one has nothing to add to what was known."""
     window_care: ClockCare | None = None
     is_window_awaited: bool = True
+
+    @property
+    def has_pending_clock(self) -> bool:
+        """Whether the next session must know how the clock was left, even if this one breaks off."""
+        return self.clock_memory is not None and self.clock_memory.is_pending
 
 
 def converse(known: Known, findings: Findings) -> Script[None]:
@@ -276,12 +283,14 @@ def _take_records(known: Known, findings: Findings) -> Script[bool]:
 
 
 def _records(known: Known, findings: Findings) -> Script[bool]:
+    findings.is_report_open = bool(known.characteristics & {uuids.GLUCOSE_MEASUREMENT, uuids.CGM_MEASUREMENT})
     if uuids.GLUCOSE_MEASUREMENT in known.characteristics:
         findings.highest_sequence = yield from glucose.collect(
             known.characteristics, findings.clock, highest=known.highest_sequence, quirk=findings.quirk
         )
     elif uuids.CGM_MEASUREMENT in known.characteristics:  # one control point: no meter is known that has both
         yield from _visit(known, findings)
+    findings.is_report_open = False
     listen = partial(_listen, known.characteristics, findings)
     if uuids.USER_CONTROL in known.characteristics:
         late = partial(_take_for_user, findings)

@@ -15,9 +15,9 @@ from typing import Final
 
 from gateway.sessions import record_access
 from gateway.sessions.commands import MeterRecord, Script, keep, set_aside
+from gateway.sessions.harvest import NAMELESS, Harvest
 from gateway.sessions.meter_clock import MeterClock
 from gateway.sessions.quirks import REASON, STANDARD, Quirk
-from gateway.sessions.record_access import Harvest
 from gateway.timing import FIRST_YEAR, Evidence
 from vitals.gatt import uuids
 from vitals.gatt.glucose import GlucoseMeasurement, SensorStatus
@@ -43,10 +43,9 @@ def collect(
     Raises `LinkError` if the report does not complete; what came until then has been kept, or will be asked for again.
     """
     sources = [each for each in (uuids.GLUCOSE_MEASUREMENT, uuids.GLUCOSE_CONTEXT) if each in characteristics]
-    since = None if quirk.are_numbers_reversed else highest
-    return (
-        yield from record_access.collect(sources, partial(_Pairing, clock, quirk), highest=since, renaming=Nameless)
-    )
+    since, step = (None, None) if quirk.are_numbers_reversed else (highest, 1)
+    opened = partial(_Pairing, clock, quirk, len(sources) > 1)
+    return (yield from record_access.collect(sources, opened, highest=since, step=step, renaming=Nameless))
 
 
 @dataclass(slots=True)
@@ -85,6 +84,7 @@ class _Pairing:
 
     clock: MeterClock | None
     quirk: Quirk
+    has_contexts: bool
     harvest: Harvest
     waiting: dict[int, tuple[GlucoseMeasurement, bytes, datetime]] = field(default_factory=dict)
     contexts: dict[int, tuple[GlucoseContext, bytes]] = field(default_factory=dict)
@@ -95,6 +95,7 @@ class _Pairing:
         """Keep a measurement that has its context, or has none; raises `MalformedError`."""
         if characteristic == uuids.GLUCOSE_MEASUREMENT:
             frame = GlucoseMeasurement.from_bytes(raw)
+            self.harvest.heard[frame.lasting(raw)] = frame.sequence
             if frame.sequence in self.waiting and self.waiting[frame.sequence][1] != raw:
                 yield from self._keep(frame.sequence)  # another record of the same number: neither may be lost
             self.waiting[frame.sequence] = (frame, raw, at)
@@ -105,9 +106,12 @@ class _Pairing:
             if context.sequence in self.waiting:
                 self.contexts[context.sequence] = (context, raw)
                 yield from self._keep(context.sequence)
-            elif raw not in (each for _, each in self.paired.values()):
+            elif raw not in (each for _, each in (*self.paired.values(), *self.contexts.values())):
                 yield from self._set_context_aside(context.sequence)
                 self.contexts[context.sequence] = (context, raw)
+
+    def halves(self) -> frozenset[int]:
+        return frozenset((*self.waiting, *self.contexts)) if self.has_contexts else frozenset()
 
     def finish(self) -> Script[None]:
         """A context that has not come never will, nor will the measurement of one that came alone."""
@@ -135,7 +139,7 @@ class _Pairing:
         elif (lasting := self.nameless.without(record)) is not None:
             yield from keep(lasting)
         else:
-            yield from _set_aside(raw, context_raw, *record_access.NAMELESS)
+            yield from _set_aside(raw, context_raw, *NAMELESS)
 
     def _record(
         self,

@@ -10,29 +10,43 @@ numbers of which not all have come. If it does not vouch for the numbers, what c
 in the report of everything, whose records wait until one of them shows what the numbers mean now. A meter that counts from its
 newest record gives every record another number each time; it is known by a record that comes back under another.
 
+A report that succeeds may lack records all the same: a host that is too slow drops notifications, and the meter never knows.
+Where there is a reason to doubt it is counted (`_fill`), and what is missing is asked for once more.
+
 Procedure: Bluetooth SIG, GLS 1.0.1 section 3.4, CGMS 1.0.2 sections 3.6 and 3.8. A report that we give up on is aborted while the
 link stands, so that the meter does not go on sending to nobody.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Final, Protocol
 
-from gateway.sessions.commands import MeterRecord, Script, keep, look_up, set_aside, subscribe, wait, write
+from gateway.sessions.commands import Script, keep, set_aside, subscribe, wait, write
+from gateway.sessions.harvest import DoubtedHarvest, Harvest, Renaming
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
 from vitals.gatt.link import Disconnected, LinkError, Notified
-from vitals.gatt.record_access import OpCode, RecordAccess, ResponseCode
+from vitals.gatt.record_access import OpCode, Operator, RecordAccess, ResponseCode
 
 PROCEDURE_S: Final = 30.0
 """The procedure's timeout, started anew by each notification (GLP 1.0.1; three vendors' stacks agree)."""
 ABORT_S: Final = 5.0
 """How long the answer to an abort is waited for; nothing hangs on it (engineering choice)."""
+COUNT_S: Final = 5.0
+"""How long a meter may take to count its records; one that does not is believed (engineering choice)."""
+FILLS_MAX: Final = 16
+"""So many times a report is asked for what it lacks. A Linux host drops what comes after a hundred notifications that it has not
+read yet (kernel 6.12, `l2cap_data_channel`), so this is enough for the fullest meter (engineering choice)."""
 NEARLY_ALL_NUMBERS: Final = 0xFF00
 """From here on numbers may begin again at 0 before the next session: "from this one on" would hide the new ones, so all are asked
 for until the meter has overwritten its high numbers. No meter keeps 256 records of one user and more (engineering choice)."""
+
+BEGUN: Final = 0
+"""The number to be remembered of a meter whose first report broke off after it had brought something. Everything is asked for,
+and what is known of it shows whether the numbers mean what they meant: with the next drop a meter may count anew."""
 
 IN_PROGRESS: Final = frozenset({0x80, 0xFE})
 NOT_CONFIGURED: Final = frozenset({0x81, 0xFD})
@@ -52,20 +66,24 @@ CANNOT: Final = frozenset(
 )
 """Answers of a meter that cannot do what it was asked; it may be asked for less."""
 
+_NUMBER_SAID: Final[dict[int, OpCode]] = {
+    OpCode.COMBINED_REPORT: OpCode.COMBINED_REPORT_RESPONSE,
+    OpCode.REPORT_NUMBER_OF_STORED_RECORDS: OpCode.NUMBER_OF_STORED_RECORDS_RESPONSE,
+}
+"""Procedures that are answered by a number if they succeed."""
+
 Take = Callable[[str, bytes, datetime], Script[None]]
 """What is done with a notification that is not of the control point: characteristic, bytes, when."""
 
 
-NAMELESS: Final = ("nameless", "neither its number nor a time tells this record from another")
-"""Reason and detail of a record that would be another reading each time it is asked for."""
-WAITING_MAX: Final = 4096
-"""More records are not held back: no meter of which we know keeps as many. Then the numbers are taken to have begun anew."""
+RECORD_COUNT: Final = "record_count"
+"""Why a meter's count is set aside: other records than it says have come, and asking again has not helped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """How and when a procedure ended, and in which bytes. `number` is what a combined report says to have sent; None after
-    another."""
+    """How and when a procedure ended, and in which bytes. `number` is what a combined report says to have sent, or a count to
+    have found; None after another."""
 
     code: int
     at: datetime
@@ -73,132 +91,15 @@ class Answer:
     number: int | None = None
 
 
-class Renaming(Protocol):
-    """What a profile's record would be called if its number were another one, or none."""
-
-    def under(self, record: MeterRecord, number: int) -> MeterRecord:
-        """The same record as it was sent when it had this number."""
-        ...
-
-    def without(self, record: MeterRecord) -> MeterRecord | None:
-        """By what lasts of it beside its number; None if nothing does."""
-        ...
-
-
-@dataclass(slots=True)
-class Harvest:
-    """What one report has brought. The record numbered `anchor_sequence` is held back as `anchor`; if it is not the one that is
-    known by this number, there is none, and nothing more is kept of this report."""
-
-    anchor_sequence: int | None = None
-    anchor: MeterRecord | None = None
-    is_strange: bool = False
-    malformed: int = 0
-    numbers: set[int] = field(default_factory=set)
-
-    def keep(self, record: MeterRecord) -> Script[None]:
-        """Make a numbered record durable, or hold it back."""
-        assert record.sequence is not None, record
-        self.numbers.add(record.sequence)
-        if record.sequence == self.anchor_sequence:
-            self.is_strange |= (yield from look_up(record)).is_new
-            self.anchor = None if self.is_strange else record
-        elif not self.is_strange:
-            yield from keep(record)
-
-    def refuse(self, characteristic: str, raw: bytes, why: MalformedError) -> Script[None]:
-        """Set aside what cannot be read; the report will be asked for once more."""
-        self.malformed += 1
-        yield from set_aside(characteristic, raw, why.reason, why.message)
-
-    def settle(self) -> Script[None]:
-        """The report is complete."""
-        yield from ()
-
-
-@dataclass(slots=True)
-class DoubtedHarvest(Harvest):
-    """What a report of everything has brought whose numbers nobody vouches for. Its records wait for one that is known by its own
-    number: then they mean what they meant. If none is, and the report is complete, one may be known by another number or without
-    one: then they `have_moved`, and every record is kept without. Else the numbers have begun anew."""
-
-    renaming: Renaming | None = None
-    waiting: list[MeterRecord] = field(default_factory=list)
-    are_understood: bool = False
-    have_moved: bool = False
-
-    def keep(self, record: MeterRecord) -> Script[None]:
-        if self.are_understood:
-            yield from self._keep_numbered(record)
-            return
-        self.waiting.append(record)
-        if len(self.waiting) > WAITING_MAX or not (yield from look_up(record)).is_new:
-            yield from self._understand()
-
-    def settle(self) -> Script[None]:
-        if self.are_understood:
-            return
-        if self.renaming is not None:
-            moved_by, unnumbered = yield from self._move(self.renaming)
-            self.have_moved = moved_by is not None or unnumbered < len(self.waiting)
-            if self.have_moved:
-                yield from self._keep_unnumbered(self.renaming, moved_by)
-                return
-        yield from self._understand()
-
-    def _understand(self) -> Script[None]:
-        self.are_understood = True
-        waiting, self.waiting = self.waiting, []
-        for record in waiting:
-            yield from self._keep_numbered(record)
-
-    def _keep_numbered(self, record: MeterRecord) -> Script[None]:
-        assert record.sequence is not None, record
-        self.numbers.add(record.sequence)
-        if record.sequence != self.anchor_sequence:
-            yield from keep(record)
-            return
-        if self.anchor is not None and self.anchor.raw != record.raw:
-            yield from keep(self.anchor)  # two records of one number: neither may be lost
-        self.anchor = record
-
-    def _move(self, renaming: Renaming) -> Script[tuple[int | None, int]]:
-        """How many numbers farther on the records are than when they were kept by number, None if none of those is here; and how
-        many are not known without a number. Of the former the oldest is looked for: every newer one has moved as far."""
-        strangers = []
-        for record in self.waiting:
-            lasting = renaming.without(record)
-            if lasting is None or (yield from look_up(lasting)).is_new:
-                strangers.append(record)
-        oldest = max(strangers, key=_number, default=None)
-        for before in range(-1 if oldest is None else _number(oldest) - 1, -1, -1):
-            assert oldest is not None, "there is nothing to look for"
-            if not (yield from look_up(renaming.under(oldest, before))).is_new:
-                return _number(oldest) - before, len(strangers)
-        return None, len(strangers)
-
-    def _keep_unnumbered(self, renaming: Renaming, moved_by: int | None) -> Script[None]:
-        for record in self.waiting:
-            before = -1 if moved_by is None else _number(record) - moved_by
-            if before >= 0 and not (yield from look_up(renaming.under(record, before))).is_new:
-                continue
-            lasting = renaming.without(record)
-            if lasting is None:
-                yield from set_aside(record.characteristic, record.raw, *NAMELESS)
-            else:
-                yield from keep(lasting)
-
-
-def _number(record: MeterRecord) -> int:
-    assert record.sequence is not None, record
-    return record.sequence
-
-
 class Reader(Protocol):
     """What a profile makes of the frames of one report."""
 
     def take(self, characteristic: str, raw: bytes, at: datetime) -> Script[None]:
         """Keep what the frame says, or wait for its other half; raises `MalformedError`."""
+        ...
+
+    def halves(self) -> frozenset[int]:
+        """The numbers of records whose other half is announced and has not come."""
         ...
 
     def finish(self) -> Script[None]:
@@ -211,32 +112,36 @@ def collect(
     opened: Callable[[Harvest], Reader],
     *,
     highest: int | None,
+    step: int | None = 1,
     renaming: Callable[[], Renaming] | None = None,
 ) -> Script[int | None]:
     """Keep every record since the one numbered `highest` (all if None); the highest number that is now complete here.
 
-    `sources` are the characteristics that records come on. `renaming` is given where a meter may change a record's number. Raises
-    `LinkError` if the report does not complete; what came until then has been kept, or will be asked for again.
+    `sources` are the characteristics that records come on. `step` is the widest usual distance of one number to the next, None
+    where everything is asked for the next time, too, so that nothing has to be counted. `renaming` is given where a meter may
+    change a record's number. Raises `LinkError` if the report does not complete; what came until then has been kept, or will be
+    asked for again.
     """
+    ask = partial(_ask, sources, opened, step)
     for characteristic in (*sources, uuids.RECORD_ACCESS):
         yield from subscribe(characteristic)
     is_trusted = False
-    if highest is not None and highest < NEARLY_ALL_NUMBERS:
-        code, harvest = yield from _ask(RecordAccess.report_from(highest), sources, opened, partial(Harvest, highest))
+    if highest is not None and BEGUN < highest < NEARLY_ALL_NUMBERS:
+        code, harvest = yield from ask(RecordAccess.report_from(highest), partial(Harvest, highest))
         is_trusted = code not in CANNOT and harvest.anchor is not None
     if not is_trusted:
 
         def made() -> Harvest:
             return Harvest() if highest is None else DoubtedHarvest(highest, renaming=renaming and renaming())
 
-        code, harvest = yield from _ask(RecordAccess.report_all(), sources, opened, made)
+        code, harvest = yield from ask(RecordAccess.report_all(), made)
     if code not in ENDED:
         raise LinkError(f"the meter ended its report with code {code}")
     if isinstance(harvest, DoubtedHarvest) and harvest.have_moved:
         return highest
     if harvest.anchor is not None:
         yield from keep(harvest.anchor)
-    return max(harvest.numbers, default=None)
+    return harvest.highest
 
 
 def report(
@@ -270,20 +175,28 @@ def report(
 
 
 def _ask(
-    request: RecordAccess, sources: Sequence[str], opened: Callable[[Harvest], Reader], made: Callable[[], Harvest]
+    sources: Sequence[str],
+    opened: Callable[[Harvest], Reader],
+    step: int | None,
+    request: RecordAccess,
+    made: Callable[[], Harvest],
 ) -> Script[tuple[int, Harvest]]:
     """How the report to `request` ended, and what it brought; asked for once more if a frame of it could not be decoded."""
-    code, first = yield from _ask_once(request, sources, opened, made())
+    code, first = yield from _ask_once(sources, opened, step, request, made())
     if not first.malformed:
         return code, first
-    code, second = yield from _ask_once(request, sources, opened, made())
+    code, second = yield from _ask_once(sources, opened, step, request, made())
     second.numbers |= first.numbers
     second.anchor = second.anchor or first.anchor
     return code, second
 
 
 def _ask_once(
-    request: RecordAccess, sources: Sequence[str], opened: Callable[[Harvest], Reader], harvest: Harvest
+    sources: Sequence[str],
+    opened: Callable[[Harvest], Reader],
+    step: int | None,
+    request: RecordAccess,
+    harvest: Harvest,
 ) -> Script[tuple[int, Harvest]]:
     reader = opened(harvest)
 
@@ -294,9 +207,74 @@ def _ask_once(
             yield from harvest.refuse(characteristic, raw, e)
 
     answer = yield from report(request, sources, take)
+    if answer.code == ResponseCode.SUCCESS:
+        yield from _fill(request, sources, take, step, harvest, reader)
     yield from reader.finish()
     yield from harvest.settle()
     return answer.code, harvest
+
+
+def _fill(
+    request: RecordAccess, sources: Sequence[str], take: Take, step: int | None, harvest: Harvest, reader: Reader
+) -> Script[None]:
+    """Ask for what the report to `request` lacks, as long as that brings something: the other half of a record, and records, if
+    fewer have come than there are. They are counted after a report of everything, and where a number is left out.
+
+    A meter that may have lost nothing is not asked. One that does not count is believed, and so is one that has gone.
+    """
+    counted, was_counted, nth = None, False, 0
+    for _ in range(FILLS_MAX):
+        before, after = _gap(harvest.heard.values(), step)
+        is_in_doubt = request.operator == Operator.ALL_RECORDS or before is not None
+        if step is not None and is_in_doubt and not was_counted:
+            counted, was_counted = (yield from _count(request, sources, take)), True
+        halves, lacks = reader.halves(), _lacks(harvest, counted)
+        if harvest.is_strange or not (halves or lacks):
+            return
+        since = min((*halves, *(() if before is None else (before,))), default=max(harvest.heard.values(), default=0))
+        upto = max((*halves, *(() if after is None else (after,))), default=min(harvest.heard.values(), default=0))
+        ways = (RecordAccess.report_from(since), RecordAccess.report_upto(upto), request)
+        try:
+            answer = yield from report(ways[nth], sources, take)
+        except LinkError:
+            if lacks:
+                raise
+            return  # a meter that has never sent what it announces may have hung up: its records are kept as they are
+        if answer.code not in (*ENDED, *CANNOT):
+            break
+        if len(reader.halves()) >= len(halves) and _lacks(harvest, counted) >= lacks:
+            nth += 1
+            if nth >= len(ways):
+                break
+    if counted is not None and (lacks := _lacks(harvest, counted)):
+        why = f"it says that it has {counted.number} records, and {lacks} of them have not come"
+        yield from set_aside(uuids.RECORD_ACCESS, counted.raw, RECORD_COUNT, why)
+        harvest.lacks_after, _ = _gap(harvest.heard.values(), step)
+
+
+def _lacks(harvest: Harvest, counted: Answer | None) -> int:
+    """How many records have not come."""
+    there = 0 if counted is None or counted.number is None else counted.number
+    return max(0, there - len(harvest.heard) - len(harvest.malformed))
+
+
+def _gap(numbers: Iterable[int], step: int | None) -> tuple[int | None, int | None]:
+    """The numbers on both sides of the first place where one is left out; None and None if none is."""
+    if step is None:
+        return None, None
+    pairs = list(pairwise(sorted(set(numbers))))
+    widest = min((step, *(after - before for before, after in pairs)))
+    return next(((before, after) for before, after in pairs if after - before > widest), (None, None))
+
+
+def _count(request: RecordAccess, sources: Sequence[str], take: Take) -> Script[Answer | None]:
+    """How many records there are of those that `request` asks for; None if it does not say so. What comes late is taken."""
+    counting = replace(request, op_code=OpCode.REPORT_NUMBER_OF_STORED_RECORDS)
+    try:
+        answer = yield from report(counting, sources, take, timeout_s=COUNT_S)
+    except LinkError:
+        return None  # a link that is gone shows itself at the next step, and all that was said has come
+    return None if answer.number is None else answer
 
 
 def _start(request: RecordAccess, sources: Sequence[str], take: Take) -> Script[datetime]:
@@ -347,7 +325,7 @@ def _answer(raw: bytes, op_code: int, at: datetime) -> Script[Answer | None]:
     except MalformedError as e:
         yield from set_aside(uuids.RECORD_ACCESS, raw, e.reason, e.message)
         return None
-    if said.op_code == OpCode.COMBINED_REPORT_RESPONSE and op_code == OpCode.COMBINED_REPORT:
+    if _NUMBER_SAID.get(op_code) == said.op_code:
         return Answer(code=ResponseCode.SUCCESS, at=at, raw=raw, number=said.number_of_records)
     code = said.response_code_value
     if said.request_op_code != op_code or code is None:

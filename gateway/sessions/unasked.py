@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from gateway.sessions.commands import MeterRecord, Script, keep, look, set_aside, subscribe, wait
+from gateway.sessions.harvest import NAMELESS
 from gateway.sessions.meter_clock import MeterClock
-from gateway.sessions.record_access import NAMELESS
 from gateway.timing import FIRST_YEAR, READING_TOGETHER, Evidence
 from vitals.errors import MalformedError
 from vitals.gatt.date_time import DateTime

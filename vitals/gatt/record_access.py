@@ -91,6 +91,12 @@ class RecordAccess:
         return cls(op_code=OpCode.REPORT_STORED_RECORDS, operator=Operator.GREATER_THAN_OR_EQUAL_TO, operand=operand)
 
     @classmethod
+    def report_upto(cls, sequence: int) -> Self:
+        """Every record with this sequence number or an earlier one."""
+        operand = bytes((FilterType.SEQUENCE_NUMBER,)) + u16(sequence)
+        return cls(op_code=OpCode.REPORT_STORED_RECORDS, operator=Operator.LESS_THAN_OR_EQUAL_TO, operand=operand)
+
+    @classmethod
     def combined_all(cls) -> Self:
         """Every record, and in the answer how many they were."""
         return cls(op_code=OpCode.COMBINED_REPORT, operator=Operator.ALL_RECORDS)

@@ -100,7 +100,7 @@ class Home:
 
     def _nth(self, record: MeterRecord) -> int | None:
         """Which of the kept it is, if it is one."""
-        return next((nth for nth, each in enumerate(self.kept) if _identity(each) == _identity(record)), None)
+        return next((nth for nth, each in enumerate(self.kept) if identity(each) == identity(record)), None)
 
     def _do(self, command: Command) -> Reply:
         self.now += timedelta(milliseconds=20)
@@ -169,6 +169,6 @@ class Home:
         return self.meter.clock.shown(self.wall)
 
 
-def _identity(record: MeterRecord) -> UUID:
+def identity(record: MeterRecord) -> UUID:
     """The product's own, so that what the gateway takes for a repeat is one here."""
     return to_reading(record, meter_id=METER, gateway_id=GATEWAY, zone=SHANGHAI, decoder="test").reading_id

@@ -23,6 +23,11 @@ from gateway.sessions.commands import (
 )
 from gateway.sessions.conversation import Findings, Known, converse
 from vitals.gatt.link import Disconnected, LinkError, Notified
+from vitals.gatt.record_access import OpCode
+
+COUNT = bytes((OpCode.REPORT_NUMBER_OF_STORED_RECORDS,))
+COUNTS_NOT = ("2a52", "06000402")
+"""A meter that cannot count its records: what it is asked beside that is what a test is about."""
 
 
 @dataclass
@@ -95,7 +100,7 @@ class Told:
                 self.asked.append(f"write {characteristic} {value.hex()}")
                 if self.refusals.get(value.hex()):
                     return LinkError("refused", self.refusals[value.hex()].pop(0))
-                self.says += self.answers.get(value.hex(), [])
+                self.says += self.answers.get(value.hex(), [COUNTS_NOT] if value[:1] == COUNT else [])
                 if self.takes_writes:
                     self.values[characteristic] = value.hex()
         return Done(at=self.now)

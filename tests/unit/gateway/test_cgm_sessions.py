@@ -47,7 +47,9 @@ class Wearer(Home):
         return [_id(record) for record in self.kept]
 
     def requests(self) -> list[str]:
-        return [c.value.hex() for c in self.commands if isinstance(c, Write) and c.characteristic == "2a52"]
+        """The reports that it was asked for."""
+        found = [c.value.hex() for c in self.commands if isinstance(c, Write) and c.characteristic == "2a52"]
+        return [each for each in found if not each.startswith("04")]
 
     def _nth(self, record: MeterRecord) -> int | None:
         return next((nth for nth, each in enumerate(self.ids()) if each == _id(record)), None)

@@ -11,6 +11,7 @@ from firmware_sims.air import AirLink
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from firmware_sims.glucometer import Glucometer
 from gateway.readings import settled
+from gateway.sessions.record_access import BEGUN
 from vitals.reading import Glucose, TimeQuality
 
 
@@ -95,7 +96,7 @@ async def test_a_full_outbox_leaves_the_rest_and_the_gateway_goes_on(path: Path)
         await home.until(lambda: home.collector.totals.failed_sessions >= 1)
         assert home.outbox.counts().kept == 1
         assert isinstance(home.meter("glu").firmware, Glucometer)
-        assert home.outbox.recall("F0:00:00:08:00:01").highest_sequence is None  # asked for again, all of it
+        assert home.outbox.recall("F0:00:00:08:00:01").highest_sequence == BEGUN  # asked for again, all of it
 
 
 async def test_readings_of_an_unbelievable_clock_are_held_and_settled_exactly(path: Path) -> None:

@@ -10,7 +10,10 @@ from unit.gateway.scripted_meter import Told
 from gateway.keeping import OURS, Keeper, Tally
 from gateway.outbox import Outbox
 from gateway.readings import to_reading
-from gateway.sessions.record_access import NEARLY_ALL_NUMBERS
+from gateway.sessions.commands import MeterRecord
+from gateway.sessions.glucose import collect
+from gateway.sessions.quirks import Quirk
+from gateway.sessions.record_access import NEARLY_ALL_NUMBERS, RECORD_COUNT
 from vitals.gatt.glucose import GlucoseMeasurement
 from vitals.gatt.link import Disconnected, LinkError
 from vitals.reading import Glucose
@@ -32,6 +35,11 @@ def numbers(meter: Told) -> list[int | None]:
 
 
 def written(meter: Told) -> list[str]:
+    """What it was asked to do but count."""
+    return [each for each in everything_written(meter) if not each.startswith("04")]
+
+
+def everything_written(meter: Told) -> list[str]:
     return [each.removeprefix("write 2a52 ") for each in meter.asked if each.startswith("write 2a52")]
 
 
@@ -251,3 +259,95 @@ def test_an_enhanced_cuff_that_falls_silent_in_its_report_is_told_to_stop() -> N
     with pytest.raises(LinkError, match="within 30 s"):
         meter.session("2b36", "2a52")
     assert written(meter) == ["0701", "0300"]
+
+
+def counts(number: int) -> list[tuple[str, str]]:
+    return [("2a52", f"0500{number.to_bytes(2, 'little').hex()}")]
+
+
+def kept(*sequences: int) -> list[MeterRecord]:
+    """As an earlier session has left them."""
+    meter = Told(answers={"0101": [drop(n) for n in sequences] + [DONE]})
+    meter.session(*GLUCOSE)
+    return meter.kept
+
+
+def test_what_a_successful_report_lacks_by_the_meters_own_count_is_asked_for_from_before_the_gap() -> None:
+    """The host has dropped two notifications, and the meter does not know."""
+    meter = Told(answers={"0101": [drop(1), drop(4), DONE], "0401": counts(4)})
+    meter.answers["0103010100"] = [drop(n) for n in (1, 2, 3, 4)] + [DONE]
+    assert meter.session(*GLUCOSE).highest_sequence == 4
+    assert set(numbers(meter)) == {1, 2, 3, 4}
+    assert everything_written(meter) == ["0101", "0401", "0103010100"]
+
+
+def test_a_gap_in_what_is_new_is_counted_too_and_no_gap_is_not() -> None:
+    since = "0103010100"
+    whole = Told(answers={since: [drop(1), drop(2), drop(3), DONE]}, kept=kept(1))
+    whole.session(*GLUCOSE, highest_sequence=1)
+    assert everything_written(whole) == [since]
+    meter = Told(answers={since: [drop(1), drop(3), DONE], "0403010100": counts(2)}, kept=kept(1))
+    assert meter.session(*GLUCOSE, highest_sequence=1).highest_sequence == 3
+    assert everything_written(meter) == [since, "0403010100"]
+
+
+def test_what_does_not_come_when_it_is_asked_for_again_is_told_to_people_and_asked_for_the_next_time() -> None:
+    meter = Told(answers={"0101": [drop(1), drop(2), drop(4), DONE], "0401": counts(4)})
+    meter.answers["0103010200"] = [drop(2), drop(4), DONE]
+    meter.answers["0102010400"] = [drop(4), DONE]
+    assert meter.session(*GLUCOSE).highest_sequence == 2
+    assert set(numbers(meter)) == {1, 2, 4}
+    assert [(each.reason, each.raw.hex()) for each in meter.set_aside] == [(RECORD_COUNT, "05000400")]
+
+
+@pytest.mark.parametrize("answer", [[], [("2a52", "06000402")], [Disconnected()], [("2a52", "0500")]])
+def test_a_meter_that_does_not_count_is_believed(answer: list[tuple[str, str] | Disconnected]) -> None:
+    meter = Told(answers={"0101": [drop(1), drop(3), DONE], "0401": answer})  # type: ignore[dict-item]
+    assert meter.session(*GLUCOSE).highest_sequence == 3
+    assert numbers(meter) == [1, 3]
+
+
+def test_a_record_that_comes_after_the_answer_is_kept() -> None:
+    meter = Told(answers={"0101": [drop(1), DONE, drop(2)], "0401": counts(2)})
+    assert meter.session(*GLUCOSE).highest_sequence == 2
+    assert numbers(meter) == [1, 2]
+
+
+def test_a_context_that_was_lost_is_asked_for_once_more() -> None:
+    with_context = drop_of(5, 1, has_context=True)
+    meter = Told(answers={"0101": [with_context, DONE], "0103010500": [with_context, context_of(5, 2), DONE]})
+    meter.session(*GLUCOSE)
+    (record,) = meter.kept
+    assert isinstance(record.measurement, Glucose)
+    assert record.measurement.meal == "postprandial"
+
+
+@pytest.mark.parametrize("then", [[DONE], [Disconnected()], [("2a52", "06000108")], []])
+def test_a_record_whose_context_never_comes_is_kept_without(then: list[tuple[str, str] | Disconnected]) -> None:
+    """Whatever the meter does when it is asked for it once more."""
+    meter = Told(answers={"0101": [drop_of(5, 1, has_context=True), DONE], "0103010500": then})  # type: ignore[dict-item]
+    meter.session(*GLUCOSE)
+    assert [record.context_raw for record in meter.kept] == [None]
+
+
+def test_a_link_that_is_lost_while_records_are_missing_fails_the_session() -> None:
+    meter = Told(answers={"0101": [drop(1), drop(3), DONE], "0401": counts(3)})
+    meter.answers["0103010100"] = [Disconnected()]  # type: ignore[list-item]
+    with pytest.raises(LinkError, match="went away"):
+        meter.session(*GLUCOSE)
+    assert numbers(meter) == [1, 3]
+
+
+def test_a_meter_that_is_known_to_count_from_its_newest_record_is_not_asked_to_count() -> None:
+    meter = Told(answers={"0101": [drop(0), drop(3), DONE]})
+    quirk = Quirk(id="counts-down", meter="one that counts down", source=("here",), are_numbers_reversed=True)
+    meter.play(collect(frozenset(GLUCOSE), None, highest=None, quirk=quirk))
+    assert everything_written(meter) == ["0101"]
+
+
+def test_nothing_of_a_report_is_kept_before_a_record_has_vouched_for_its_numbers() -> None:
+    """The newest comes first, and the numbers have begun anew: 2 is another record now."""
+    meter = Told(answers={"0103010200": [drop_of(3, 23), drop_of(2, 22), DONE]}, kept=kept(1, 2))
+    with pytest.raises(LinkError):
+        meter.session(*GLUCOSE, highest_sequence=2)
+    assert len(meter.kept) == 2
