@@ -36,9 +36,17 @@ def take(folder: Path) -> str:
     except FileNotFoundError:
         return ""
     finally:
-        path.unlink(missing_ok=True)
+        _remove(path)
     with os.fdopen(descriptor, "rb") as file:
         return file.read(LONGEST).decode("ascii", "replace").strip()
+
+
+def _remove(path: Path) -> None:
+    """systemd starts us for as long as it is there, and after twelve times no more."""
+    try:
+        path.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):  # unlink(2) may say either of a folder
+        path.rmdir()
 
 
 def do(request: str) -> int:

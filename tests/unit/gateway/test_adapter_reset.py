@@ -31,6 +31,13 @@ def test_a_link_is_not_followed_and_does_not_stay(tmp_path: Path) -> None:
     assert not (tmp_path / REQUEST).is_symlink()
 
 
+def test_a_folder_is_no_request_and_does_not_stay(tmp_path: Path) -> None:
+    (tmp_path / REQUEST).mkdir()
+    with pytest.raises(OSError, match="directory"):
+        take(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / REQUEST)
     assert take(tmp_path) == ""
