@@ -66,7 +66,7 @@ class Collector:
         self._workers = workers
         self._adapters = Adapters() if adapters is None else adapters
         self._users = users
-        self._rota = Rota(outbox.givers())
+        self._rota = Rota(outbox.givers(), workers=workers)
         self._changed = asyncio.Event()
         self.totals = Totals()
         names = ("scan", *(f"read-{nth + 1}" for nth in range(workers)))

@@ -8,8 +8,8 @@ after everybody else, and one at a time, so that a cuff that advertises for five
 given anything in several tries is a stranger, and asked rarely. Silence makes it new again: somebody may have pressed its button.
 
 However many there are, and even if each has a name that was never heard before: a meter that has given something is read before
-them and is not forgotten for them, and where there is one, everybody else is read one at a time. One that does not end until it
-is cut off waits like those that were tried in vain, whatever it gives.
+them and is not forgotten for them, and where there is one, everybody else leaves a worker free for it. One that does not end
+until it is cut off waits like those that were tried in vain, whatever it gives.
 """
 
 from collections import deque
@@ -100,8 +100,9 @@ class _Meter:
 class Rota:
     """The meters in the air. Times are seconds of one monotonic clock."""
 
-    def __init__(self, friends: Iterable[str] = ()) -> None:
-        """`friends`: addresses of meters that have given something before, in upper case."""
+    def __init__(self, friends: Iterable[str] = (), *, workers: int = 2) -> None:
+        """`friends`: addresses of meters that have given something before, in upper case. `workers`: as many are read at once."""
+        self._workers = workers
         self._meters: dict[str, _Meter] = {}
         self._friends = frozenset(friends)
         self._awaited: deque[str] = deque(maxlen=AWAITED)
@@ -135,11 +136,17 @@ class Rota:
         return None
 
     def _allowed(self) -> list[_Meter]:
-        """Those that wait, without those of which only one is read at a time while one is."""
+        """Those that wait, without those that would take the last worker from a friend, or try in vain beside another."""
         meters = self._meters.values()
-        alone = _Turn.NEW if self._friends or any(m.turn is _Turn.FRIEND for m in meters) else _Turn.LAST
-        is_taken = any(m.is_busy and m.turn >= alone for m in meters)
-        return [m for m in meters if m.is_waiting and not m.is_busy and not (is_taken and m.turn >= alone)]
+        has_friend = bool(self._friends) or any(m.turn is _Turn.FRIEND for m in meters)
+        busy = [m.turn for m in meters if m.is_busy and m.turn is not _Turn.FRIEND]
+        is_full = len(busy) >= max(1, self._workers - has_friend)
+        return [
+            m
+            for m in meters
+            if m.is_waiting and not m.is_busy
+            if m.turn is _Turn.FRIEND or not (is_full or (m.turn is _Turn.LAST and _Turn.LAST in busy))
+        ]
 
     def ended(
         self,

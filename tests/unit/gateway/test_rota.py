@@ -192,8 +192,23 @@ def test_a_stranger_that_was_silent_and_is_heard_again_is_new() -> None:
     assert rota.next_due(now_s + SETTLE_S + NEW_AFTER_S) == _from(1)
 
 
+def test_all_workers_but_one_read_whom_nobody_knows_yet_where_there_is_a_friend() -> None:
+    rota = Rota(friends=[_from(0xFF).address.upper()], workers=4)
+    for nth in range(6):
+        rota.heard(_from(nth), 0.0)
+    assert [rota.next_due(1.0) for _ in range(4)] == [*map(_from, range(3)), None]
+    rota.heard(_from(0xFF), 1.0)
+    assert rota.next_due(1.0) == _from(0xFF)
+
+
+def test_one_worker_alone_reads_strangers_too() -> None:
+    rota = Rota(friends=[_from(0xFF).address.upper()], workers=1)
+    rota.heard(_from(1), 0.0)
+    assert rota.next_due(0.0) == _from(1)
+
+
 def test_those_that_were_tried_in_vain_wait_for_each_other_and_for_everybody_else() -> None:
-    rota = Rota()
+    rota = Rota(workers=3)
     for nth in (1, 2):
         rota.heard(_from(nth), 0.0)
         rota.next_due(0.0)
