@@ -211,7 +211,7 @@ def test_there_is_one_alert_rule_for_each_state_that_needs_somebody_and_for_each
         AlarmKind.PUSH_DEAD,
         AlarmKind.GATEWAY_SUSPENDED,
     }  # said as states
-    assert spoken_of("meters", "state") == {"silent", "waits_for_binding"}
+    assert spoken_of("meters", "state") == {"silent", "waits_for_binding", "wants_consent"}
     assert spoken_of("patients", "state") == {"silent"}
 
 
