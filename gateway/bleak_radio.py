@@ -224,7 +224,7 @@ class BleakRadio:
         except _TROUBLE as e:
             await self._note_unconnected(meter_id, path, _words(e), was_paired=was_paired)
             raise LinkError(f"cannot connect: {_words(e)}") from e
-        _begin_anew(events, client)
+        events.begin_anew(is_connected=client.is_connected)
         self.care.ladder.connected(time.monotonic())
         must = self._agent.must_be_checked(meter_id)
         if not was_paired and (must or not self.bonds.connects_without_pairing(meter_id)):
@@ -387,15 +387,6 @@ class _BleakLink:
                 raise LinkError(_words(e)) from e
             self.has_worked = True
             return answer
-
-
-def _begin_anew(events: LinkEvents, client: BleakClient) -> None:
-    """Forget what earlier attempts met: the client is one and the same for all of them, and the end of the first link, taken for
-    the end of this one, would have a report thrown away that the meter believes to have been told."""
-    while not events.empty():
-        events.get_nowait()
-    if not client.is_connected:
-        events.put_nowait(Disconnected())
 
 
 def _words(e: BaseException) -> str:

@@ -31,6 +31,15 @@ class LinkEvents(asyncio.Queue[Notified | Disconnected]):
         else:
             self._left_out += 1
 
+    def begin_anew(self, *, is_connected: bool) -> None:
+        """Forget what earlier attempts met. bleak has one client for all of them: the end of the first link, taken for that of
+        this one, would have a report thrown away that the meter believes to have been told."""
+        while not self.empty():
+            self.get_nowait()
+        self._left_out = 0
+        if not is_connected:
+            self.put_nowait(Disconnected())
+
     def leave(self) -> None:
         """The link has been left: whoever goes on talking is not heard any more, even if hanging up has failed."""
         self._is_left = True

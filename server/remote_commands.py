@@ -107,15 +107,10 @@ def configure(
     is_change = any(each is not None for each in given) or bool(pairing_code or forget_code or user_code or forget_user)
 
     def changed(before: RemoteConfig) -> RemoteConfig:
-        codes = before.pairing_codes | _codes(pairing_code or ())
-        for meter in forget_code or ():
-            codes.pop(checked_name(meter), None)
-        if len(codes) > MAX_PAIRING_CODES:
-            fail(f"a gateway is told {MAX_PAIRING_CODES} codes at most: forget those that are not used", code=2)
-        users = _with_users(before.user_codes, user_code or (), forget_user or ())
-        if len(users) > MAX_PAIRING_CODES or any(len(each) > MAX_USERS for each in users.values()):
-            fail(f"{MAX_USERS} users of {MAX_PAIRING_CODES} meters at most: forget those that are not used", code=2)
-        news: dict[str, Any] = {"pairing_codes": codes, "user_codes": users}
+        news: dict[str, Any] = {
+            "pairing_codes": _with_codes(before.pairing_codes, pairing_code or (), forget_code or ()),
+            "user_codes": _with_users(before.user_codes, user_code or (), forget_user or ()),
+        }
         news |= {} if zone is None else {"zone": zone}
         news |= {} if log_level is None else {"log_level": log_level}
         news |= {} if pause is None else {"scanning_paused_until": _until(pause)}
@@ -165,9 +160,14 @@ def diagnostics(
         _tell(found.document)
 
 
-def _codes(texts: Sequence[str]) -> dict[str, str]:
-    pairs = (text.partition("=") for text in texts)
-    return {checked_name(meter): code for meter, _, code in pairs}
+def _with_codes(before: Mapping[str, str], told: Sequence[str], forgotten: Sequence[str]) -> dict[str, str]:
+    pairs = (text.partition("=") for text in told)
+    codes = dict(before) | {checked_name(meter): code for meter, _, code in pairs}
+    for meter in forgotten:
+        codes.pop(checked_name(meter), None)
+    if len(codes) > MAX_PAIRING_CODES:
+        fail(f"a gateway is told {MAX_PAIRING_CODES} codes at most: forget those that are not used", code=2)
+    return codes
 
 
 def _with_users(
@@ -181,7 +181,10 @@ def _with_users(
     for whom in forgotten:
         meter, _, index = whom.partition("/")
         users.get(checked_name(meter), {}).pop(index, None)
-    return {meter: codes for meter, codes in users.items() if codes}
+    users = {meter: codes for meter, codes in users.items() if codes}
+    if len(users) > MAX_PAIRING_CODES or any(len(each) > MAX_USERS for each in users.values()):
+        fail(f"{MAX_USERS} users of {MAX_PAIRING_CODES} meters at most: forget those that are not used", code=2)
+    return users
 
 
 def _until(hours: int) -> datetime | None:

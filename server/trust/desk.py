@@ -57,19 +57,9 @@ def create_desk(
     certificates have been revoked."""
     desk = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
-    def admission(admitted: Admitted) -> Admission:
-        certificate = admitted.certificate
-        span = certificate.not_after - certificate.not_before
-        return Admission(
-            gateway_id=certificate.gateway_id,
-            zone=admitted.zone,
-            mqtt_host=mqtt_host,
-            mqtt_port=mqtt_port,
-            certificate=certificate.certificate,
-            authority=authority.certificate.decode(),
-            renew_from=certificate.not_before + span * RENEW_AFTER_DAYS / span.days,
-            ends_at=certificate.not_after,
-        )
+    def admission(answer: Admitted | Refusal) -> Response:
+        told = _admission(answer, authority, mqtt_host, mqtt_port) if isinstance(answer, Admitted) else answer
+        return _answer(told)
 
     @desk.get("/authority")
     def show_authority() -> Response:
@@ -95,7 +85,7 @@ def create_desk(
         )
         if isinstance(answer, Admitted):  # of a repeat too: what was revoked may not have been written down before
             await asyncio.to_thread(on_revoked)
-        return _answer(admission(answer) if isinstance(answer, Admitted) else answer)
+        return admission(answer)
 
     @desk.post("/renew")
     async def renew(request: Request) -> Response:
@@ -117,7 +107,7 @@ def create_desk(
                 asked_from=_address_of(request),
             ),
         )
-        return _answer(admission(answer) if isinstance(answer, Admitted) else answer)
+        return admission(answer)
 
     async def unavailable(_: Request, e: Exception) -> Response:
         log.warning("desk_unavailable", reason=str(e))
@@ -127,6 +117,21 @@ def create_desk(
     desk.add_exception_handler(OSError, unavailable)  # the list of the revoked could not be written
 
     return desk
+
+
+def _admission(admitted: Admitted, authority: Authority, mqtt_host: str | None, mqtt_port: int) -> Admission:
+    certificate = admitted.certificate
+    span = certificate.not_after - certificate.not_before
+    return Admission(
+        gateway_id=certificate.gateway_id,
+        zone=admitted.zone,
+        mqtt_host=mqtt_host,
+        mqtt_port=mqtt_port,
+        certificate=certificate.certificate,
+        authority=authority.certificate.decode(),
+        renew_from=certificate.not_before + span * RENEW_AFTER_DAYS / span.days,
+        ends_at=certificate.not_after,
+    )
 
 
 def _address_of(request: Request) -> str | None:

@@ -4,7 +4,6 @@ strace kills the installing process instead of the call, so nothing in the produ
 same, as far as the order of writes goes: before a name appears everything behind it has been synced.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -26,17 +25,6 @@ LOADS = "import gateway.app, gateway.bleak_radio, gateway.carrier, gateway.outbo
 @pytest.fixture(scope="module")
 def later(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return another(bundle, tmp_path_factory.mktemp("later") / "homevigil-gateway", version="0.2.0")
-
-
-@pytest.fixture
-def strace() -> str:
-    found = shutil.which("strace")
-    if found is None:
-        why = "strace is not installed; to run this suite: sudo apt-get install strace"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
-    return found
 
 
 def test_killed_at_every_name_that_it_makes_or_moves(

@@ -6,7 +6,6 @@ strace kills instead of the call, so nothing in the product knows of it.
 import asyncio
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -43,17 +42,6 @@ from server.trust.folders import Secrets
 from vitals.enrolment import Invitation
 
 WITHIN_S = 30.0
-
-
-@pytest.fixture
-def strace() -> str:
-    found = shutil.which("strace")
-    if found is None:
-        why = "strace is not installed; to run this suite: sudo apt-get install strace"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
-    return found
 
 
 @pytest.fixture

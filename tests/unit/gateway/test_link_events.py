@@ -38,3 +38,14 @@ async def test_who_talks_on_after_we_have_hung_up_is_not_heard() -> None:
     events.leave()
     events.put_nowait(FRAME)
     assert [await events.next_event(0), await events.next_event(0)] == [FRAME, None]
+
+
+async def test_what_an_earlier_attempt_met_is_not_of_this_link() -> None:
+    events = LinkEvents(bound=1)
+    for _ in range(3):
+        events.put_nowait(Notified(characteristic="2a35", value=b"\x00"))
+    events.put_nowait(Disconnected())
+    events.begin_anew(is_connected=True)
+    assert await events.next_event(0) is None
+    events.begin_anew(is_connected=False)
+    assert await events.next_event(0) == Disconnected()
