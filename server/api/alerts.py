@@ -31,7 +31,7 @@ class AlertPage(Page):
 def list_alerts(caller: SignedIn, page: Annotated[AlertPage, Query()]) -> AlertsOut:
     """Newest first."""
     before = decode_cursor(page.cursor)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         rows = worklist.list_alerts(
             conn,
             user_id=caller.user_id,
@@ -50,7 +50,7 @@ def list_alerts(caller: SignedIn, page: Annotated[AlertPage, Query()]) -> Alerts
 @router.get("/{episode_id}", responses=problems.NOT_FOUND)
 def find_alert(caller: SignedIn, episode_id: UUID, response: Response) -> AlertOut:
     """One alert; the `ETag` header is what a decision about it must say in `If-Match`."""
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         alert = worklist.find_alert(conn, episode_id, user_id=caller.user_id)
     if alert is None:
         raise NotOnPanelError("no such alert")
@@ -60,7 +60,7 @@ def find_alert(caller: SignedIn, episode_id: UUID, response: Response) -> AlertO
 @router.post("/{episode_id}/acknowledge", responses=problems.DECISION)
 def acknowledge(caller: Changing, episode_id: UUID, response: Response, if_match: IfMatch = None) -> AlertOut:
     """Somebody has it: the doctor is not told again."""
-    alert = decisions.acknowledge(caller.clinic.pool, _decision(caller, episode_id, if_match))
+    alert = decisions.acknowledge(caller.pool, _decision(caller, episode_id, if_match))
     return _tagged(caller, alert, response)
 
 
@@ -70,7 +70,7 @@ def resolve(
 ) -> AlertOut:
     """Closes it with how it ended."""
     alert = decisions.resolve(
-        caller.clinic.pool, _decision(caller, episode_id, if_match), resolution=body.resolution, note=body.note
+        caller.pool, _decision(caller, episode_id, if_match), resolution=body.resolution, note=body.note
     )
     return _tagged(caller, alert, response)
 

@@ -191,5 +191,5 @@ class FleetOut(Shape):
 @router.get("/fleet")
 def show_fleet(caller: SignedIn) -> FleetOut:
     """What works and what does not, now."""
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         return FleetOut.of(sight.see_fleet(conn, caller.session, now=caller.now))

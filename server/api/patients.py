@@ -24,7 +24,7 @@ PatientId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 def list_readings(caller: SignedIn, patient_id: PatientId, page: Annotated[Page, Query()]) -> ReadingsOut:
     """Newest first, whatever their quality."""
     before = decode_cursor(page.cursor)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
         rows = reading_lists.list_readings(
             conn, patient_id, since=FROM_THE_BEGINNING, limit=page.limit + 1, before=before
@@ -40,7 +40,7 @@ def list_readings(caller: SignedIn, patient_id: PatientId, page: Annotated[Page,
 def list_inbox(caller: SignedIn, page: Annotated[Page, Query()]) -> InboxOut:
     """What has been pushed to the caller, newest first. Reading it here does not mark it as read."""
     before = decode_cursor(page.cursor)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         rows = worklist.list_inbox(conn, user_id=caller.user_id, limit=page.limit + 1, before=before)
     shown, last = cut(rows, page.limit)
     return InboxOut(

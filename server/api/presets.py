@@ -51,7 +51,7 @@ class ProposalsOut(Shape):
 @router.get("", responses=problems.NOT_FOUND)
 def list_proposals(caller: SignedIn, patient_id: PatientId) -> ProposalsOut:
     """What the presets would choose for the patient; nothing is changed."""
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
         found = presets.proposals(
             conn,
@@ -73,7 +73,7 @@ def apply_presets(caller: Changing, patient_id: PatientId) -> ThresholdsOut:
         role=caller.session.role,
         now=caller.now,
     )
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         rules = in_force(conn)
-    versions = presets.apply(caller.clinic.pool, applying, rules=rules, presets=catalog_presets())
+    versions = presets.apply(caller.pool, applying, rules=rules, presets=catalog_presets())
     return ThresholdsOut(thresholds=tuple(ThresholdOut.of(own) for own in versions))

@@ -80,7 +80,7 @@ def void(
     if_match: IfMatch = None,
 ) -> CorrectedOut:
     """It is not to be used: nobody is judged by it any more. It stays in the record, struck through."""
-    corrections.void(caller.clinic.pool, _correction(caller, patient_id, reading_id, body, if_match))
+    corrections.void(caller.pool, _correction(caller, patient_id, reading_id, body, if_match))
     return _found(caller, patient_id, reading_id, response)
 
 
@@ -95,7 +95,7 @@ def reassign(
 ) -> CorrectedOut:
     """It is another patient's, whom the caller sees as well: both are judged again."""
     correction = _correction(caller, patient_id, reading_id, body, if_match)
-    corrections.reassign(caller.clinic.pool, correction, to_patient_id=body.to_patient_id)
+    corrections.reassign(caller.pool, correction, to_patient_id=body.to_patient_id)
     return _found(caller, patient_id, reading_id, response)
 
 
@@ -109,7 +109,7 @@ def restore(
     if_match: IfMatch = None,
 ) -> CorrectedOut:
     """It counts again as it came in."""
-    corrections.restore(caller.clinic.pool, _correction(caller, patient_id, reading_id, body, if_match))
+    corrections.restore(caller.pool, _correction(caller, patient_id, reading_id, body, if_match))
     return _found(caller, patient_id, reading_id, response)
 
 
@@ -129,7 +129,7 @@ def _correction(
 
 
 def _found(caller: Caller, patient_id: int, reading_id: UUID, response: Response) -> CorrectedOut:
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
         found = reading_lists.list_these_readings(conn, patient_id, [reading_id])
         said = store.list_corrections(conn, [reading_id], user_id=caller.user_id)

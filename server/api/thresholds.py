@@ -64,7 +64,7 @@ class ThresholdsOut(Shape):
 @router.get("", responses=problems.NOT_FOUND)
 def list_thresholds(caller: SignedIn, patient_id: PatientId) -> ThresholdsOut:
     """All of one patient's."""
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
         found = store.list_versions(conn, patient_id)
     return ThresholdsOut(thresholds=tuple(ThresholdOut.of(own) for own in found))
@@ -92,6 +92,6 @@ def set_thresholds(
         role=caller.session.role,
         now=caller.now,
     )
-    own = ThresholdOut.of(thresholds.set_thresholds(caller.clinic.pool, setting))
+    own = ThresholdOut.of(thresholds.set_thresholds(caller.pool, setting))
     response.headers["ETag"] = own.etag
     return own

@@ -49,6 +49,11 @@ class Caller:
     def user_id(self) -> int:
         return self.session.user_id
 
+    @property
+    def pool(self) -> Pool:
+        """What is read and written in this person's name goes through here."""
+        return self.clinic.pool
+
 
 def clinic_of(request: Request) -> Clinic:
     clinic = request.app.state.clinic

@@ -85,7 +85,7 @@ def show(
     chosen = rules.by_id(rule) if rule in rules else None
     span_days = days if days in DAYS else 90
     given, is_refused = _given(request.query_params, chosen)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         names = store.panel(conn, user_id=caller.user_id)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     labels = {number.name: label(number.name, words) for number in _numbers(chosen)}
@@ -119,7 +119,7 @@ def show(
         return page
     cancel = "?" + urlencode([*request.query_params.multi_items(), ("cancelled", "true")])
     span = Span(since=caller.now - timedelta(days=span_days), until=caller.now)
-    steps = tried(caller.clinic.pool, chosen, given, list(names), span)
+    steps = tried(caller.pool, chosen, given, list(names), span)
     return with_parts(page, _parts(words, steps, cancel, context))
 
 

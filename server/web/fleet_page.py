@@ -39,7 +39,7 @@ def show_fleet(caller: SignedIn, request: Request) -> Response:
 @router.get("/fleet/news")
 def show_news(caller: LookingOn, request: Request, shown: Annotated[str, Query(max_length=64)] = "") -> Response:
     """Whether a page that shows `shown` still shows what is; asked for by the page itself."""
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         seen = sight.see_fleet(conn, caller.session, now=caller.now)
     return render(
         request,
@@ -62,14 +62,14 @@ def see_alarm(
     """The caller has looked at what happened; refused if it has happened again since the page was shown."""
     check_same_origin(request)
     sessions.check_csrf(caller.session, csrf_token)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         is_seen = sight.see_alarm(conn, caller.session, alarm_id, times=times)
     return RedirectResponse("/fleet#alarms", status_code=303) if is_seen else _show(caller, request, is_refused=True)
 
 
 def _show(caller: Caller, request: Request, *, is_refused: bool = False) -> Response:
     words = words_of(request, caller)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         seen = sight.see_fleet(conn, caller.session, now=caller.now)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     parts, gateways, meters = say_parts(seen, words), say_gateways(seen, words), say_meters(seen, words)

@@ -71,10 +71,10 @@ def apply_presets(caller: SignedIn, request: Request, patient_id: PatientId, csr
         role=caller.session.role,
         now=caller.now,
     )
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         rules = in_force(conn)
     try:
-        presets.apply(caller.clinic.pool, applying, rules=rules, presets=catalog_presets())
+        presets.apply(caller.pool, applying, rules=rules, presets=catalog_presets())
     except NotAClinicianError:
         return _page(caller, request, patient_id, told=_only_doctors(words_of(request, caller)), status=403)
     return RedirectResponse(f"/p/{patient_id}/rules", status_code=303)
@@ -109,7 +109,7 @@ def set_numbers(
             role=caller.session.role,
             now=caller.now,
         )
-        thresholds.set_thresholds(caller.clinic.pool, setting)
+        thresholds.set_thresholds(caller.pool, setting)
     except NotAClinicianError:
         return _page(caller, request, patient_id, told=_only_doctors(words), status=403)
     except (StaleVersionError, DecisionConflictError):
@@ -133,7 +133,7 @@ def _only_doctors(words: Words) -> str:
 
 def _page(caller: Caller, request: Request, patient_id: int, *, told: str = "", status: int = 200) -> Response:
     words = words_of(request, caller)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         rules = in_force(conn)
         patient = worklist.find_panel_patient(
             conn, patient_id, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now

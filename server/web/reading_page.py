@@ -114,7 +114,7 @@ def _answer(
     sessions.check_csrf(caller.session, csrf_token)
     words = words_of(request, caller)
     try:
-        correct(caller.clinic.pool)
+        correct(caller.pool)
     except (StaleVersionError, DecisionConflictError) as e:
         told = _say_refused(e, words, caller)
         return _page(caller, request, said.patient_id, said.reading_id, told=told, status=412)
@@ -168,7 +168,7 @@ def _page(
     caller: Caller, request: Request, patient_id: int, reading_id: UUID, *, told: str = "", status: int = 200
 ) -> Response:
     words = words_of(request, caller)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         patient = worklist.find_panel_patient(
             conn, patient_id, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now
         )

@@ -48,7 +48,7 @@ PatientId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 @router.get("/p/{patient_id}")
 def show_patient(caller: SignedIn, request: Request, patient_id: PatientId) -> Response:
     words = words_of(request, caller)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         patient = worklist.find_panel_patient(
             conn, patient_id, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now
         )
@@ -91,7 +91,7 @@ def show_patient(caller: SignedIn, request: Request, patient_id: PatientId) -> R
 @router.get("/a/{episode_id}")
 def show_alert(caller: SignedIn, request: Request, episode_id: UUID) -> Response:
     words = words_of(request, caller)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         alert = worklist.find_alert(conn, episode_id, user_id=caller.user_id)
         if alert is None:
             raise NotOnPanelError("no such alert")
@@ -127,7 +127,7 @@ def show_alert(caller: SignedIn, request: Request, episode_id: UUID) -> Response
 @router.get("/inbox")
 def show_inbox(caller: SignedIn, request: Request) -> Response:
     words = words_of(request, caller)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         messages = worklist.list_inbox(conn, user_id=caller.user_id, limit=MESSAGES_SHOWN)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     return render(request, "inbox.html", words, caller=caller, unread=unread, messages=messages, now=caller.now)
@@ -142,7 +142,7 @@ def mark_read(
 ) -> Response:
     check_same_origin(request)
     sessions.check_csrf(caller.session, csrf_token)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         worklist.mark_inbox_read(conn, push_id or [], user_id=caller.user_id, now=caller.now)
     return RedirectResponse("/inbox", status_code=303)
 

@@ -103,7 +103,7 @@ def _decide(caller: Caller, request: Request, csrf_token: str, decide: Callable[
     sessions.check_csrf(caller.session, csrf_token)
     words = words_of(request, caller)
     try:
-        in_transaction(caller.clinic.pool, decide)
+        in_transaction(caller.pool, decide)
     except NotAClinicianError:
         return _page(caller, request, told=words.say(FOR_DOCTORS), status=403)
     except (StaleVersionError, DecisionConflictError):
@@ -113,7 +113,7 @@ def _decide(caller: Caller, request: Request, csrf_token: str, decide: Callable[
 
 def _page(caller: Caller, request: Request, *, told: str = "", status: int = 200) -> Response:
     words = words_of(request, caller)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         versions = rule_book.list_versions(conn)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     shown = [_shown(list(each), words) for _, each in groupby(versions, key=lambda version: version.rule_id)]

@@ -1,7 +1,7 @@
 """The pages' languages: English is written in the source, Chinese in `locale/zh`; numbers and dates are Babel's.
 
-The catalog is read from its `.po` when first needed, so no compiled file can be out of date. It holds no sentence of a
-rule: those come with the rule, in both languages.
+The catalog is all `.po` files of a language, one for each room of pages, read when first needed, so no compiled file can be out of
+date. It holds no sentence of a rule: those come with the rule, in both languages.
 """
 
 import io
@@ -14,6 +14,7 @@ from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from babel import dates, numbers
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
@@ -210,12 +211,28 @@ def translations(language: Language) -> Translations:
     """The catalog of one language; English is the source itself."""
     if language == "en":
         return Translations()
-    with (LOCALE / language / "LC_MESSAGES" / "messages.po").open("rb") as file:
-        catalog = read_po(file, locale=language, abort_invalid=True)
     compiled = io.BytesIO()
-    write_mo(compiled, catalog)
+    write_mo(compiled, read_catalog(language))
     compiled.seek(0)
     return Translations(compiled)
+
+
+def read_catalog(language: Language) -> Catalog:
+    """All wordings of a language. Raises `ValueError` for a message that stands in two files."""
+    whole = Catalog(locale=language)
+    for path in catalog_files(language):
+        with path.open("rb") as file:
+            for message in read_po(file, locale=language, abort_invalid=True):
+                if message.id and message.id in whole:
+                    raise ValueError(f"{path.name} says again: {message.id}")
+                if message.id:
+                    whole[message.id] = message
+    return whole
+
+
+def catalog_files(language: Language) -> list[Path]:
+    """Where the wordings of a language stand."""
+    return sorted((LOCALE / language).glob("*.po"))
 
 
 def choose_language(*candidates: str | None, accept: str = "") -> Language:

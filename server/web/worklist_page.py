@@ -30,7 +30,7 @@ KNOWN_MAX: Final = 5000
 @router.get("/")
 def show_worklist(caller: SignedIn, request: Request, tab: Tab = "attention") -> Response:
     words = words_of(request, caller)
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         rows = build_rows(conn, caller, words)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     tabs = {
@@ -59,7 +59,7 @@ def show_news(
     tab: Tab = "attention",
 ) -> Response:
     """What a list that shows `known` does not show yet; asked for by the page itself every few seconds."""
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         found = worklist.list_open_versions(conn, user_id=caller.user_id)
     now_open = {short_name(episode_id): str(version) for episode_id, version in found.items()}
     shown = dict(each.partition(".")[::2] for each in known or [])
@@ -79,7 +79,7 @@ def acknowledge(
     _check(caller, request, csrf_token)
     words = words_of(request, caller)
     try:
-        decisions.acknowledge(caller.clinic.pool, _decision(caller, episode_id, if_match))
+        decisions.acknowledge(caller.pool, _decision(caller, episode_id, if_match))
     except (StaleVersionError, DecisionConflictError) as e:
         return _answer(caller, request, words, episode_id, told=_say_refused(e, words, caller), status=412)
     return _answer(caller, request, words, episode_id, told=words.say("You have acknowledged it."))
@@ -99,7 +99,7 @@ def resolve(
     words = words_of(request, caller)
     try:
         decisions.resolve(
-            caller.clinic.pool,
+            caller.pool,
             _decision(caller, episode_id, if_match),
             resolution=resolution,
             note=note.strip(),
@@ -123,7 +123,7 @@ def _answer(
     caller: Caller, request: Request, words: Words, episode_id: UUID, *, told: str, status: int = 200
 ) -> Response:
     """The row as it is now, or, for a browser without scripts and for the alert's own page, that page again."""
-    with transaction(caller.clinic.pool) as conn:
+    with transaction(caller.pool) as conn:
         alert = worklist.find_alert(conn, episode_id, user_id=caller.user_id)
         row = build_row(conn, caller, words, alert.patient_id) if alert else None
     if alert is None or row is None:

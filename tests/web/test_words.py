@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
-from babel.messages.pofile import read_po
 
 import server.web
-from server.web.words import LOCALE, RESOLUTIONS, Words, choose_language
+from server.web.words import RESOLUTIONS, Words, choose_language, read_catalog
 
 WEB = Path(server.web.__file__).parent
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "say": None, "mark": None, "count": (1, 2)}
@@ -24,8 +23,7 @@ ZH, EN = Words(language="zh"), Words(language="en")
 
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
-    with (LOCALE / "zh" / "LC_MESSAGES" / "messages.po").open("rb") as file:
-        return read_po(file, locale="zh")
+    return read_catalog("zh")
 
 
 def test_every_message_of_the_pages_has_its_chinese(catalog: Catalog) -> None:
