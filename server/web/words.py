@@ -1,7 +1,7 @@
 """The pages' languages: English is written in the source, Chinese in `locale/zh`; numbers and dates are Babel's.
 
-The catalog is all `.po` files of a language, one for each room of pages, read when first needed, so no compiled file can be out of
-date. It holds no sentence of a rule: those come with the rule, in both languages.
+The catalog is all `.po` files of a language, one for each room of pages, read when first needed, so no compiled file can be
+out of date. It holds no sentence of a rule: those come with the rule, in both languages.
 """
 
 import io
