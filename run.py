@@ -23,7 +23,11 @@ VENV = ROOT / ".venv"
 LOCKS = ROOT / "deploy" / "requirements"
 STAMP = VENV / "homevigil.json"
 OLDEST, NEWEST = (3, 11), (3, 13)
-NODE_SUITE = ROOT / "tests" / "timescale"
+NODE_SUITES = (
+    # folder with its own lock file, what npm brings there, how else the suite can run
+    ("tests/timescale", "TimescaleDB's WASM build", ", or TIMESCALE_URL=postgresql://... python3 run.py test"),
+    ("tests/validators", "the public validators of FHIR and AsyncAPI", ""),
+)
 REFERENCE = ROOT / "tests" / "reference" / ".venv"
 WITH_KERNELS = ("server.judge", "server.rules.sweep")
 """Modules whose import compiles all kernels, where no earlier import has left them on disk."""
@@ -57,6 +61,7 @@ TOOLS = (
     ("faults: networks that are cut by the kernel", ("nft", "/usr/sbin/nft"), "nftables"),
     ("timescale: the store on the WASM build of TimescaleDB", ("node",), "nodejs"),
     ("timescale: the store on the WASM build of TimescaleDB", ("npm",), "npm"),
+    ("validators: FHIR and AsyncAPI, judged by others", ("npm",), "npm"),
 )
 
 FULL_TOOLS = (
@@ -230,7 +235,7 @@ def run_tests(arguments: list[str]) -> int:
     python = prepare("test")
     compiling = start_compiling(python)
     notes = [f"{suite}\n      to enable it:  sudo apt-get install {package}" for suite, package in missing]
-    notes += install_node_suite(missing)
+    notes += install_node_suites(missing)
     notes += install_reference()
     if not static_checks(python):
         compiling.kill()
@@ -337,26 +342,29 @@ def install_tools(missing: list[tuple[str, str]]) -> None:
             say(f"  {' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
-def install_node_suite(missing: list[tuple[str, str]]) -> list[str]:
-    """The WASM build of TimescaleDB, from its own lock file. Returns a note if it could not be had."""
-    lock = NODE_SUITE / "package-lock.json"
-    stamp = NODE_SUITE / "node_modules" / ".homevigil-lock"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    no_node = any(package in ("nodejs", "npm") for _, package in missing)
-    if os.environ.get("TIMESCALE_URL") or no_node or (stamp.exists() and stamp.read_text() == wanted):
+def install_node_suites(missing: list[tuple[str, str]]) -> list[str]:
+    """What npm brings, each from its own lock file. Returns a note for each that could not be had."""
+    if any(package in ("nodejs", "npm") for _, package in missing):
         return []
-    with timed("TimescaleDB's WASM build, by npm"):
+    return [note for suite in NODE_SUITES if (note := install_node_suite(*suite))]
+
+
+def install_node_suite(where: str, what: str, instead: str) -> str:
+    """Install one; a note if it could not be had, else nothing."""
+    folder = ROOT / where
+    stamp = folder / "node_modules" / ".homevigil-lock"
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    is_elsewhere = bool(instead and os.environ.get("TIMESCALE_URL"))
+    if is_elsewhere or (stamp.exists() and stamp.read_text() == wanted):
+        return ""
+    with timed(f"{what}, by npm"):
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps"]
-        done = subprocess.run(command, cwd=NODE_SUITE, check=False, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         say(done.stderr[-1000:])
-        where = NODE_SUITE.relative_to(ROOT)
-        return [
-            "timescale: npm could not fetch the pinned WASM build\n      to enable it:  "
-            f"(cd {where} && npm ci --legacy-peer-deps), or TIMESCALE_URL=postgresql://... python3 run.py test"
-        ]
+        return f"{where}: npm could not fetch {what}\n      to enable it:  (cd {where} && npm ci --legacy-peer-deps){instead}"
     stamp.write_text(wanted)
-    return []
+    return ""
 
 
 def install_reference() -> list[str]:

@@ -16,7 +16,20 @@ from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from server.api import alerts, fleet, health, login, metrics, own, patients, presets, problems, readings, thresholds
+from server.api import (
+    alerts,
+    asyncapi,
+    fleet,
+    health,
+    login,
+    metrics,
+    own,
+    patients,
+    presets,
+    problems,
+    readings,
+    thresholds,
+)
 from server.api.shield import Shield, protect
 from server.people.door import Clinic, clinic_of
 from server.people.errors import PeopleError
@@ -51,6 +64,7 @@ ROUTERS: Final = (
     own.router,
     fleet.router,
     metrics.router,
+    asyncapi.router,
     signing.router,
     worklist_page.router,
     fleet_page.router,
@@ -82,14 +96,7 @@ def create_app(
 ) -> FastAPI:
     """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials;
     without a `metrics_token` there are no metrics."""
-    app = Api(
-        title="HomeVigil",
-        summary="Alerts of people who measure at home, and the decisions about them.",
-        version="1",
-        docs_url=None,  # the usual pages load scripts from other hosts
-        redoc_url=None,
-        responses=problems.RESPONSES,
-    )
+    app = _api()
     app.state.clinic = Clinic(
         pool=pool,
         now=now,
@@ -98,14 +105,31 @@ def create_app(
         clinic_phone=clinic_phone,
     )
     app.state.metrics_token = metrics_token
-    for router in ROUTERS:
-        app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC))
     for expected in (PeopleError, MalformedError, UnavailableError, RequestValidationError, HTTPException):
         app.add_exception_handler(expected, _answer)
     app.add_exception_handler(Exception, _answer_our_mistake)
     app.add_middleware(Shield, is_tls=secure_cookies)
     return app
+
+
+def describe() -> dict[str, Any]:
+    """The HTTP API as OpenAPI 3.1, the same as `/openapi.json` says; needs no database."""
+    return _api().openapi()
+
+
+def _api() -> Api:
+    api = Api(
+        title="HomeVigil",
+        summary="Alerts of people who measure at home, and the decisions about them.",
+        version="1",
+        docs_url=None,  # the usual pages load scripts from other hosts
+        redoc_url=None,
+        responses=problems.RESPONSES,
+    )
+    for router in ROUTERS:
+        api.include_router(router)
+    return api
 
 
 def _answer(request: Request, error: Exception) -> Response:
@@ -123,5 +147,5 @@ def _answer_our_mistake(request: Request, error: Exception) -> Response:
 
 def _kind(request: Request) -> str:
     path = request.url.path
-    is_api = path.startswith("/api/") or path in ("/healthz", "/readyz", "/metrics", "/openapi.json")
+    is_api = path.startswith("/api/") or path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json")
     return "api" if is_api else "page"

@@ -56,6 +56,26 @@ def run(
     raise typer.Exit(server.run(settings, roles))
 
 
+@app.command()
+def openapi() -> None:
+    """Print the HTTP API's description, OpenAPI 3.1."""
+    import json
+
+    from server.asgi import describe
+
+    typer.echo(json.dumps(describe(), ensure_ascii=False, indent=1))
+
+
+@app.command()
+def asyncapi() -> None:
+    """Print the MQTT side's description, AsyncAPI 3."""
+    import json
+
+    from server.api.asyncapi import describe
+
+    typer.echo(json.dumps(describe(), ensure_ascii=False, indent=1))
+
+
 @app.command(name="warm-up")
 def warm_up() -> None:
     """Compile the rules' kernels into the cache, once, at installation, instead of at the first reading."""
