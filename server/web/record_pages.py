@@ -1,11 +1,9 @@
-"""`/p/{patient_id}`, `/a/{episode_id}` and `/inbox`: one patient, one alert with its evidence, what one was told."""
+"""`/a/{episode_id}` and `/inbox`: one alert with its evidence, what one was told."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
@@ -15,77 +13,22 @@ from server.people.door import Caller, SignedIn, check_same_origin
 from server.people.errors import NotOnPanelError
 from server.people.evidence import reading_ids
 from server.people.rule_texts import text_of
-from server.store import quarantine, worklist
+from server.store import worklist
 from server.store.corrections import list_corrections
 from server.store.postgres import Connection, transaction
-from server.store.quarantine import Conflict
-from server.store.reading_lists import MEASURED_BY_HAND, WORN, ShownReading, list_readings, list_these_readings
+from server.store.reading_lists import ShownReading, list_these_readings
 from server.store.worklist import Alert, PanelPatient, ShownPush, ShownTransition
 from server.web.correction_words import newest
-from server.web.history import NOTHING_SAID, Corrections, Span, draw_glucose, draw_pressures, reading_row
+from server.web.history import NOTHING_SAID, Corrections, reading_row
 from server.web.rendering import render, words_of
-from server.web.rows import ASSESSED_FOR, age_of, alert_line, conditions_for, own_thresholds, say_assessed
-from server.web.words import CHANNELS, PUSH_STATES, RESOLUTIONS, STATES, Words, mark
+from server.web.rows import ASSESSED_FOR, age_of, alert_line, conditions_for, own_thresholds
+from server.web.words import CHANNELS, PUSH_STATES, RESOLUTIONS, STATES, Words
 
 router: Final = APIRouter(include_in_schema=False)
 
-CHART_DAYS: Final = 30
-SENSOR_VALUES_SHOWN: Final = 6
-READINGS_SHOWN: Final = 40
 MESSAGES_SHOWN: Final = 100
 
-CONFLICT_OF_OWN_METER: Final = mark(
-    "Meter %(meter)s of this patient was read in another home, last on %(day)s (readings put aside: %(n)s)."
-    " Ask who measures with it."
-)
-CONFLICT_OF_ANOTHERS: Final = mark(
-    "Somebody else's meter %(meter)s was read in this home, last on %(day)s (readings put aside: %(n)s). Ask whose it is."
-)
-
 PatientId = Annotated[int, Path(ge=1, le=2**63 - 1)]
-
-
-@router.get("/p/{patient_id}")
-def show_patient(caller: SignedIn, request: Request, patient_id: PatientId) -> Response:
-    words = words_of(request, caller)
-    with transaction(caller.pool) as conn:
-        patient = worklist.find_panel_patient(
-            conn, patient_id, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now
-        )
-        if patient is None:
-            raise NotOnPanelError("no such patient")
-        since = caller.now - timedelta(days=CHART_DAYS + 1)
-        readings = list_readings(conn, patient_id, since=since, limit=worklist.PAGE_MAX, kinds=MEASURED_BY_HAND)
-        worn = list_readings(conn, patient_id, since=since, limit=SENSOR_VALUES_SHOWN, kinds=(WORN,))
-        said = _said(conn, caller, [*readings, *worn])
-        alerts = worklist.list_alerts(conn, user_id=caller.user_id, patient_id=patient_id, limit=50)
-        pushes = worklist.list_pushes(conn, patient_id)
-        own = own_thresholds(conn, [patient_id])
-        conflicts = quarantine.binding_conflicts(conn, patient_id=patient_id)
-        unread = worklist.count_unread(conn, user_id=caller.user_id)
-    span = Span.ending(caller.now, days=CHART_DAYS, zone=patient.zone)
-    conditions = conditions_for(caller.clinic, own, patient_id, None)
-    oldest_first = list(reversed(readings))
-    return render(
-        request,
-        "patient.html",
-        words,
-        caller=caller,
-        unread=unread,
-        patient=patient,
-        age=age_of(patient.birth_date, caller.now, patient.zone),
-        assessed=say_assessed(patient, words, caller.now),
-        conflicts=[_say_conflict(each, patient, words) for each in conflicts],
-        pressures=draw_pressures(oldest_first, span, conditions, words, said),
-        glucose=draw_glucose(oldest_first, span, words, said),
-        is_struck=any(each.standing != "in_use" for each in readings),
-        rows=[reading_row(each, patient.zone, conditions, words, said) for each in readings[:READINGS_SHOWN]],
-        readings_in_all=len(readings),
-        sensor_rows=[reading_row(each, patient.zone, (), words, said) for each in worn],
-        chart_days=CHART_DAYS,
-        lines=[alert_line(caller, words, alert) for alert in alerts],
-        pushes=[_told(push, patient.zone, words) for push in pushes],
-    )
 
 
 @router.get("/a/{episode_id}")
@@ -101,7 +44,7 @@ def show_alert(caller: SignedIn, request: Request, episode_id: UUID) -> Response
         if patient is None:
             raise NotOnPanelError("no such alert")
         evidence = list_these_readings(conn, alert.patient_id, reading_ids(alert.verdict))
-        said = _said(conn, caller, evidence)
+        corrected = said(conn, caller, evidence)
         transitions = worklist.list_transitions(conn, episode_id)
         pushes = worklist.list_pushes(conn, alert.patient_id, episode_id=episode_id)
         own = own_thresholds(conn, [alert.patient_id])
@@ -117,9 +60,9 @@ def show_alert(caller: SignedIn, request: Request, episode_id: UUID) -> Response
         patient=patient,
         age=age_of(patient.birth_date, caller.now, patient.zone),
         rule=text_of(caller.clinic.rules, alert.rule_id),
-        rows=[reading_row(each, patient.zone, conditions, words, said) for each in evidence],
+        rows=[reading_row(each, patient.zone, conditions, words, corrected) for each in evidence],
         steps=[_step(each, patient, words) for each in transitions],
-        pushes=[_told(push, patient.zone, words) for push in pushes],
+        pushes=[told(push, patient.zone, words) for push in pushes],
         days=_days(alert, words),
     )
 
@@ -147,7 +90,7 @@ def mark_read(
     return RedirectResponse("/inbox", status_code=303)
 
 
-def _said(conn: Connection, caller: Caller, readings: Sequence[ShownReading]) -> Corrections:
+def said(conn: Connection, caller: Caller, readings: Sequence[ShownReading]) -> Corrections:
     """What was said last of those of which something was said."""
     corrected = [each.reading_id for each in readings if each.version > 1]
     return newest(list_corrections(conn, corrected, user_id=caller.user_id)) if corrected else NOTHING_SAID
@@ -166,7 +109,7 @@ class Told:
     is_lost: bool
 
 
-def _told(push: ShownPush, zone: str, words: Words) -> Told:
+def told(push: ShownPush, zone: str, words: Words) -> Told:
     text: Mapping[str, str] = push.text.get(words.language) or next(iter(push.text.values()), {})
     return Told(
         at=words.moment(push.sent_at or push.due_at, zone),
@@ -214,10 +157,3 @@ def _days(alert: Alert, words: Words) -> str:
     if alert.first_day == alert.last_day:
         return words.day(alert.first_day)
     return words.say("%(first)s to %(last)s", first=words.day(alert.first_day), last=words.day(alert.last_day))
-
-
-def _say_conflict(conflict: Conflict, patient: PanelPatient, words: Words) -> str:
-    """Nothing that tells where the other home is: who may see one of the two may not see the other."""
-    day = words.day(conflict.last_at.astimezone(ZoneInfo(patient.zone)).date())
-    sentence = CONFLICT_OF_OWN_METER if conflict.is_own else CONFLICT_OF_ANOTHERS
-    return words.say(sentence, meter=conflict.meter_id, day=day, n=words.number(conflict.readings))
