@@ -26,14 +26,17 @@ def compose() -> dict[str, Any]:
 
 
 def test_compose_has_the_database_the_broker_the_migration_and_the_server(compose: dict[str, Any]) -> None:
-    assert set(compose["services"]) == {"database", "broker", "migrate", "server", "enrol"}
+    figures = {name for name, service in compose["services"].items() if service.get("profiles") == ["figures"]}
+
+    assert figures == {"prometheus", "grafana"}
+    assert set(compose["services"]) - figures == {"database", "broker", "migrate", "server", "enrol"}
 
 
 def test_every_image_is_pinned_to_a_version(compose: dict[str, Any]) -> None:
     images = [service["image"] for service in compose["services"].values()]
     dockerfile = (DEPLOY / "server" / "Dockerfile").read_text()
     images += re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
-    unpinned = [image for image in images if not re.search(r":\d+\.\d+\.\d+", image)]
+    unpinned = [image for image in images if not re.search(r":v?\d+\.\d+\.\d+", image)]
     assert unpinned == []
 
 
