@@ -73,6 +73,13 @@ CORRECTION: Final[dict[int | str, dict[str, Any]]] = {
     412: {**RESPONSES[400], "description": "Somebody has corrected the reading since it was read"},
     428: {**RESPONSES[400], "description": "If-Match is missing"},
 }
+FOLLOW_UP: Final[dict[int | str, dict[str, Any]]] = {
+    403: {**RESPONSES[400], "description": "The CSRF token is missing, or the caller is no clinician"},
+    **NOT_FOUND,
+    409: {**RESPONSES[400], "description": "The follow-up is not open (or, to reopen it, not closed)"},
+    412: {**RESPONSES[400], "description": "Somebody has changed the follow-up since it was read"},
+    428: {**RESPONSES[400], "description": "If-Match is missing"},
+}
 ASKED: Final[dict[int | str, dict[str, Any]]] = {
     404: {**RESPONSES[400], "description": "The link is unknown, past its end or revoked"},
     409: {**RESPONSES[400], "description": "Nothing is asked, or it was answered too often"},

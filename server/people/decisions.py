@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from server.people import follow_ups
 from server.people.errors import DecisionConflictError, NotOnPanelError, StaleVersionError
 from server.store import worklist, worklist_decisions
 from server.store.postgres import Connection, Pool, in_transaction
@@ -82,6 +83,9 @@ def resolve(pool: Pool, decision: Decision, *, resolution: Resolution, note: str
             worklist_decisions.cancel_all_pushes(conn, decision.episode_id)
         else:
             worklist_decisions.cancel_repeated_pushes(conn, decision.episode_id)
+        follow_ups.note_resolution(
+            conn, decision.episode_id, resolution=resolution, user_id=decision.user_id, now=decision.now
+        )
         reason = f"{resolution}: {note}" if note else str(resolution)
         return _finish(conn, decision, standing, to_state="resolved", reason=reason)
 

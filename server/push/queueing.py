@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from server.people import follow_ups
 from server.push import ladder, texts
 from server.push.dead_letters import alarm
 from server.push.texts import Step, Text
@@ -55,6 +56,9 @@ class Teller:
             is_again = is_again and step > Step.OPENING
             said = texts.to_doctor(self.rules, finding.rule_id, finding.verdict.sentence, again=is_again)
             self._tell_doctor(episode_id, said, kind="opening", step=step, at=at)
+            follow_ups.open_for_alert(
+                self.conn, patient_id=self.patient_id, episode_id=episode_id, due_at=at, now=self.now
+            )
             if finding.state == "active":
                 self._escalate(episode_id, finding, step=step + 1, told_at=at)
 
@@ -85,6 +89,7 @@ class Teller:
         step = Step.RETRACTION if steps is None else min(steps[0] - 1, Step.RETRACTION)
         said = texts.retraction(self.rules, rule_id, sentence)
         self._queue(episode_id, store.told_of(self.conn, episode_id), said, kind="retraction", step=step, at=self.now)
+        follow_ups.withdraw(self.conn, episode_id, now=self.now)
 
     def remind(self) -> datetime | None:
         """Tell the doctor again what nobody has acknowledged for a week; returns when to look for that the next time."""
