@@ -279,6 +279,7 @@ def _loops(
         loops["watch states"] = lambda: _watch_states(pool, stop)
         loops["watch heartbeat"] = lambda: _watch_heartbeat(settings, pool, stop)
         loops["watch recompute"] = lambda: _watch_recompute(pool, stop)
+        loops["watch audit"] = lambda: _watch_audit(pool, stop)
     return loops
 
 
@@ -332,3 +333,9 @@ def _watch_recompute(pool: "Pool", stop: threading.Event) -> None:
     from server.watch.nightly import recompute_nightly
 
     recompute_nightly(pool, stop)
+
+
+def _watch_audit(pool: "Pool", stop: threading.Event) -> None:
+    from server.audit.sealing import keep_sealing
+
+    keep_sealing(pool, stop)

@@ -156,6 +156,14 @@ def recompute(context: typer.Context) -> None:
     again(args=context.args, prog_name="server recompute")
 
 
+@_group
+def audit(context: typer.Context) -> None:
+    """Who did what and saw whom: seal it, verify that nobody has changed it, list it, export it as evidence."""
+    from server.audit.commands import app as trail
+
+    trail(args=context.args, prog_name="server audit")
+
+
 @webhook.command(name="add")
 def add_webhook(url: Annotated[str, typer.Argument(help="https://… of the system to call.")]) -> None:
     """Call this address when an alert opens; prints the secret that the receiver checks signatures with, once."""

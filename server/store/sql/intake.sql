@@ -30,7 +30,8 @@ returning reading_id;
 select reading_id, content_hash from reading_seen where reading_id = any(%(reading_id)s::uuid[]);
 
 -- name: insert_readings
--- Rows come sorted by key. Never COPY, which cannot say `on conflict`.
+-- Rows come sorted by key. Never COPY, which cannot say `on conflict`. What is stored waits to be sealed, in the same statement.
+with stored as (
 insert into reading (patient_id, kind, measured_at, reading_id, gateway_id, meter_id, user_slot, systolic_mmhg,
                      diastolic_mmhg, mean_mmhg, pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal,
                      weight_kg, spo2_percent, temperature_celsius, unit_sent, meter_status, quality, quality_reasons,
@@ -53,7 +54,13 @@ from unnest(%(patient_id)s::bigint[], %(kind)s::text[], %(measured_at)s::timesta
            temperature_celsius, unit_sent, meter_status, quality, quality_reasons, time_quality, meter_time,
            clock_offset_s, zone, received_at, decoder)
 on conflict do nothing
-returning reading_id;
+returning patient_id, kind, measured_at, reading_id
+), due as (
+    insert into audit_due (ledger, key, patient_id, members)
+    select 'reading', '', patient_id, array_agg(audit_member(kind, measured_at, reading_id) order by measured_at, reading_id)
+    from stored group by patient_id
+)
+select reading_id from stored;
 
 -- name: insert_raw
 insert into reading_raw (reading_id, raw, context_raw, sent)
