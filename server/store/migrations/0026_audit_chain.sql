@@ -141,6 +141,8 @@ select audit_keep('symptom_answer', '{answer_id}', 't.patient_id');
 select audit_keep('episode', '{episode_id}', 't.patient_id', is_mutable => true);
 select audit_keep('episode_transition', '{transition_id}', '(select e.patient_id from episode e where e.episode_id = t.episode_id)');
 select audit_keep('push', '{push_id}', 't.patient_id', is_mutable => true);
+select audit_keep('follow_up', '{follow_up_id}', 't.patient_id', is_mutable => true);
+select audit_keep('follow_up_event', '{event_id}', 't.patient_id');
 
 -- A reading is named by its kind, instant and id; intake notes them batch by batch (`intake.insert_readings`), because a hypertable
 -- takes no trigger that sees a whole statement.
