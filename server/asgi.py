@@ -19,6 +19,8 @@ from starlette.exceptions import HTTPException
 from server.api import (
     alerts,
     asyncapi,
+    fhir,
+    fhir_json,
     fleet,
     follow_ups,
     health,
@@ -68,6 +70,7 @@ ROUTERS: Final = (
     fleet.router,
     metrics.router,
     asyncapi.router,
+    fhir.router,
     signing.router,
     worklist_page.router,
     fleet_page.router,
@@ -139,7 +142,8 @@ def _api() -> Api:
 def _answer(request: Request, error: Exception) -> Response:
     if isinstance(error, UnavailableError):
         log.warning("not_available", path_kind=_kind(request), reason=str(error))
-    return problems.answer(request, error) if _kind(request) == "api" else rendering.answer(request, error)
+    answers = {"api": problems.answer, "fhir": fhir_json.answer, "page": rendering.answer}
+    return answers[_kind(request)](request, error)
 
 
 def _answer_our_mistake(request: Request, error: Exception) -> Response:
@@ -151,5 +155,7 @@ def _answer_our_mistake(request: Request, error: Exception) -> Response:
 
 def _kind(request: Request) -> str:
     path = request.url.path
+    if path.startswith("/fhir/"):
+        return "fhir"
     is_api = path.startswith("/api/") or path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json")
     return "api" if is_api else "page"

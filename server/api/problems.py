@@ -101,14 +101,32 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     return _problem(request, status, title, detail, _members(error), headers=_headers(error))
 
 
+def sentence(error: Exception) -> str:
+    """What an error says to whoever asked; nothing of ours that went wrong."""
+    match error:
+        case HTTPException():
+            return str(error.detail)
+        case _ if any(isinstance(error, kind) for kind in _STATUSES):
+            return _detail(error)
+    return "it has been logged"
+
+
 def describe(description: dict[str, Any]) -> dict[str, Any]:
     """An OpenAPI description in which every error has the media type that it is sent with; FastAPI writes JSON's."""
-    for operations in description["paths"].values():
+    for path, operations in description["paths"].items():
         for operation in operations.values():
+            if path.startswith("/fhir/"):
+                _describe_fhir(operation["responses"])
             for status, response in operation["responses"].items():
                 if status >= "400" and "application/json" in response.get("content", {}):
                     response["content"] = {MEDIA_TYPE: response["content"].pop("application/json")}
     return description
+
+
+def _describe_fhir(responses: dict[str, Any]) -> None:
+    """There what cannot be understood is 400, and nothing is plain JSON."""
+    responses.pop("422", None)
+    responses["200"].get("content", {}).pop("application/json", None)
 
 
 def too_long(request: Request) -> JSONResponse:
