@@ -21,6 +21,8 @@ _STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     errors.NotAClinicianError: (403, "For clinicians"),
     errors.NotOnPanelError: (404, "Not found"),
     errors.DecisionConflictError: (409, "No longer open"),
+    errors.NothingToUndoError: (409, "Nothing to undo"),
+    errors.KeyReusedError: (422, "Key used before"),
     errors.StaleVersionError: (412, "Changed since it was read"),
     errors.MissingVersionError: (428, "Version needed"),
     errors.TooManyAttemptsError: (429, "Too many attempts"),

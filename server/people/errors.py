@@ -66,3 +66,11 @@ class DecisionConflictError(PeopleError):
     def __init__(self, state: str, *, what: str = "alert") -> None:
         super().__init__(f"the {what} is {state}")
         self.state = state
+
+
+class NothingToUndoError(PeopleError):
+    """The last decision is another's, too old or undone, or something has happened since."""
+
+
+class KeyReusedError(PeopleError):
+    """An `Idempotency-Key` names one request for ever; this is another one."""

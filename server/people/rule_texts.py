@@ -14,6 +14,7 @@ from server.rules.rule import (
     RuleSet,
     SingleValueRule,
 )
+from server.rules.urgency import is_urgent
 
 _CONDITIONED: Final = (DaysInARowRule, SingleValueRule)
 
@@ -47,7 +48,7 @@ class RuleText:
 
     `has_lines`: it compares what was measured, so that its limits are lines of a chart. Those on a spread, a rise or a share of
     the time are not; of a rule of several conditions each says so in the verdict.
-    `asks_symptoms`: a yes to them makes it urgent.
+    `asks_symptoms`: a yes to them makes it urgent. `is_urgent`: it may come to the highest priority, and its clock runs.
     """
 
     title: Mapping[str, str]
@@ -57,6 +58,7 @@ class RuleText:
     is_critical: bool = False
     has_lines: bool = True
     asks_symptoms: bool = False
+    is_urgent: bool = False
 
 
 def texts_of(rules: RuleSet) -> Mapping[str, RuleText]:
@@ -82,7 +84,7 @@ def is_of_values(kind: str, of: str, statistic: str | None) -> bool:
 def _text(rule: Rule) -> RuleText:
     title = {str(language): text for language, text in rule.title.items()}
     if not isinstance(rule, _CONDITIONED):
-        return RuleText(title=title, source=rule.source, has_lines=_has_lines(rule))
+        return RuleText(title=title, source=rule.source, has_lines=_has_lines(rule), is_urgent=is_urgent(rule))
     conditions = tuple(
         Condition(signal=each.signal, comparison=each.comparison, value=each.value, unit=each.unit)
         for each in rule.when.any_of
@@ -98,6 +100,7 @@ def _text(rule: Rule) -> RuleText:
         is_trend=isinstance(rule, DaysInARowRule),
         is_critical=isinstance(rule, SingleValueRule) and is_high,
         asks_symptoms=isinstance(rule, SingleValueRule) and is_high and rule.when.confirm is not None,
+        is_urgent=is_urgent(rule),
     )
 
 

@@ -11,8 +11,9 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row, dict_row, scalar_row
 
+from server.store.notes import unseal
 from server.store.postgres import Connection, load_sql
 
 _SQL: Final = load_sql("worklist")
@@ -31,7 +32,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An episode as people see it. `version` rises with every change; names are those of users, `None` for the judge."""
+    """An episode as people see it. `version` rises with every change; names are those of users, `None` for the judge.
+
+    `snoozed_until`: it sleeps until then, and `snoozed_or_worse`: or until it is worse. `undo_until`: whoever asks made the last
+    decision about it and may take it back until then. `inhibited_by`: the more urgent alert that speaks for it. `answer_by`: of
+    an urgent alert, when a clinician's decision must be on record, `known_at` being when the server had the reading.
+    """
 
     episode_id: UUID
     patient_id: int
@@ -53,6 +59,16 @@ class Alert:
     verdict: Mapping[str, Any]
     sentence: Mapping[str, str]
     version: int
+    snoozed_until: datetime | None = None
+    snoozed_or_worse: bool = False
+    snoozed_by: str | None = None
+    is_useful: bool | None = None
+    undo_until: datetime | None = None
+    inhibited_by: UUID | None = None
+    known_at: datetime | None = None
+    answer_by: datetime | None = None
+    answered_at: datetime | None = None
+    answered_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +115,18 @@ class OwnThreshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownTransition:
-    """One step in the life of an alert. `by_name` is `None` when the judge took it."""
+    """One step in the life of an alert. `by_name` is `None` when the judge took it.
+
+    `reason` is a code: a decision's (`acknowledged`, `snoozed`, a resolution, `useful`, `not_useful`, `noted`, `undone`) or the
+    judge's. `note`: what was said with it.
+    """
 
     at: datetime
     from_state: str | None
     to_state: str
     reason: str
     by_name: str | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,8 +267,13 @@ def find_patient(conn: Connection, patient_id: int, *, now: datetime) -> LinkedP
 
 def list_transitions(conn: Connection, episode_id: UUID) -> Sequence[ShownTransition]:
     """The biography of an alert that the caller may see, oldest first."""
-    with conn.cursor(row_factory=class_row(ShownTransition)) as cursor:
-        return cursor.execute(_SQL["list_transitions"], {"episode_id": episode_id}).fetchall()
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_SQL["list_transitions"], {"episode_id": episode_id}).fetchall()
+    return [
+        ShownTransition(**row | {"note": unseal(conn, patient_id, row["note"])})
+        for row in rows
+        for patient_id in [row.pop("patient_id")]
+    ]
 
 
 def list_pushes(

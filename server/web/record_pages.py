@@ -143,7 +143,8 @@ class Step:
 
 
 def _step(transition: ShownTransition, patient: PanelPatient, words: Words) -> Step:
-    code, _, note = transition.reason.partition(": ")
+    code, _, old_note = transition.reason.partition(": ")
+    note = transition.note or old_note
     reason = f"{words.say(RESOLUTIONS[code])}{f' – {note}' if note else ''}" if code in RESOLUTIONS else ""
     return Step(
         at=words.moment(transition.at, patient.zone),

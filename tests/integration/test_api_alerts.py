@@ -145,9 +145,9 @@ def test_resolving_says_how_it_ended_and_who_is_no_longer_told(
     assert (alert["state"], alert["resolution"], alert["resolved_by"]) == ("resolved", resolution, "Dr. Lin")
     assert alert["acknowledged_by"] == "Dr. Lin"  # who closes it has seen it
     (step,) = clinic.rows(
-        "select reason from episode_transition where episode_id = %s and to_state = 'resolved'", episode_id
+        "select reason, note from episode_transition where episode_id = %s and to_state = 'resolved'", episode_id
     )
-    assert step["reason"] == f"{resolution}: called at noon"
+    assert step == {"reason": resolution, "note": b"called at noon"}
     waiting = {(row["recipient"], row["step"]) for row in _pushes(clinic, episode_id) if row["state"] == "pending"}
     assert waiting == (set() if resolution in UNTRUE else {("patient", 0), (f"user:{doctor_id}", 0)})
 

@@ -112,7 +112,7 @@ def test_an_acknowledgement_that_is_rolled_back_ends_nothing(ward: Ward) -> None
     decision = ward.decision()
     with suppress(ZeroDivisionError), transaction(ward.pool) as conn:
         worklist_decisions.acknowledge(conn, decision.episode_id, user_id=decision.user_id, now=decision.now)
-        assert worklist_decisions.cancel_repeated_pushes(conn, decision.episode_id) == 3
+        assert len(worklist_decisions.cancel_repeated_pushes(conn, decision.episode_id)) == 3
         raise ZeroDivisionError
     assert ward.pushes() == OPENING + LADDER
 

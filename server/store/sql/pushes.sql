@@ -4,7 +4,7 @@
 -- name: cancel_unwanted
 -- What a sender held when it was decided that nobody is to hear of it, and did not send: it is not tried again. What repeats is wanted
 -- while nobody has acknowledged, an opening unless it was untrue.
-update push s set state = 'cancelled'
+update push s set state = 'cancelled', why = 'unwanted', cancelled_at = clock_timestamp()
 from episode e
 where s.episode_id = e.episode_id and s.state = 'pending' and coalesce(s.lease_until, '-infinity') <= now()
   and not push_is_wanted(s.kind, e.state, e.resolution);

@@ -6,12 +6,19 @@
 select e.episode_id, e.patient_id, p.name as patient_name, e.rule_id, e.rule_version, e.threshold_version, e.state,
        e.priority, e.first_day, e.last_day, e.opened_at, e.judged_at, e.acknowledged_at,
        a.display_name as acknowledged_by, e.resolved_at, r.display_name as resolved_by, e.resolution, e.verdict,
-       e.sentence, e.version
+       e.sentence, e.version, e.snoozed_until, e.snoozed_or_worse, s.display_name as snoozed_by, e.is_useful,
+       e.inhibited_by, e.known_at, e.answer_by, e.answered_at, w.display_name as answered_by,
+       case when d.user_id = %(user_id)s and d.act <> 'undo' then d.at + interval '10 seconds' end as undo_until
 from episode e
 join panel_member m using (patient_id)
 join patient p using (patient_id)
 left join app_user a on a.user_id = e.acknowledged_by
 left join app_user r on r.user_id = e.resolved_by
+left join app_user s on s.user_id = e.snoozed_by
+left join app_user w on w.user_id = e.answered_by
+left join lateral (
+    select user_id, act, at from decision where episode_id = e.episode_id order by decision_id desc limit 1
+) d on true
 where m.user_id = %(user_id)s
   and (%(states)s::text[] is null or e.state = any (%(states)s::text[]))
   and (%(priorities)s::text[] is null or e.priority = any (%(priorities)s::text[]))
@@ -28,8 +35,8 @@ from episode e join panel_member m using (patient_id)
 where m.user_id = %(user_id)s and e.state in ('active', 'acknowledged', 'snoozed');
 
 -- name: list_transitions
-select t.at, t.from_state, t.to_state, t.reason, u.display_name as by_name
-from episode_transition t left join app_user u on u.user_id = t.by_user
+select t.at, t.from_state, t.to_state, t.reason, u.display_name as by_name, t.note, e.patient_id
+from episode_transition t join episode e using (episode_id) left join app_user u on u.user_id = t.by_user
 where t.episode_id = %(episode_id)s
 order by t.transition_id;
 
