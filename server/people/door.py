@@ -7,7 +7,7 @@ browser sends a cookie whoever wrote the page. A bearer token is sent by a progr
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
@@ -20,6 +20,9 @@ from server.store.postgres import Pool
 
 CSRF_HEADER: Final = "X-CSRF-Token"
 
+GlucoseUnit = Literal["mmol/L", "mg/dL"]
+"""In which the clinic reads glucose; the other stands beside it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clinic:
@@ -30,6 +33,7 @@ class Clinic:
     rules: Mapping[str, RuleText]
     secure_cookies: bool
     clinic_phone: str
+    glucose_unit: GlucoseUnit = "mmol/L"
 
     @property
     def cookie_name(self) -> str:

@@ -22,6 +22,8 @@ WORN: Final = "sensor_glucose"
 
 MEASURED_BY_HAND: Final = tuple(kind for kind in KINDS if kind != WORN)
 
+_BEFORE_ALL: Final = UUID(int=0)
+
 _VALUES: Final[Mapping[str, str]] = {
     "glucose": "glucose_mmol_l",
     "sensor_glucose": "glucose_mmol_l",
@@ -134,6 +136,37 @@ def list_readings(
     }
     with conn.cursor(row_factory=class_row(ShownReading)) as cursor:
         return cursor.execute(_SQL["list_readings"], values).fetchall()
+
+
+def list_struck(
+    conn: Connection, patient_id: int, *, since: datetime, kinds: Iterable[str] = MEASURED_BY_HAND
+) -> Sequence[ShownReading]:
+    """What does not count in this record by a clinician's word, newest first; the caller may see the patient."""
+    values = {"patient_id": patient_id, "since": since, "kinds": list(kinds), "limit": PAGE_MAX}
+    with conn.cursor(row_factory=class_row(ShownReading)) as cursor:
+        return cursor.execute(_SQL["list_struck"], values).fetchall()
+
+
+def list_all_readings(
+    conn: Connection,
+    patient_id: int,
+    *,
+    since: datetime,
+    until: datetime,
+    kinds: Iterable[str],
+    only_in_use: bool = True,
+) -> list[ShownReading]:
+    """As `list_readings`, all of them up to `until`, oldest first: for kinds of which a person measures a few a day."""
+    wanted, found = tuple(kinds), list[ShownReading]()
+    before = Place(at=until, row_id=_BEFORE_ALL)
+    while True:
+        page = list_readings(
+            conn, patient_id, since=since, limit=PAGE_MAX, before=before, kinds=wanted, only_in_use=only_in_use
+        )
+        found += page
+        if len(page) < PAGE_MAX:
+            return found[::-1]
+        before = Place(at=page[-1].measured_at, row_id=page[-1].reading_id)
 
 
 def list_these_readings(conn: Connection, patient_id: int, reading_ids: Sequence[UUID]) -> Sequence[ShownReading]:

@@ -4,7 +4,7 @@ PostgreSQL copies rows of one width, which numpy reads as they are; a row a read
 reads what `judging.history_of` reads, in its order, and knows nothing else of a patient.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -27,6 +27,12 @@ from vitals.quality import IRREGULAR_PULSE
 _SQL: Final = load_sql("window_tables")
 _AS_CORRECTED: Final = _SQL["readings"].replace(b"from reading\n", b"from reading_in_use\n")
 assert _SQL["readings"] != _AS_CORRECTED
+_ON_RECORD: Final = _AS_CORRECTED.replace(
+    b"and measured_at >= %(since)s\n",
+    b"and measured_at >= %(since)s and measured_at < %(until)s and kind = any(%(wanted)s::text[])\n",
+)
+"""What a person may see of one patient: through the view alone, of some kinds, and up to an instant."""
+assert _AS_CORRECTED != _ON_RECORD
 
 _WORDS: Final[Mapping[str, Mapping[Any, int]]] = {
     "kind": KIND_CODES,
@@ -69,6 +75,13 @@ def windows_of(conn: Connection, patient_ids: Sequence[int], *, since: datetime)
     return windows
 
 
+def window_of_kinds(
+    conn: Connection, patient_id: int, *, since: datetime, until: datetime, kinds: Iterable[str]
+) -> Window:
+    """The readings in use of these kinds, from `since` to before `until`; the caller may see the patient."""
+    return _window(_rows(conn, _ON_RECORD, [patient_id], since, until=until, wanted=list(kinds)))
+
+
 def _windows(rows: NDArray[np.void], patient_ids: Sequence[int]) -> dict[int, Window]:
     whose, whole = rows["patient_id"].astype(np.int64), _window(rows)
     begins, ends = (np.searchsorted(whose, patient_ids, side=side) for side in ("left", "right"))
@@ -78,9 +91,11 @@ def _windows(rows: NDArray[np.void], patient_ids: Sequence[int]) -> dict[int, Wi
     }
 
 
-def _rows(conn: Connection, statement: bytes, patient_ids: Sequence[int], since: datetime) -> NDArray[np.void]:
+def _rows(
+    conn: Connection, statement: bytes, patient_ids: Sequence[int], since: datetime, **more: object
+) -> NDArray[np.void]:
     words = {name: [word for word in codes if word is not None] for name, codes in _WORDS.items()}
-    wanted = {"patient_ids": list(patient_ids), "since": since, "irregular": IRREGULAR_PULSE, **words}
+    wanted = {"patient_ids": list(patient_ids), "since": since, "irregular": IRREGULAR_PULSE, **words, **more}
     with conn.cursor() as cursor, cursor.copy(statement, wanted) as source:
         copied = b"".join(source)
     assert copied.startswith(_HEADER), "not what COPY … (format binary) sends"

@@ -18,7 +18,8 @@ Slot = Literal["morning", "evening", "other"]
 class Dot:
     """One value at `day` (days from the left edge). `low` is the lower end of a pair, such as the diastolic value.
 
-    `struck`: why it does not count, in words; it is crossed out where it would stand.
+    `is_past_line`: of the pair, unless `is_low_past_line` says it of the lower end by itself. `struck`: why it does not count, in
+    words; it is crossed out where it would stand. `doubted`: why it is not to be relied on; it is drawn hollow.
     """
 
     day: float
@@ -26,7 +27,30 @@ class Dot:
     low: float | None = None
     slot: Slot = "other"
     is_past_line: bool = False
+    is_low_past_line: bool | None = None
     struck: str = ""
+    doubted: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """Several values of the days from `day` on in one column: from the lowest to the highest, so that no extreme is lost."""
+
+    day: float
+    days: float
+    lowest: float
+    mean: float
+    highest: float
+    is_past_line: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What happened at `day`: a line with a letter at its top, and `says` in words."""
+
+    day: float
+    sign: str
+    says: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +130,25 @@ def sparkline(dots: Sequence[Dot], *, scale: Scale, days: int, says: str) -> Mar
 
 
 def chart(
-    dots: Sequence[Dot], *, scale: Scale, days: int, day_names: Sequence[tuple[float, str]], unit: str, says: str
+    dots: Sequence[Dot],
+    *,
+    scale: Scale,
+    days: int,
+    day_names: Sequence[tuple[float, str]],
+    unit: str,
+    says: str,
+    bands: Sequence[Band] = (),
+    marks: Sequence[Mark] = (),
+    height: float = 320,
 ) -> Markup:
     """A chart with axes. `day_names` are labels under the axis: (day, text)."""
-    frame = _Frame(width=860, height=320, left=44, right=44, top=24, bottom=28, days=days, scale=scale)
+    frame = _Frame(width=860, height=height, left=44, right=44, top=24, bottom=28, days=days, scale=scale)
     parts = [
         *_grid(frame),
         *_day_names(frame, day_names),
+        *(part for mark in marks for part in _mark(frame, mark)),
         *_lines(frame),
+        *(part for band in bands for part in _band(frame, band)),
         *(mark for dot in dots for mark in _dot(frame, dot, radius=4.5)),
         f'<text class="unit" x="2" y="11">{escape(unit)}</text>',
     ]
@@ -161,16 +196,50 @@ def _day_names(frame: _Frame, day_names: Sequence[tuple[float, str]]) -> list[st
     ]
 
 
+def _mark(frame: _Frame, mark: Mark) -> list[str]:
+    x = frame.x(mark.day)
+    return [
+        f'<line class="happened" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top:g}" y2="{frame.height - frame.bottom:g}"/>',
+        f'<text class="happened-name" x="{x:.1f}" y="{frame.top - 6:g}" text-anchor="middle">{escape(mark.sign)}'
+        f"<title>{escape(mark.says)}</title></text>",
+    ]
+
+
+def _band(frame: _Frame, band: Band) -> list[str]:
+    """A bar from the lowest to the highest with a stroke at the mean; an end beyond the axis is an arrow outward."""
+    css_class = "past" if band.is_past_line else "within"
+    left, right = frame.x(band.day), frame.x(band.day + band.days)
+    room = (right - left) * 0.15
+    left, right = left + room, right - room
+    top, bottom, mean = frame.y(band.highest), frame.y(band.lowest), frame.y(band.mean)
+    drawn = [
+        f'<rect class="band {css_class}" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
+        f'height="{max(bottom - top, 1.0):.1f}"/>',
+        f'<line class="mean" x1="{left:.1f}" x2="{right:.1f}" y1="{mean:.1f}" y2="{mean:.1f}"/>',
+    ]
+    middle, radius = (left + right) / 2, min((right - left) / 2, 4.5)
+    if band.highest > frame.scale.highest:
+        drawn.append(_shape(frame, middle, band.highest, "other", css_class, radius))
+    if band.lowest < frame.scale.lowest:
+        drawn.append(_shape(frame, middle, band.lowest, "other", css_class, radius))
+    return drawn
+
+
 def _dot(frame: _Frame, dot: Dot, *, radius: float) -> list[str]:
     if dot.struck:
         return [_cross(frame, dot, radius)]
+    if dot.doubted:
+        ends = (dot.high,) if dot.low is None else (dot.low, dot.high)
+        shapes = "".join(_shape(frame, frame.x(dot.day), end, dot.slot, "doubted", radius * 0.8) for end in ends)
+        return [f"<g>{shapes}<title>{escape(dot.doubted)}</title></g>"]
     css_class = "past" if dot.is_past_line else "within"
     x = frame.x(dot.day)
     drawn = []
     if dot.low is not None:
         y_high, y_low = frame.y(dot.high), frame.y(dot.low)
         drawn.append(f'<line class="pair {css_class}" x1="{x:.1f}" x2="{x:.1f}" y1="{y_high:.1f}" y2="{y_low:.1f}"/>')
-        drawn.append(_shape(frame, x, dot.low, dot.slot, css_class, radius * 0.8))
+        is_low_past = dot.is_past_line if dot.is_low_past_line is None else dot.is_low_past_line
+        drawn.append(_shape(frame, x, dot.low, dot.slot, "past" if is_low_past else "within", radius * 0.8))
     drawn.append(_shape(frame, x, dot.high, dot.slot, css_class, radius))
     return drawn
 

@@ -1,6 +1,6 @@
 """A patient's readings as pages show them: places on a chart, rows of a table, one sentence for who cannot see either."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from statistics import median
@@ -74,6 +74,10 @@ class Span:
         """Local midnight of the first day."""
         return datetime.combine(self.last_day - (self.days - 1) * DAY, time(), tzinfo=ZoneInfo(self.zone))
 
+    def day(self, place: int) -> date:
+        """The date of a day counted from the left edge."""
+        return self.last_day - (self.days - 1 - place) * DAY
+
     def place(self, at: datetime) -> float:
         """Days from the left edge, on the wall clock, so that a day is one day wide whatever the clocks do."""
         local = at.astimezone(ZoneInfo(self.zone)).replace(tzinfo=None)
@@ -85,6 +89,11 @@ def slot_of(local: datetime) -> Slot:
     if 3 <= local.hour < 12:
         return "morning"
     return "evening" if local.hour >= 17 or local.hour < 3 else "other"
+
+
+def slot_at(at: datetime, zone: str) -> Slot:
+    """As `slot_of`, of an instant on the wall clock of `zone`."""
+    return slot_of(at.astimezone(ZoneInfo(zone)))
 
 
 def is_past(value: Valued, conditions: Sequence[Condition]) -> bool:
@@ -112,15 +121,18 @@ def own_conditions(conditions: Sequence[Condition], parameters: Mapping[str, obj
     )
 
 
-def pressure_dots(values: Iterable[Valued], span: Span, conditions: Sequence[Condition]) -> list[Dot]:
-    """The usable blood pressures that lie in the span."""
+def pressure_dots(
+    values: Iterable[Valued], span: Span, conditions: Sequence[Condition], *, struck: str = ""
+) -> list[Dot]:
+    """The usable blood pressures that lie in the span; crossed out, with why."""
     return [
         Dot(
             day=day,
             high=value.systolic_mmhg,
             low=value.diastolic_mmhg,
-            slot=slot_of(value.measured_at.astimezone(ZoneInfo(span.zone))),
+            slot=slot_at(value.measured_at, span.zone),
             is_past_line=is_past(value, conditions),
+            struck=struck,
         )
         for value in values
         if value.kind == "blood_pressure" and value.quality == "accepted" and value.systolic_mmhg is not None
@@ -128,14 +140,17 @@ def pressure_dots(values: Iterable[Valued], span: Span, conditions: Sequence[Con
     ]
 
 
-def value_dots(values: Iterable[Valued], span: Span, kind: str, conditions: Sequence[Condition]) -> list[Dot]:
-    """The usable values of a kind that has one number, as far as they lie in the span."""
+def value_dots(
+    values: Iterable[Valued], span: Span, kind: str, conditions: Sequence[Condition], *, struck: str = ""
+) -> list[Dot]:
+    """The usable values of a kind that has one number, as far as they lie in the span; crossed out, with why."""
     return [
         Dot(
             day=day,
             high=value.value,
-            slot=slot_of(value.measured_at.astimezone(ZoneInfo(span.zone))),
+            slot=slot_at(value.measured_at, span.zone),
             is_past_line=is_past(value, conditions),
+            struck=struck,
         )
         for value in values
         if value.kind == kind and value.quality == "accepted" and value.value is not None
@@ -176,66 +191,15 @@ def _draw_small(
     return charts.sparkline(dots, scale=scale, days=span.days, says=say_values(dots, span, kind, words))
 
 
-def draw_pressures(
-    values: Sequence[ShownReading],
-    span: Span,
-    conditions: Sequence[Condition],
-    words: Words,
-    said: Corrections = NOTHING_SAID,
-) -> Markup | None:
-    """The large chart of a patient's blood pressures; what does not count is crossed out and in no sentence."""
-    lines = lines_of(conditions, "blood_pressure")
-    dots = pressure_dots(_in_use(values), span, conditions)
-    if not dots:
-        return None
-    struck = [
-        replace(dot, struck=why, is_past_line=False)
-        for value, why in _struck(values, said, span.zone, words)
-        for dot in pressure_dots([value], span, ())
-    ]
-    return charts.chart(
-        [*dots, *struck],
-        scale=charts.pressure_scale(lines),
-        days=span.days,
-        day_names=_day_names(span, words),
-        unit="mmHg",
-        says=say_pressures(dots, span, lines, words),
-    )
-
-
-def draw_glucose(
-    values: Sequence[ShownReading], span: Span, words: Words, said: Corrections = NOTHING_SAID
-) -> Markup | None:
-    """The large chart of a patient's glucose values; what does not count is crossed out and in no sentence."""
-    dots = value_dots(_in_use(values), span, "glucose", ())
-    if not dots:
-        return None
-    struck = [
-        replace(dot, struck=why)
-        for value, why in _struck(values, said, span.zone, words)
-        for dot in value_dots([value], span, "glucose", ())
-    ]
-    return charts.chart(
-        [*dots, *struck],
-        scale=charts.glucose_scale(),
-        days=span.days,
-        day_names=_day_names(span, words),
-        unit="mmol/L",
-        says=say_values(dots, span, "glucose", words),
-    )
-
-
-def _in_use(values: Iterable[ShownReading]) -> list[ShownReading]:
-    return [value for value in values if value.standing == "in_use"]
-
-
-def _struck(
+def struck_readings(
     values: Iterable[ShownReading], said: Corrections, zone: str, words: Words
-) -> Iterator[tuple[ShownReading, str]]:
-    """What does not count here, with why."""
-    for value in values:
-        if value.standing != "in_use" and (last := said.get(value.reading_id)) is not None:
-            yield value, say_correction(last, value, zone, words)
+) -> list[tuple[ShownReading, str]]:
+    """What a clinician has said does not count here, with why, who and when."""
+    return [
+        (value, say_correction(last, value, zone, words))
+        for value in values
+        if value.standing != "in_use" and (last := said.get(value.reading_id)) is not None
+    ]
 
 
 def say_pressures(dots: Sequence[Dot], span: Span, lines: Sequence[float], words: Words) -> str:
@@ -246,7 +210,7 @@ def say_pressures(dots: Sequence[Dot], span: Span, lines: Sequence[float], words
         "highest %(highest)s, latest %(latest)s mmHg.",
         days=span.days,
         n=len(dots),
-        past=sum(dot.is_past_line for dot in dots),
+        past=sum(dot.is_past_line or bool(dot.is_low_past_line) for dot in dots),
         lines="/".join(words.number(line) for line in lines),
         highest=words.pressure(highest.high, highest.low),
         latest=words.pressure(dots[-1].high, dots[-1].low),
@@ -268,10 +232,11 @@ def say_values(dots: Sequence[Dot], span: Span, kind: str, words: Words) -> str:
     )
 
 
-def _day_names(span: Span, words: Words) -> list[tuple[float, str]]:
-    """Every seventh day counted back from the last, under the middle of its day."""
+def day_names(span: Span, words: Words) -> list[tuple[float, str]]:
+    """Every seventh day counted back from the last, under the middle of its day; of a week each, of a long span fewer."""
     first = span.begins_at.date()
-    return [(back + 0.5, words.short_date(first + back * DAY)) for back in range(span.days - 1, -1, -7)][::-1]
+    step = 1 if span.days <= 7 else 7 * -(-span.days // 70)
+    return [(back + 0.5, words.short_date(first + back * DAY)) for back in range(span.days - 1, -1, -step)][::-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,7 +272,7 @@ def reading_row(
     return ReadingRow(
         reading_id=reading.reading_id,
         at=words.moment(reading.measured_at, zone),
-        slot=slot_of(reading.measured_at.astimezone(ZoneInfo(zone))),
+        slot=slot_at(reading.measured_at, zone),
         value=shown_value(reading, words),
         unit=shown_unit(reading),
         pulse="" if reading.pulse_bpm is None or reading.kind == "heart_rate" else words.number(reading.pulse_bpm),

@@ -23,6 +23,17 @@ from reading_on_record r
 where patient_id = %(patient_id)s and reading_id = any (%(reading_ids)s)
 order by measured_at, reading_id;
 
+-- name: list_struck
+-- What clinicians have said is void, or another's by now, newest first.
+select standing, stored_as <> patient_id as is_from_another,
+       (select count(*) + 1 from reading_correction c where c.reading_id = r.reading_id)::int as version, reading_id, kind, measured_at, received_at, meter_id, user_slot, systolic_mmhg, diastolic_mmhg, mean_mmhg,
+       pulse_bpm, glucose_mmol_l, glucose_mg_dl, glucose_censored, meal, weight_kg, spo2_percent, temperature_celsius,
+       unit_sent, quality, quality_reasons, time_quality, meter_time, clock_offset_s, zone
+from reading_on_record r
+where patient_id = %(patient_id)s and kind = any (%(kinds)s) and measured_at >= %(since)s and standing <> 'in_use'
+order by measured_at desc, reading_id desc
+limit %(limit)s;
+
 -- name: list_worn_days
 select distinct (measured_at at time zone %(zone)s)::date from reading_in_use
 where patient_id = %(patient_id)s and kind = %(kind)s and measured_at >= %(since)s and quality = 'accepted';

@@ -1,0 +1,20 @@
+"""What other rooms put on the patient's own page: each a function that says its part as markup, or nothing.
+
+A part answers its own forms, under the patient's own address; it loads no script and needs none.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from markupsafe import Markup
+
+from server.store.postgres import Connection
+from server.store.worklist import LinkedPatient
+from server.web.words import Words
+
+Part = Callable[[Connection, LinkedPatient, str, Words, datetime], Markup]
+"""Whose page, the token of its link, in which language, and when."""
+
+PARTS: Final[tuple[Part, ...]] = ()
+"""In the order in which they stand on the page, after what was measured."""
