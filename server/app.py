@@ -275,6 +275,7 @@ def _loops(
     if "push" in roles:
         loops["push inbox"] = lambda: _push("inbox", settings, pool, stop)
         loops["push webhook"] = lambda: _push("webhook", settings, pool, stop)
+        loops["push plans"] = lambda: _plan(settings, pool, stop)
     if "watch" in roles:
         loops["watch states"] = lambda: _watch_states(pool, stop)
         loops["watch heartbeat"] = lambda: _watch_heartbeat(settings, pool, stop)
@@ -313,6 +314,17 @@ def _push(name: str, settings: Settings, pool: "Pool", stop: threading.Event) ->
     bell = Bell(settings.database_url.get_secret_value(), "push")
     try:
         Dispatcher(pool, channel).run(stop, bell)
+    finally:
+        bell.close()
+
+
+def _plan(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
+    from server.programme.planner import Planner
+    from server.store.postgres import Bell
+
+    bell = Bell(settings.database_url.get_secret_value(), "plan")
+    try:
+        Planner(pool).run(stop, bell)
     finally:
         bell.close()
 

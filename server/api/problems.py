@@ -82,6 +82,11 @@ FOLLOW_UP: Final[dict[int | str, dict[str, Any]]] = {
     412: {**RESPONSES[400], "description": "Somebody has changed the follow-up since it was read"},
     428: {**RESPONSES[400], "description": "If-Match is missing"},
 }
+PLAN: Final[dict[int | str, dict[str, Any]]] = {
+    **FOLLOW_UP,
+    409: {**RESPONSES[400], "description": "It is so already"},
+    412: {**RESPONSES[400], "description": "Somebody has agreed something else since it was read"},
+}
 ASKED: Final[dict[int | str, dict[str, Any]]] = {
     404: {**RESPONSES[400], "description": "The link is unknown, past its end or revoked"},
     409: {**RESPONSES[400], "description": "Nothing is asked, or it was answered too often"},

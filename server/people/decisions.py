@@ -189,6 +189,8 @@ def undo(pool: Pool, decision: Decision) -> Alert:
             conn, standing.patient_id, at=decision.now, since=decision.now, reason="decision"
         )  # the judge plans anew what is to be repeated
         worklist_decisions.ring_senders(conn)
+        if last.act == "resolve":
+            follow_ups.undo_resolution(conn, decision.episode_id, user_id=decision.user_id, now=decision.now)
         return _Done(to_state=str(last.standing_was["state"]), reason="undone", undoes=last.decision_id)
 
     return _decide(pool, decision, "undo", "", work)

@@ -25,6 +25,9 @@ ATTEMPTS_MAX: Final = 3
 """So many calls in a row that reach nobody, on as many working days, and it is the doctor's to decide. Engineering choice: calls
 lift the share of those who send from 75 to 91 % (JMIR 2021;23:e29018); nothing published says after how many one gives up."""
 
+UNDONE_WITHIN: Final = timedelta(minutes=1)
+"""An alert's decision is taken back within seconds."""
+
 AHEAD_MAX: Final = timedelta(days=366)
 NOTE_MAX: Final = 2000
 
@@ -152,6 +155,27 @@ def note_resolution(conn: Connection, episode_id: UUID, *, resolution: str, user
         _call(conn, standing, call, user_id=user_id, now=now)
     elif outcome is not None:
         _close(conn, standing, outcome, note="", user_id=user_id, now=now)
+
+
+def undo_resolution(conn: Connection, episode_id: UUID, *, user_id: int, now: datetime) -> None:
+    """Somebody takes back, seconds later, how they closed the alert: its task stands open again, to be called now."""
+    task = store.lock_newest_of(conn, episode_id, user_id=user_id, since=now - UNDONE_WITHIN, now=now)
+    if task is None:
+        return
+    store.lock_patient(conn, task.patient_id)
+    if task.state == "closed":
+        if store.find_open(conn, task.patient_id) is not None:
+            return
+        store.reopen(conn, task.follow_up_id, due_at=now)
+        event = Event(act="reopened", at=now, by_user=user_id, due_at=now)
+    else:
+        attempts = max(0, task.attempts - 1)
+        is_for_doctor = attempts >= ATTEMPTS_MAX
+        store.change(
+            conn, task, due_at=now, assigned_to=task.assigned_to, attempts=attempts, is_for_doctor=is_for_doctor
+        )
+        event = Event(act="moved", at=now, by_user=user_id, due_at=now)
+    _note(conn, task.follow_up_id, task.patient_id, event)
 
 
 # -- people --------------------------------------------------------------------------------------------------------------

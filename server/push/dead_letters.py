@@ -28,7 +28,7 @@ def give_up(conn: Connection, message: Leased, *, end: End, error: str) -> None:
         return
     log.error("push_dead", push_id=str(message.push_id), recipient=message.recipient, end=end, error=error)
     alarm(conn, push_id=str(message.push_id), channel=message.channel, end=end, error=error)
-    if message.kind != "retraction":
+    if message.kind not in ("retraction", "plan"):
         _tell_the_next(conn, message)
 
 
@@ -39,6 +39,7 @@ def alarm(conn: Connection, *, push_id: str, channel: str, end: End, error: str)
 
 def _tell_the_next(conn: Connection, message: Leased) -> None:
     """The next step of the alert becomes due now; where there is none, the clinic's desk stands in."""
+    assert message.episode_id is not None, message.kind
     alert = store.lock_alert(conn, message.episode_id)
     if alert.state == "active" and store.hasten_next(conn, message.episode_id, after_step=message.step):
         return

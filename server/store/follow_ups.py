@@ -175,6 +175,15 @@ def lock_by_episode(conn: Connection, episode_id: UUID, *, now: datetime) -> Sta
         return cursor.execute(_SQL["lock_by_episode"], {"episode_id": episode_id, "now": now}).fetchone()
 
 
+def lock_newest_of(
+    conn: Connection, episode_id: UUID, *, user_id: int, since: datetime, now: datetime
+) -> Standing | None:
+    """The newest task of the alert, locked, if this user called or closed it since then."""
+    values = {"episode_id": episode_id, "user_id": user_id, "since": since, "now": now}
+    with conn.cursor(row_factory=class_row(Standing)) as cursor:
+        return cursor.execute(_SQL["lock_newest_of"], values).fetchone()
+
+
 def is_anything_left(conn: Connection, follow_up_id: int, episode_id: UUID) -> bool:
     """Whether there is something to speak of besides this alert."""
     return _is(conn, "is_anything_left", {"follow_up_id": follow_up_id, "episode_id": episode_id})

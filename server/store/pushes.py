@@ -24,12 +24,13 @@ DESK: Final = "clinic"
 class Leased:
     """A message that is ours to send until the lease ends. `attempts` counts this one; `now` is the database's clock.
 
-    `kind`: opening, reminder, escalation or retraction. `is_reachable`: there is somebody, or something, to give it to. `url` and
+    `kind`: opening, reminder, escalation or retraction, of an alert; or plan, a reminder to the patient that is of none: there
+    `episode_id` is None and `rule_id` empty. `is_reachable`: there is somebody, or something, to give it to. `url` and
     `secret` are those of its webhook, None where that is gone or switched off.
     """
 
     push_id: UUID
-    episode_id: UUID
+    episode_id: UUID | None
     patient_id: int
     recipient: str
     channel: str
@@ -63,6 +64,7 @@ def push_id_of(episode_id: UUID, recipient: str, channel: str, step: int) -> UUI
 def take(conn: Connection, *, channel: str, limit: int, lease_s: float) -> tuple[Leased, ...]:
     """Lease up to `limit` messages that are due by `channel`."""
     conn.execute(SQL["cancel_unwanted"])
+    conn.execute(SQL["cancel_expired"])
     with conn.cursor(row_factory=class_row(Leased)) as cursor:
         return tuple(cursor.execute(SQL["take"], {"channel": channel, "limit": limit, "lease_s": lease_s}))
 
@@ -114,6 +116,7 @@ def text_for_desk(conn: Connection, push_id: UUID) -> Mapping[str, Mapping[str, 
 
 def tell_desk_instead(conn: Connection, message: Leased, *, text: Mapping[str, Mapping[str, str]]) -> None:
     """Queue a message to the clinic's desk in the place of one that did not arrive, unless the desk has one of this step."""
+    assert message.episode_id is not None, "a reminder of a plan is told to nobody else"
     row = {
         "push_id": push_id_of(message.episode_id, DESK, "inbox", message.step),
         "episode_id": message.episode_id,
@@ -123,6 +126,11 @@ def tell_desk_instead(conn: Connection, message: Leased, *, text: Mapping[str, M
         "text": Jsonb(text),
     }
     conn.execute(SQL["tell_desk_instead"], row)
+    conn.execute(SQL["ring"])
+
+
+def ring(conn: Connection) -> None:
+    """Wakes the senders when the transaction commits."""
     conn.execute(SQL["ring"])
 
 

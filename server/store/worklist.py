@@ -169,10 +169,10 @@ class InboxMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatientMessage:
-    """A push that has reached the patient's own page."""
+    """A push that has reached the patient's own page. A reminder by plan is of no alert: no `episode_id`, an empty `rule_id`."""
 
     push_id: UUID
-    episode_id: UUID
+    episode_id: UUID | None
     step: int
     text: Mapping[str, Mapping[str, str]]
     state: str

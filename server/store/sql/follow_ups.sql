@@ -45,6 +45,18 @@ from follow_up f join follow_up_episode fe using (follow_up_id)
 where fe.episode_id = %(episode_id)s and f.state = 'open'
 for update of f;
 
+-- name: lock_newest_of
+select f.follow_up_id, f.patient_id, f.version, f.state, f.attempts, f.assigned_to, f.due_at,
+       coalesce((select zone from patient_zone z where z.patient_id = f.patient_id and z.valid_from <= %(now)s
+                 order by valid_from desc limit 1), 'UTC') as zone,
+       (select u.user_id from patient p join app_user u on u.user_id = p.doctor_id and u.active
+        where p.patient_id = f.patient_id) as doctor_id
+from follow_up f
+where f.follow_up_id = (select max(follow_up_id) from follow_up_episode where episode_id = %(episode_id)s)
+  and exists (select from follow_up_event ev where ev.follow_up_id = f.follow_up_id and ev.act in ('called', 'closed')
+              and ev.by_user = %(user_id)s and ev.at >= %(since)s)
+for update of f;
+
 -- name: is_anything_left
 -- Whether another alert of this task is still open, or whether somebody wanted the task for other reasons.
 select exists (

@@ -9,11 +9,17 @@ from episode e
 where s.episode_id = e.episode_id and s.state = 'pending' and coalesce(s.lease_until, '-infinity') <= now()
   and not push_is_wanted(s.kind, e.state, e.resolution);
 
+-- name: cancel_expired
+-- A reminder whose time is over is no longer one.
+update push set state = 'cancelled'
+where state = 'pending' and expires_at <= now() and coalesce(lease_until, '-infinity') <= now();
+
 -- name: take
 -- Lease what is due to this sender alone; the lease outlives the channel's own timeout. The alert is locked too, so that nothing is
--- leased after a decision about it has been committed; one that is being decided about just now waits for the next look.
-with mine as (
-    select s.push_id from push s join episode e using (episode_id)
+-- leased after a decision about it has been committed; one that is being decided about just now waits for the next look. Alerts go
+-- before reminders of plans, which have none.
+with of_alerts as (
+    select s.push_id, s.due_at from push s join episode e using (episode_id)
     where s.state = 'pending' and s.channel = %(channel)s and s.due_at <= now()
       and coalesce(s.retry_at, '-infinity') <= now() and coalesce(s.lease_until, '-infinity') <= now()
       and push_is_wanted(s.kind, e.state, e.resolution)
@@ -21,13 +27,22 @@ with mine as (
     limit %(limit)s
     for update of s skip locked
     for share of e skip locked
+), of_plans as (
+    select push_id, due_at from push
+    where state = 'pending' and channel = %(channel)s and due_at <= now() and episode_id is null and expires_at > now()
+      and coalesce(retry_at, '-infinity') <= now() and coalesce(lease_until, '-infinity') <= now()
+    order by due_at, push_id
+    limit greatest(0, %(limit)s - (select count(*) from of_alerts))
+    for update skip locked
+), mine as (
+    select push_id from of_alerts union all select push_id from of_plans
 ), leased as (
     update push set lease_until = now() + make_interval(secs => %(lease_s)s), attempts = attempts + 1
     from mine where push.push_id = mine.push_id
     returning push.*
 )
 select l.push_id, l.episode_id, l.patient_id, l.recipient, l.channel, l.kind, l.step, l.attempts, l.due_at, l.created_at,
-       now() as now, e.rule_id, e.priority, w.webhook_id, w.url, w.secret,
+       now() as now, coalesce(e.rule_id, '') as rule_id, coalesce(e.priority, 'information') as priority, w.webhook_id, w.url, w.secret,
        case when l.channel = 'webhook' then w.webhook_id is not null
             when l.recipient = 'patient' then true
             when l.recipient = 'clinic' then exists (
@@ -37,7 +52,7 @@ select l.push_id, l.episode_id, l.patient_id, l.recipient, l.channel, l.kind, l.
                 where m.patient_id = l.patient_id and u.active and l.recipient = 'user:' || u.user_id)
        end as is_reachable
 from leased l
-join episode e using (episode_id)
+left join episode e using (episode_id)
 left join webhook w on l.channel = 'webhook' and l.recipient = 'clinic:' || w.webhook_id and w.active
 order by l.due_at, l.push_id;
 

@@ -79,9 +79,10 @@ from push s join panel_member m on m.patient_id = s.patient_id and m.user_id = %
 where s.recipient in (%(recipient)s, 'clinic') and s.channel = 'inbox' and s.state = 'sent' and s.read_at is null;
 
 -- name: list_patient_messages
--- The patient's own inbox.
-select s.push_id, s.episode_id, s.step, s.text, s.state, s.sent_at, e.priority, e.rule_id
-from push s join episode e using (episode_id)
+-- The patient's own inbox, with what a plan reminds of, which is of no alert.
+select s.push_id, s.episode_id, s.step, s.text, s.state, s.sent_at, coalesce(e.priority, 'information') as priority,
+       coalesce(e.rule_id, '') as rule_id
+from push s left join episode e using (episode_id)
 where s.patient_id = %(patient_id)s and s.recipient = 'patient' and s.channel = 'inbox'
   and s.state in ('sent', 'withdrawn')
 order by s.sent_at desc, s.push_id desc
