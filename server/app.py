@@ -281,6 +281,7 @@ def _loops(
         loops["watch heartbeat"] = lambda: _watch_heartbeat(settings, pool, stop)
         loops["watch recompute"] = lambda: _watch_recompute(pool, stop)
         loops["watch audit"] = lambda: _watch_audit(pool, stop)
+        loops["watch anchors"] = lambda: _watch_anchors(settings, pool, stop)
     return loops
 
 
@@ -351,3 +352,9 @@ def _watch_audit(pool: "Pool", stop: threading.Event) -> None:
     from server.audit.sealing import keep_sealing
 
     keep_sealing(pool, stop)
+
+
+def _watch_anchors(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
+    from server.audit.anchoring import keep_anchoring
+
+    keep_anchoring(settings, pool, stop)

@@ -77,6 +77,17 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(strict=False, min_length=16, description="what Prometheus shows at /metrics; none: no such page"),
     ] = None
+    anchor_folder: Annotated[
+        str | None,
+        Field(
+            description="folder on another machine's disk that is told every half hour how far the audit trail has come"
+        ),
+    ] = None
+    tsa_url: Annotated[
+        str | None,
+        Field(pattern=r"^https?://\S+$", description="time-stamping authority (RFC 3161) that is told it, too"),
+    ] = None
+    tsa_ca_file: Annotated[str | None, Field(description="certificates to which those of tsa_url must lead")] = None
     pool_size: Annotated[int, Field(strict=False, ge=2, le=100, description="database connections, at most")] = 12
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="least severe line logged")

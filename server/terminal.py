@@ -55,6 +55,13 @@ def in_database(work: "Callable[[Connection], T]") -> T:
         fail(str(e))
 
 
+def operator() -> str:
+    """Who types here, as the audit names them: the account of the machine."""
+    import getpass
+
+    return f"cli:{getpass.getuser()}"
+
+
 def print_json(found: object) -> None:
     """Dataclasses, and what holds them, on one line; instants as ISO 8601."""
     import msgspec

@@ -54,6 +54,8 @@ class AlarmKind(StrEnum):
     """A version of a rule waits for a doctor's decision, or no rule is in force at all."""
     RULE_EDITED = "rule_edited"
     """This build brings a rule with another text than that which its version had before. It is not used."""
+    AUDIT_UNANCHORED = "audit_unanchored"
+    """For an hour nobody outside has been told how far the audit trail has come."""
 
     SERVER_LOST = "server_lost"
     """A gateway says that readings were confirmed which are not here: the database was set back. They are asked for again."""
@@ -71,6 +73,8 @@ class AlarmKind(StrEnum):
     """A gateway sends far more than a home can measure."""
     QUARANTINE_FULL = "quarantine_full"
     """A gateway's quarantine has reached its bound for the day; what came after it is only counted and sampled."""
+    AUDIT_CHANGED = "audit_changed"
+    """Something that was written down is not any more what was sealed: somebody has changed it past the product."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

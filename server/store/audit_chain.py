@@ -31,10 +31,12 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """A table whose rows are sealed. `columns`: as they are now; `key_types`: of `key_columns`, in PostgreSQL's words."""
+    """A table whose rows are sealed. `patient`: whose a row `t` is, in SQL, as the migration that made the
+    table has said it; `columns`: as they are now; `key_types`: of `key_columns`, in PostgreSQL's words."""
 
     ledger: str
     key_columns: list[str]
+    patient: str
     is_mutable: bool
     is_keyed: bool
     columns: list[str]
@@ -231,6 +233,39 @@ def _exactly(text: str | bytes) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
+def look_at_one_instant(conn: Connection) -> None:
+    """All that this transaction reads from now on is of one instant; it writes nothing. To be said first."""
+    conn.execute(_SQL["snapshot"])
+
+
+def unlinked(conn: Connection, ledger: Ledger, *, limit: int) -> list[str]:
+    """Keys of rows (members of readings) that are in no link and wait for none: nobody wrote them by the product's way."""
+    if ledger.ledger == READINGS:
+        names: sql.Composable = sql.SQL("audit_member(t.kind, t.measured_at, t.reading_id)")
+        known = sql.SQL("select m from {chain} l, unnest(l.members) m where l.ledger = {ledger}")
+    else:
+        key = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(name)) for name in ledger.key_columns)
+        names = sql.SQL("concat_ws('/', {})").format(key)
+        known = sql.SQL("select l.key from {chain} l where l.ledger = {ledger}")
+    seen = [
+        known.format(chain=sql.Identifier(each), ledger=sql.Literal(ledger.ledger))
+        for each in ("audit_link", "audit_due")
+    ]
+    statement = sql.SQL(
+        "select k from (select {names} as k from {table} t where not exists (select from patient p"
+        " where p.is_watchdog and p.patient_id = {patient})) r"
+        " where not exists (select from ({known}) s (k) where s.k = r.k) order by k limit {limit}"
+    )
+    composed = statement.format(
+        names=names,
+        table=sql.Identifier(ledger.ledger),
+        patient=sql.SQL(ledger.patient),
+        known=sql.SQL(" union all ").join(seen),
+        limit=sql.Literal(limit),
+    )
+    return [key for (key,) in conn.execute(composed)]
+
+
 def add_links(conn: Connection, links: Sequence[Link]) -> None:
     plain = [link for link in links if link.members is None]
     names = ("seq", "ledger", "key", "patient_id", "of_patient", "shape", "digest", "hash", "parts")
@@ -262,14 +297,13 @@ def link_hashes(conn: Connection, *, first_seq: int, last_seq: int) -> list[byte
     return [each for _, each in found]
 
 
-def list_seals(conn: Connection, *, first_seal: int = 1) -> Sequence[Seal]:
+def list_seals(
+    conn: Connection, *, first_seal: int = 1, last_seal: int | None = None, limit: int | None = None
+) -> Sequence[Seal]:
+    """In order, at most `limit` of them."""
     with conn.cursor(row_factory=class_row(Seal)) as cursor:
-        return cursor.execute(_SQL["seals"], {"first_seal": first_seal}).fetchall()
-
-
-def seals_between(conn: Connection, *, since: datetime, until: datetime) -> Sequence[Seal]:
-    with conn.cursor(row_factory=class_row(Seal)) as cursor:
-        return cursor.execute(_SQL["seals_between"], {"since": since, "until": until}).fetchall()
+        values = {"first_seal": first_seal, "last_seal": last_seal, "limit": limit}
+        return cursor.execute(_SQL["seals"], values).fetchall()
 
 
 def seal_before(conn: Connection, at: datetime) -> Seal | None:

@@ -28,6 +28,8 @@ OF_THE_HOUSE: Final = frozenset(
         AlarmKind.WATCHDOG_LATE,
         AlarmKind.RECOMPUTE_DIFFERENT,
         AlarmKind.RECOMPUTE_OVERDUE,
+        AlarmKind.AUDIT_UNANCHORED,
+        AlarmKind.AUDIT_CHANGED,
     }
 )
 OF_A_GATEWAY: Final = frozenset(
@@ -57,6 +59,7 @@ EVENTS: Final = frozenset(
         AlarmKind.IDENTITY_COPIED,
         AlarmKind.FLOOD,
         AlarmKind.QUARANTINE_FULL,
+        AlarmKind.AUDIT_CHANGED,
     }
 )
 """What happened and stays open until a person has looked; the others are states and end by themselves."""

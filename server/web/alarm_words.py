@@ -58,6 +58,18 @@ ALARMS: Final[Mapping[str, Wording]] = {
         ),
         advice=mark("Restore the file, or give the rule its next version."),
     ),
+    AlarmKind.AUDIT_UNANCHORED: Wording(
+        gravity="high",
+        name=mark("Audit trail not anchored"),
+        meaning=mark("For an hour nobody outside has been told how far it has come. Its end could be cut off unseen."),
+        advice=mark("Check the folder of anchors and the time-stamping authority in the server's settings."),
+    ),
+    AlarmKind.AUDIT_CHANGED: Wording(
+        gravity="high",
+        name=mark("Audit trail was changed"),
+        meaning=mark("Something that was written down is no longer what it was. HomeVigil itself never changes it."),
+        advice=mark("Keep the database as it is, and have the audit trail verified on the server."),
+    ),
     AlarmKind.SERVER_LOST: Wording(
         gravity="high",
         name=mark("This server has lost readings"),

@@ -6,7 +6,7 @@ select pg_try_advisory_xact_lock(hashtextextended('homevigil audit seal', 0));
 
 -- name: ledgers
 -- The tables that are sealed, with their columns and types as they are now.
-select l.ledger, l.key_columns, l.is_mutable, l.is_keyed,
+select l.ledger, l.key_columns, l.patient, l.is_mutable, l.is_keyed,
        array(select attname::text from pg_attribute a where a.attrelid = l.ledger::regclass and attnum > 0 and not attisdropped
              order by attnum) as columns,
        array(select (select format_type(a.atttypid, null) from pg_attribute a where a.attrelid = l.ledger::regclass and a.attname = k)
@@ -94,11 +94,12 @@ where patient_id = %(patient_id)s and seq between %(first_seq)s and %(last_seq)s
 select seq, hash from audit_link where seq between %(first_seq)s and %(last_seq)s order by seq;
 
 -- name: seals
-select seal, at, first_seq, last_seq, root, head, hash from audit_seal where seal >= %(first_seal)s order by seal;
+select seal, at, first_seq, last_seq, root, head, hash from audit_seal
+where seal >= %(first_seal)s and seal <= coalesce(%(last_seal)s, 9223372036854775807) order by seal limit %(limit)s;
 
--- name: seals_between
--- The seals of a span of time.
-select seal, at, first_seq, last_seq, root, head, hash from audit_seal where at >= %(since)s and at < %(until)s order by seal;
+-- name: snapshot
+-- What is looked at is of one instant, however long it takes.
+set transaction isolation level repeatable read, read only;
 
 -- name: seal_before
 -- The last seal before an instant.
