@@ -130,6 +130,7 @@ def _web(settings: Settings, pool: "Pool") -> "FastAPI":
         now=clock.now,
         secure_cookies=settings.has_secure_cookies,
         clinic_phone=settings.clinic_phone,
+        public_url=settings.public_url,
         metrics_token=token.get_secret_value() if token else None,
     )
 

@@ -20,6 +20,8 @@ from server.api import (
     alerts,
     asyncapi,
     fhir,
+    fhir_auth,
+    fhir_bulk,
     fhir_json,
     fleet,
     follow_ups,
@@ -72,6 +74,8 @@ ROUTERS: Final = (
     fleet.router,
     metrics.router,
     asyncapi.router,
+    fhir_auth.router,
+    fhir_bulk.router,
     fhir.router,
     signing.router,
     worklist_page.router,
@@ -101,10 +105,11 @@ def create_app(
     now: Callable[[], datetime],
     secure_cookies: bool,
     clinic_phone: str = "",
+    public_url: str | None = None,
     metrics_token: str | None = None,
 ) -> FastAPI:
     """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials;
-    without a `metrics_token` there are no metrics."""
+    `public_url` how people reach us; without a `metrics_token` there are no metrics."""
     app = _api()
     app.state.clinic = Clinic(
         pool=pool,
@@ -112,6 +117,7 @@ def create_app(
         rules=texts_of(load_catalog()),
         secure_cookies=secure_cookies,
         clinic_phone=clinic_phone,
+        public_url=public_url,
     )
     app.state.metrics_token = metrics_token
     app.mount("/static", StaticFiles(directory=STATIC))

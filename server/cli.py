@@ -109,6 +109,14 @@ def user(context: typer.Context) -> None:
 
 
 @_group
+def program(context: typer.Context) -> None:
+    """Other houses' programs that read by FHIR: add one with its keys, list them, remove one."""
+    from server.program_commands import app as programs
+
+    programs(args=context.args, prog_name="server program")
+
+
+@_group
 def gateway(context: typer.Context) -> None:
     """Boxes in homes: enrol one, give it a code, list them, set one from afar, ask how it is, stop listening to one."""
     from server.claim_commands import gateways

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from importlib import metadata
 from typing import Annotated, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -225,9 +226,11 @@ def _devices(conn: Connection, patient_ids: Sequence[int]) -> dict[str, Resource
 
 
 def _page(request: Request, resources: Sequence[Resource], cursor: str | None) -> Response:
-    url = request.url
-    following = None if cursor is None else str(url.include_query_params(cursor=cursor))
-    return fhir(bundles.searchset(base_of(request), resources, self_url=str(url), next_url=following))
+    base, kind = base_of(request), request.url.path.rpartition("/")[2]
+    asked = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    own = f"{base}/{kind}?{request.url.query}" if request.url.query else f"{base}/{kind}"
+    following = None if cursor is None else f"{base}/{kind}?{urlencode([*asked, ('cursor', cursor)])}"
+    return fhir(bundles.searchset(base, resources, self_url=own, next_url=following))
 
 
 def _uuid(text: str) -> UUID:

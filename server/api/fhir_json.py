@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from server.api import problems
 from server.fhir import bundles
 from server.fhir.codes import Resource
+from server.people.door import address
 
 MEDIA_TYPE: Final = "application/fhir+json"
 
@@ -52,7 +53,7 @@ def answer(request: Request, error: Exception) -> JSONResponse:
 
 def base_of(request: Request) -> str:
     """The address under which resources are read, as the caller reached it."""
-    return str(request.base_url).rstrip("/") + "/fhir"
+    return address(request) + "/fhir"
 
 
 def _places(error: RequestValidationError) -> str:

@@ -44,7 +44,7 @@ def detected_issue(alert: Alert, readings: Sequence[UUID]) -> Resource:
     issue: Resource = {
         "resourceType": "DetectedIssue",
         "id": str(alert.episode_id),
-        "meta": {"versionId": str(alert.version), "lastUpdated": _instant(_changed_at(alert))},
+        "meta": {"versionId": str(alert.version), "lastUpdated": _instant(changed_at(alert))},
         "status": "cancelled" if alert.state == "retracted" else "final",
         "code": {
             "coding": [{"system": RULES, "version": str(alert.rule_version), "code": alert.rule_id}],
@@ -68,7 +68,7 @@ def task(alert: Alert) -> Resource:
     work: Resource = {
         "resourceType": "Task",
         "id": str(alert.episode_id),
-        "meta": {"versionId": str(alert.version), "lastUpdated": _instant(_changed_at(alert))},
+        "meta": {"versionId": str(alert.version), "lastUpdated": _instant(changed_at(alert))},
         "status": TASK_STATES[alert.state],
         "intent": "order",
         "priority": TASK_PRIORITIES[alert.priority],
@@ -76,7 +76,7 @@ def task(alert: Alert) -> Resource:
         "focus": reference("DetectedIssue", alert.episode_id),
         "for": reference("Patient", alert.patient_id),
         "authoredOn": _instant(alert.judged_at),
-        "lastModified": _instant(_changed_at(alert)),
+        "lastModified": _instant(changed_at(alert)),
         "requester": reference("Device", SOFTWARE),
     }
     if owner := alert.resolved_by or alert.acknowledged_by:
@@ -136,7 +136,7 @@ def _said(alert: Alert) -> str:
     return alert.sentence.get("en") or next(iter(alert.sentence.values()), alert.rule_id)
 
 
-def _changed_at(alert: Alert) -> datetime:
+def changed_at(alert: Alert) -> datetime:
     """As far as an alert's own instants say it."""
     return max(at for at in (alert.judged_at, alert.acknowledged_at, alert.resolved_at) if at is not None)
 

@@ -34,6 +34,8 @@ class Clinic:
     secure_cookies: bool
     clinic_phone: str
     glucose_unit: GlucoseUnit = "mmol/L"
+    public_url: str | None = None
+    """How people reach us, without a slash at its end; where it is not said, as the request says it."""
 
     @property
     def cookie_name(self) -> str:
@@ -57,6 +59,11 @@ class Caller:
     def pool(self) -> Pool:
         """What is read and written in this person's name goes through here."""
         return self.clinic.pool
+
+
+def address(request: Request) -> str:
+    """Under what address we are reached, without a slash at its end."""
+    return clinic_of(request).public_url or str(request.base_url).rstrip("/")
 
 
 def clinic_of(request: Request) -> Clinic:

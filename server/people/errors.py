@@ -74,3 +74,11 @@ class NothingToUndoError(PeopleError):
 
 class KeyReusedError(PeopleError):
     """An `Idempotency-Key` names one request for ever; this is another one."""
+
+
+class ProgramRefusedError(PeopleError):
+    """A program of another house gets no token; `code` is OAuth's word for why (RFC 6749, 5.2)."""
+
+    def __init__(self, code: str, said: str) -> None:
+        super().__init__(said)
+        self.code = code
