@@ -5,12 +5,12 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse
 
-from server.api.fhir_json import base_of
+from server.api.fhir_json import RESPONSES, base_of
 from server.people import programs
 from server.people.door import AClinic
 from server.people.errors import ProgramRefusedError
 
-router: Final = APIRouter(prefix="/fhir", tags=["FHIR"])
+router: Final = APIRouter(prefix="/fhir", tags=["FHIR"], responses=RESPONSES)
 
 REFUSED: Final[dict[int | str, dict[str, Any]]] = {
     status: {"description": said, "content": {"application/json": {"schema": {"type": "object"}}}}
