@@ -125,15 +125,17 @@ def describe(description: dict[str, Any]) -> dict[str, Any]:
             if path.startswith("/fhir/"):
                 _describe_fhir(operation["responses"])
             for status, response in operation["responses"].items():
-                if status >= "400" and "application/json" in response.get("content", {}):
+                is_oauths = path == "/fhir/auth/token" and status in ("400", "401")  # RFC 6749 has its own words for it
+                if status >= "400" and not is_oauths and "application/json" in response.get("content", {}):
                     response["content"] = {MEDIA_TYPE: response["content"].pop("application/json")}
     return description
 
 
 def _describe_fhir(responses: dict[str, Any]) -> None:
-    """There what cannot be understood is 400, and nothing is plain JSON."""
+    """There what cannot be understood is 400, and resources are not plain JSON."""
     responses.pop("422", None)
-    responses["200"].get("content", {}).pop("application/json", None)
+    if "application/fhir+json" in (content := responses.get("200", {}).get("content", {})):
+        content.pop("application/json", None)
 
 
 def too_long(request: Request) -> JSONResponse:
