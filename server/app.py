@@ -131,6 +131,7 @@ def _web(settings: Settings, pool: "Pool") -> "FastAPI":
         secure_cookies=settings.has_secure_cookies,
         clinic_phone=settings.clinic_phone,
         public_url=settings.public_url,
+        glucose_unit=settings.glucose_unit,
         metrics_token=token.get_secret_value() if token else None,
     )
 

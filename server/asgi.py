@@ -37,7 +37,7 @@ from server.api import (
     thresholds,
 )
 from server.api.shield import Shield, protect
-from server.people.door import Clinic, clinic_of
+from server.people.door import Clinic, GlucoseUnit, clinic_of
 from server.people.errors import PeopleError
 from server.people.rule_texts import texts_of
 from server.rules.load import load_catalog
@@ -51,6 +51,7 @@ from server.web import (
     reading_page,
     record_pages,
     rendering,
+    reports_page,
     rules_page,
     signing,
     worklist_page,
@@ -85,6 +86,7 @@ ROUTERS: Final = (
     patient_page.router,
     record_pages.router,
     reading_page.router,
+    reports_page.router,
     rules_page.router,
     own_page.router,
 )
@@ -106,6 +108,7 @@ def create_app(
     secure_cookies: bool,
     clinic_phone: str = "",
     public_url: str | None = None,
+    glucose_unit: GlucoseUnit = "mmol/L",
     metrics_token: str | None = None,
 ) -> FastAPI:
     """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials;
@@ -118,6 +121,7 @@ def create_app(
         secure_cookies=secure_cookies,
         clinic_phone=clinic_phone,
         public_url=public_url,
+        glucose_unit=glucose_unit,
     )
     app.state.metrics_token = metrics_token
     app.mount("/static", StaticFiles(directory=STATIC))

@@ -157,6 +157,14 @@ def quarantine(context: typer.Context) -> None:
 
 
 @_group
+def report(context: typer.Context) -> None:
+    """A patient's report as PDF or JSON: blood pressure, glucose."""
+    from server.report_commands import app as reports
+
+    reports(args=context.args, prog_name="server report")
+
+
+@_group
 def recompute(context: typer.Context) -> None:
     """Compute every alert of the last days anew, by other means, and compare with what is stored."""
     from server.recompute_commands import app as again

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
         Field(min_length=1, description="how gateways reach that door and the broker; it stands in invitations"),
     ] = None
     enrol_mqtt_port: Annotated[Port, Field(description="the broker's port, as gateways reach it")] = 8883
+    glucose_unit: Annotated[
+        Literal["mmol/L", "mg/dL"], Field(description="in which the clinic reads glucose; the other stands beside it")
+    ] = "mmol/L"
     clinic_phone: Annotated[
         str, Field(pattern=r"^[0-9+() -]{0,32}$", description="what the call button of a patient's page dials")
     ] = ""

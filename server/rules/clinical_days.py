@@ -75,6 +75,10 @@ class Calendar:
         """The clinical day of one instant, as an ordinal."""
         return int(self.days_of(np.array([to_us(instant)], np.int64))[0])
 
+    def wall_of(self, instant: datetime) -> int:
+        """`walls_of` one instant."""
+        return int(self.walls_of(np.array([to_us(instant)], np.int64))[0])
+
     def open_from(self, now: datetime) -> int:
         """The first clinical day that is not closed at `now`: every day before it has had its 03:00.
 

@@ -1,7 +1,7 @@
 """Finger-sticks by the meal that they belong to: the day grid of a report, and what may be said of so few values. Pure.
 
 A finger-stick is a look, not a trace: shares are of *readings* and never of time, and there is no GMI and no GRI of them. Each
-is compared in the unit in which its meter showed it, by the limits published in that unit (ADA Standards of Care 2025, 6):
+is compared in the unit in which its meter showed it, by the limits published in that unit (ADA Standards of Care, section 6):
 70 mg/dL are 3.885 mmol/L and no low. A meal is what meter or patient said, never guessed from the clock. HI and LO count in
 shares and in no mean.
 """
@@ -40,7 +40,7 @@ GOALS: Final[Mapping[Slot, Mapping[Unit, tuple[float | None, float]]]] = {
     "before_meal": {"mmol/L": (4.4, 7.2), "mg/dL": (80.0, 130.0)},
     "after_meal": {"mmol/L": (None, 10.0), "mg/dL": (None, 180.0)},
 }
-"""Before a meal both ends belong to the goal; one to two hours after its begin it is below the number (ADA 2025, 6)."""
+"""Before a meal both ends belong to the goal; one to two hours after its begin it is below the number (ADA, section 6)."""
 
 SPREAD_READINGS, SPREAD_DAYS = 7, 3
 """Fewer readings, or on fewer days, have no spread worth a number (clinical 2.3, engineering choice)."""

@@ -26,7 +26,7 @@ READINGS_NEEDED: Final = 12
 """After the first day is left out (Stergiou et al. 2018; AHA: three days of four readings)."""
 
 HOME_SYSTOLIC_MMHG, HOME_DIASTOLIC_MMHG = 135, 85
-"""At home this much corresponds to 140/90 in the office (AHA/ACC 2025, table 7; NICE NG136)."""
+"""At home this much corresponds to 140/90 in the office (AHA/ACC 2025, table 7)."""
 
 _HOUR_US: Final = 3_600_000_000
 _DAY_US: Final = 24 * _HOUR_US

@@ -178,7 +178,7 @@ def sensor_figures(features: Features, *, days: int, unit: Unit, words: Words) -
     lines = glucose_profile.profile(trace, clock_us).lines
     return SensorFigures(
         days=days,
-        sufficiency=f"{words.number(made.sufficiency_percent, 1)} %",
+        sufficiency=f"{words.number(_active_percent(made), 1)} %",
         is_sufficient=is_sufficient,
         figures=_figures(made, unit, words) if is_sufficient else _few_figures(made, unit, words),
         profile=_draw_profile(lines, unit, words) if is_sufficient else None,
@@ -323,7 +323,7 @@ def _few_figures(made: GlucoseReport, unit: Unit, words: Words) -> tuple[Figure,
     active = Figure(
         name=words.say("Sensor active"),
         value=words.say(
-            "%(percent)s %% of %(days)s days", percent=words.number(made.sufficiency_percent, 1), days=made.days
+            "%(percent)s %% of %(days)s days", percent=words.number(_active_percent(made), 1), days=made.days
         ),
         goal="≥70 %",
     )
@@ -331,6 +331,11 @@ def _few_figures(made: GlucoseReport, unit: Unit, words: Words) -> tuple[Figure,
         return (active,)
     mean = say_both(made.levels.mean_mmol_l, unit, words)
     return (active, Figure(name=words.say("Mean glucose"), value=mean))
+
+
+def _active_percent(made: GlucoseReport) -> float:
+    """A period that begins amid a quarter hour touches one more than it has."""
+    return min(made.sufficiency_percent, 100.0)
 
 
 def _draw_profile(lines: NDArray[np.float64], unit: Unit, words: Words) -> Markup:

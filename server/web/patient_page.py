@@ -41,7 +41,8 @@ from server.web.history import Corrections, Span, pressure_dots, reading_row, st
 from server.web.record_pages import PatientId, said, told
 from server.web.rendering import render, words_of
 from server.web.rows import ASSESSED_FOR, age_of, alert_line, conditions_for, own_thresholds, say_assessed
-from server.web.words import KINDS, RESOLUTIONS, SYMPTOMS, Words, mark
+from server.web.symptom_words import say_symptoms
+from server.web.words import KINDS, RESOLUTIONS, Words, mark
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -282,14 +283,6 @@ def _decided(caller: Caller, decision: MadeDecision, zone: str, words: Words) ->
         what=f"{what}{f' – {note}' if note else ''} · {title}",
         who=decision.by_name or words.say("HomeVigil"),
     )
-
-
-def say_symptoms(answer: Answer, words: Words) -> str:
-    """What the patient said of symptoms."""
-    if not answer.symptoms:
-        return words.say("Asked for symptoms: none")
-    named = [words.say(text) for code in answer.symptoms if (text := code.replace("_", " ")) in SYMPTOMS]
-    return words.say("Symptoms: %(which)s", which=words.listed(named) or words.say("yes"))
 
 
 def _own_lines(caller: Caller, versions: Sequence[OwnVersion], patient: PanelPatient, words: Words) -> list[OwnLine]:

@@ -87,6 +87,15 @@ def figures(
     )
 
 
+def draw(
+    features: Features, span: Span, conditions: Sequence[Condition], words: Words, *, height: float = 320
+) -> Markup | None:
+    """The chart alone; `None` where nothing was measured in the span."""
+    dots = list(_dots(features, span, conditions, words))
+    usable = [dot for dot in dots if not dot.struck and not dot.doubted]
+    return _draw(dots, (), usable, span, conditions, words, (), height=height) if dots else None
+
+
 def mean_lines(made: PressureReport, words: Words) -> tuple[MeanLine, ...]:
     """Morning, evening and all, those that there are."""
     named = (

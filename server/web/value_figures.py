@@ -29,7 +29,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "heart_rate": "pulse_bpm",
 }
 LINES: Final[Mapping[str, tuple[float, ...]]] = {"glucose": (3.9, 10.0)}
-"""What is drawn across where no rule of the patient's says otherwise: the range of finger-sticks (ADA 2025, 6)."""
+"""What is drawn across where no rule of the patient's says otherwise: the range of finger-sticks (ADA, section 6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,6 +167,11 @@ class Words:
         """11月20日; Nov 20."""
         return dates.format_skeleton("MMMd", day, locale=_BABEL_NAMES[self.language])
 
+    def weekday(self, day: date) -> str:
+        """11月20日 周五; Fri, Nov 20."""
+        short = dates.format_date(day, format="EEE", locale=_BABEL_NAMES[self.language])
+        return {"zh": f"{self.short_date(day)} {short}", "en": f"{short}, {self.short_date(day)}"}[self.language]
+
     def moment(self, at: datetime, zone: str) -> str:
         """11月20日 07:31; Nov 20, 07:31: on the patient's own wall clock."""
         local = at.astimezone(ZoneInfo(zone))
