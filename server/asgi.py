@@ -33,6 +33,7 @@ from server.api import (
     plans,
     presets,
     problems,
+    programme,
     readings,
     thresholds,
 )
@@ -72,6 +73,7 @@ ROUTERS: Final = (
     own.router,
     follow_ups.router,
     plans.router,
+    programme.router,
     fleet.router,
     metrics.router,
     asyncapi.router,

@@ -180,6 +180,14 @@ def audit(context: typer.Context) -> None:
     trail(args=context.args, prog_name="server audit")
 
 
+@_group
+def programme(context: typer.Context) -> None:
+    """The figures of the house: control rate, adherence, alerts and what became of them."""
+    from server.programme.commands import app as figures
+
+    figures(args=context.args, prog_name="server programme")
+
+
 @webhook.command(name="add")
 def add_webhook(url: Annotated[str, typer.Argument(help="https://… of the system to call.")]) -> None:
     """Call this address when an alert opens; prints the secret that the receiver checks signatures with, once."""
