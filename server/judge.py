@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 import structlog
 
 from server.push.queueing import Teller
+from server.push.settling import settle
 from server.rules import engine
 from server.rules.episodes import (
     RAISED,
@@ -24,6 +25,7 @@ from server.rules.episodes import (
     Transition,
     is_more_urgent,
     reconcile,
+    urgency_of,
     view_from,
 )
 from server.rules.load import load_watchdog
@@ -122,10 +124,8 @@ def judge_in(conn: Connection, patient_id: int, rules: RuleSet) -> bool:
     teller = Teller(conn=conn, patient_id=patient_id, rules=rules, now=taken.now)
     by_id = {each.episode_id: each for each in stored}
     _write(_Case(conn=conn, patient_id=patient_id, taken=taken, stored=by_id, teller=teller), transitions)
-    remind_at = teller.remind()
-    store.finish(
-        conn, patient_id, taken, min((at for at in (judgement.next_due_at, remind_at) if at is not None), default=None)
-    )
+    timers = (judgement.next_due_at, _settle(teller, stored, transitions), teller.remind())
+    store.finish(conn, patient_id, taken, min((at for at in timers if at is not None), default=None))
     log.info("judged", patient_id=patient_id, due=len(taken.due_ids), changes=len(transitions), quiet=taken.quiet)
     return True
 
@@ -150,15 +150,27 @@ def history_in_view(
     )
 
 
+def _settle(teller: Teller, stored: Sequence[Episode], transitions: Sequence[Transition]) -> datetime | None:
+    """Nobody without an open alert has anything that sleeps, is muted or awaits an answer."""
+    is_open = any(each.state in ("active", "acknowledged", "snoozed") for each in stored)
+    return settle(teller) if is_open or transitions else None
+
+
 def _write(case: _Case, transitions: Sequence[Transition]) -> None:
-    """Write every change and queue who is told."""
+    """Write every change, then queue who is told: of the most urgent first, which may speak for the others."""
     retracted = [each.episode_id for each in transitions if each.change is Change.RETRACT and each.episode_id]
     sentences = store.sentences_of(case.conn, retracted) if retracted else {}
-    for transition in transitions:
-        episode_id = transition.episode_id or episode_id_of(case, _finding(transition))
+    written = [(each, each.episode_id or episode_id_of(case, _finding(each))) for each in transitions]
+    for transition, episode_id in written:
         _write_state(case, transition, episode_id)
-        if not case.taken.quiet:
-            _tell(case, transition, episode_id, sentences.get(episode_id, {}))
+    if case.taken.quiet:
+        return
+    for transition, episode_id in sorted(written, key=lambda each: _urgency(each[0]), reverse=True):
+        _tell(case, transition, episode_id, sentences.get(episode_id, {}))
+
+
+def _urgency(transition: Transition) -> int:
+    return -1 if transition.finding is None else urgency_of(transition.finding.priority)
 
 
 def _write_state(case: _Case, transition: Transition, episode_id: UUID) -> None:

@@ -30,6 +30,9 @@ _ESCALATION: Final = {"en": "Nobody has acknowledged: {title}", "zh": "无人确
 _UNDELIVERED: Final = {"en": "Could not be delivered, please see to it: {title}", "zh": "未能送达，请处理：{title}"}
 _AGAIN: Final = {"en": "Again: {title}", "zh": "再次出现：{title}"}
 _RAISED: Final = {"en": "Now urgent: {title}", "zh": "已升级，请立即处理：{title}"}
+_AWAKE: Final = {"en": "Snooze is over: {title}", "zh": "暂缓时间已到：{title}"}
+_WORSE: Final = {"en": "Worse than when it was snoozed: {title}", "zh": "比暂缓时更严重：{title}"}
+_BREACH: Final = {"en": "No decision within 10 minutes: {title}", "zh": "10 分钟内无处理决定：{title}"}
 _RETRACTION: Final = {"en": "Withdrawn: {title}", "zh": "已撤回：{title}"}
 _RETRACTED: Final = {
     "en": "Readings that came later have changed this alert; it no longer holds. It said: {sentence}",
@@ -64,6 +67,16 @@ def reminder(rules: RuleSet, rule_id: str, sentence: Mapping[Any, str]) -> Text:
 def escalation(rules: RuleSet, rule_id: str, sentence: Mapping[Any, str]) -> Text:
     """To the next in line, because nobody has acknowledged."""
     return _framed(rules, rule_id, _ESCALATION, sentence)
+
+
+def awake(rules: RuleSet, rule_id: str, sentence: Mapping[Any, str], *, is_worse: bool) -> Text:
+    """To the doctor, of what was snoozed: its time is over, or it is worse than it was then."""
+    return _framed(rules, rule_id, _WORSE if is_worse else _AWAKE, sentence)
+
+
+def breach(rules: RuleSet, rule_id: str, sentence: Mapping[Any, str]) -> Text:
+    """To whoever can still decide, because nobody has in time."""
+    return _framed(rules, rule_id, _BREACH, sentence)
 
 
 def undelivered(said: Text) -> Text:

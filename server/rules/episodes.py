@@ -141,6 +141,11 @@ _OPEN_STATES: Final = frozenset({"active", "acknowledged", "snoozed"})
 _URGENCY: Final = {priority: rank for rank, priority in enumerate(get_args(Priority))}
 
 
+def urgency_of(priority: str) -> int:
+    """The higher, the more urgent."""
+    return _URGENCY[priority]
+
+
 def is_more_urgent(priority: str, than: str) -> bool:
     """Is `priority` above the priority `than`?"""
     return _URGENCY[priority] > _URGENCY[than]

@@ -61,6 +61,8 @@ class AlarmKind(StrEnum):
     """A gateway says that readings were confirmed which are not here: the database was set back. They are asked for again."""
     PUSH_DEAD = "push_dead"
     """A message was given up, or its recipient could not be reached by any channel."""
+    NOT_ANSWERED = "not_answered"
+    """No clinician's decision about an urgent alert was on record ten minutes after the server had the reading."""
     ID_COLLISION = "id_collision"
     """Two contents came under one reading id: a bug or tampering."""
     BINDING_CONFLICT = "binding_conflict"

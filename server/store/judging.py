@@ -63,6 +63,7 @@ class Unacknowledged:
 
     episode_id: UUID
     rule_id: str
+    priority: str
     sentence: Mapping[str, str]
     last_step: int
     told_at: datetime
@@ -73,8 +74,9 @@ class Unacknowledged:
 class Push:
     """One message to one recipient by one channel; `push_id` is also the key by which a channel knows it again.
 
-    `kind`: opening, reminder, escalation or retraction. `state`: pending, or undeliverable where there is no way to the
-    recipient.
+    `kind`: opening, reminder, escalation, breach or retraction. `state`: pending; undeliverable where there is no way to the
+    recipient; cancelled where it is muted, which `why` says (`silenced`, `inhibited`). `why` of one that waits: `quiet_hours`.
+    `is_urgent`: it waits for nothing.
     """
 
     push_id: UUID
@@ -87,6 +89,8 @@ class Push:
     text: Mapping[str, Mapping[str, str]]
     due_at: datetime
     state: str
+    is_urgent: bool = False
+    why: str | None = None
 
 
 def due_patients(conn: Connection, limit: int) -> tuple[int, ...]:

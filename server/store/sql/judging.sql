@@ -111,7 +111,11 @@ set state = excluded.state, rule_version = excluded.rule_version, priority = exc
 update episode
 set state = %(state)s, rule_version = %(rule_version)s, priority = %(priority)s, first_day = %(first_day)s,
     last_day = %(last_day)s, started_at = %(started_at)s, opened_at = %(opened_at)s, resolved_at = %(resolved_at)s,
-    resolution = %(resolution)s, verdict = %(verdict)s, sentence = %(sentence)s, version = version + 1
+    resolution = %(resolution)s, verdict = %(verdict)s, sentence = %(sentence)s, version = version + 1,
+    snoozed_until = case when %(state)s = 'snoozed' then snoozed_until end,
+    snoozed_or_worse = %(state)s = 'snoozed' and snoozed_or_worse,
+    snoozed_by = case when %(state)s = 'snoozed' then snoozed_by end, seen = case when %(state)s = 'snoozed' then seen end,
+    inhibited_by = case when %(state)s in ('active', 'acknowledged', 'snoozed') then inhibited_by end
 where episode_id = %(episode_id)s;
 
 -- name: reopen
@@ -121,11 +125,16 @@ set acknowledged_at = null, acknowledged_by = null, resolved_by = null, retracte
 where episode_id = %(episode_id)s;
 
 -- name: resolve_without_finding
-update episode set state = 'resolved', resolved_at = now(), resolution = %(resolution)s, version = version + 1
+update episode
+set state = 'resolved', resolved_at = now(), resolution = %(resolution)s, snoozed_until = null, snoozed_or_worse = false,
+    snoozed_by = null, seen = null, inhibited_by = null, version = version + 1
 where episode_id = %(episode_id)s;
 
 -- name: retract
-update episode set state = 'retracted', retracted_at = now(), version = version + 1 where episode_id = %(episode_id)s;
+update episode
+set state = 'retracted', retracted_at = now(), snoozed_until = null, snoozed_or_worse = false, snoozed_by = null, seen = null,
+    inhibited_by = null, version = version + 1
+where episode_id = %(episode_id)s;
 
 -- name: note_transition
 insert into episode_transition (episode_id, from_state, to_state, reason)
@@ -133,17 +142,17 @@ values (%(episode_id)s, %(from_state)s, %(to_state)s, %(reason)s);
 
 -- name: cancel_unsent
 -- Nobody hears of what is no longer true. A message that is on its way just now counts as sent.
-update push set state = 'cancelled'
+update push set state = 'cancelled', why = 'taken_back', cancelled_at = clock_timestamp()
 where episode_id = %(episode_id)s and state = 'pending' and kind <> 'retraction'
   and coalesce(lease_until, '-infinity') <= now();
 
 -- name: cancel_repeats
-update push set state = 'cancelled'
-where episode_id = %(episode_id)s and state = 'pending' and kind in ('reminder', 'escalation')
+update push set state = 'cancelled', why = 'over', cancelled_at = clock_timestamp()
+where episode_id = %(episode_id)s and state = 'pending' and kind in ('reminder', 'escalation', 'breach')
   and coalesce(lease_until, '-infinity') <= now();
 
 -- name: cancel_steps_ahead
-update push set state = 'cancelled'
+update push set state = 'cancelled', why = 'other_priority', cancelled_at = clock_timestamp()
 where episode_id = %(episode_id)s and state = 'pending' and kind = 'escalation' and due_at > now();
 
 -- name: withdraw_from_patient
@@ -167,12 +176,14 @@ where s.episode_id = %(episode_id)s and s.recipient <> 'patient' and s.kind <> '
 order by s.recipient, s.channel;
 
 -- name: unacknowledged
--- Alerts that a doctor was told of, and when last; one opened quietly, of which nobody heard, is not among them.
-select e.episode_id, e.rule_id, e.sentence, max(s.step) as last_step,
+-- Alerts that a doctor was told of, or was not because of a silence, and when last; one opened quietly, of which nobody heard, is
+-- not among them.
+select e.episode_id, e.rule_id, e.priority, e.sentence, max(s.step) as last_step,
        max(coalesce(s.sent_at, s.due_at)) filter (where s.recipient <> 'patient' and s.kind <> 'retraction') as told_at,
        bool_or(s.state = 'pending' and s.recipient <> 'patient') as is_waiting
 from episode e join push s using (episode_id)
-where e.patient_id = %(patient_id)s and e.state = 'active' and s.state in ('pending', 'sent', 'dead', 'undeliverable')
+where e.patient_id = %(patient_id)s and e.state = 'active'
+  and (s.state in ('pending', 'sent', 'dead', 'undeliverable') or s.why in ('silenced', 'inhibited'))
 group by e.episode_id
 having bool_or(s.recipient <> 'patient' and s.kind <> 'retraction')
 order by e.episode_id;
@@ -181,8 +192,10 @@ order by e.episode_id;
 select webhook_id from webhook where active order by webhook_id;
 
 -- name: push
-insert into push (push_id, episode_id, patient_id, recipient, channel, kind, step, text, due_at, state)
-values (%(push_id)s, %(episode_id)s, %(patient_id)s, %(recipient)s, %(channel)s, %(kind)s, %(step)s, %(text)s, %(due_at)s, %(state)s)
+insert into push (push_id, episode_id, patient_id, recipient, channel, kind, step, text, due_at, state, is_urgent, why,
+                  cancelled_at)
+values (%(push_id)s, %(episode_id)s, %(patient_id)s, %(recipient)s, %(channel)s, %(kind)s, %(step)s, %(text)s, %(due_at)s,
+        %(state)s, %(is_urgent)s, %(why)s, case when %(state)s = 'cancelled' then clock_timestamp() end)
 on conflict (episode_id, recipient, channel, step) do nothing;
 
 -- name: ring
