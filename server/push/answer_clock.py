@@ -28,12 +28,16 @@ def is_running_for(rules: RuleSet, rule_id: str, priority: str) -> bool:
     return is_urgent(rule) and not is_more_urgent(rule.priority, than=priority)
 
 
+def is_news(finding: Finding, *, now: datetime) -> bool:
+    """Is it still true, and not found too late?"""
+    return finding.state == "active" and (finding.fresh_until is None or now <= finding.fresh_until)
+
+
 def start(
     conn: Connection, patient_id: int, episode_id: UUID, finding: Finding, rules: RuleSet, *, now: datetime
 ) -> datetime | None:
     """Starts the clock of what has just become true and is news; returns when it ends, None if it is not one for the clock."""
-    is_news = finding.state == "active" and (finding.fresh_until is None or now <= finding.fresh_until)
-    if not is_news or not is_running_for(rules, finding.rule_id, finding.priority):
+    if not is_news(finding, now=now) or not is_running_for(rules, finding.rule_id, finding.priority):
         return None
     known_at = min(_known_at(conn, patient_id, finding, rules) or now, now)
     answer_by = known_at + ANSWER_WITHIN
@@ -74,8 +78,8 @@ def note_breach(conn: Connection, patient_id: int, episode: OpenEpisode, *, now:
         subject=str(episode.episode_id),
         detail={"known_at": episode.known_at.isoformat(), "answer_by": episode.answer_by.isoformat()},
     )
-    detail = f"patient {patient_id}: no decision by {episode.answer_by:%H:%M:%S} UTC"
-    raise_alarm(conn, AlarmKind.NOT_ANSWERED, subject=str(episode.episode_id), detail=detail)
+    detail = f"no decision by {episode.answer_by:%H:%M:%S} UTC"
+    raise_alarm(conn, AlarmKind.NOT_ANSWERED, subject=f"patient:{patient_id}", detail=detail)
     return True
 
 

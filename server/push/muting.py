@@ -22,14 +22,17 @@ Why = Literal["silenced", "inhibited"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """Of which alert a message speaks, and how urgent that is."""
+    """Of which alert a message speaks, and how urgent that is. `is_late`: it was found too late to be urgent news."""
 
     rule_id: str
     priority: str
+    is_late: bool = False
 
 
 def is_urgent(rules: RuleSet, about: About) -> bool:
-    """Of the highest priority, or of a rule that may come to it."""
+    """Of the highest priority, or of a rule that may come to it; but not what was found too late to hurry (clinical 1.5)."""
+    if about.is_late:
+        return False
     return about.priority == "high" or (about.rule_id in rules and is_urgent_rule(rules.by_id(about.rule_id)))
 
 

@@ -44,7 +44,7 @@ class Teller:
         self, episode_id: UUID, finding: Finding, tell: Sequence[Audience], *, at: datetime, is_again: bool
     ) -> None:
         """The alert holds (`is_again`: once more): tell these at `at`, and the next in line if nobody acknowledges."""
-        about, step = About(rule_id=finding.rule_id, priority=finding.priority), self.step_up(episode_id)
+        about, step = self._about(finding), self.step_up(episode_id)
         if "patient" in tell:
             self.tell_patient(episode_id, about, step=step, at=at)
         if "doctor" in tell:
@@ -153,6 +153,13 @@ class Teller:
         steps = store.steps_of(self.conn, episode_id)
         return Step.OPENING if steps is None else max(steps[1] + 1, Step.OPENING)
 
+    def _about(self, finding: Finding) -> About:
+        """What is older than a day when it is found is looked at the same day: nobody is woken, the next in line has time."""
+        if answer_clock.is_news(finding, now=self.now):
+            return About(rule_id=finding.rule_id, priority=finding.priority)
+        priority = "medium" if finding.priority == "high" else finding.priority
+        return About(rule_id=finding.rule_id, priority=priority, is_late=True)
+
     def _tell_with_ladder(
         self,
         episode_id: UUID,
@@ -205,7 +212,7 @@ class Teller:
             is_doctor_reachable=store.doctor_of(self.conn, self.patient_id).is_reachable,
             has_backup=bool(backup),
             has_supervisor=bool(supervisors),
-            answer_by=answer_by,
+            answer_by=answer_by if about.priority == "high" else None,
         )
         said = texts.escalation(self.rules, about.rule_id, sentence)
         for number, due in enumerate(steps, start=step):

@@ -5,7 +5,7 @@ Worse is, whatever the rule's kind:
 - a higher priority;
 - a number further past its line than the furthest of the same signal was then: a reading's value, a day's mean, the value of a
   window, the farthest of an excursion; LO and HI are past every number;
-- of an urgent rule that looks at single readings: any reading that was not there then, so that a critical value wakes on the next.
+- of an urgent rule that looks at single readings: any reading that was not there then. Each new critical value wakes it.
 
 More of the same is not worse: a longer silence, another day at the same height, another excursion minute.
 """

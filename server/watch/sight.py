@@ -53,6 +53,7 @@ EVENTS: Final = frozenset(
     {
         AlarmKind.SERVER_LOST,
         AlarmKind.PUSH_DEAD,
+        AlarmKind.NOT_ANSWERED,
         AlarmKind.ID_COLLISION,
         AlarmKind.BINDING_CONFLICT,
         AlarmKind.GATEWAY_SUSPENDED,

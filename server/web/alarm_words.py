@@ -84,6 +84,12 @@ ALARMS: Final[Mapping[str, Wording]] = {
         meaning=mark("A message could not be delivered; the next person in line was told."),
         advice=mark("Reach the person in another way, and repair the channel."),
     ),
+    AlarmKind.NOT_ANSWERED: Wording(
+        gravity="high",
+        name=mark("Urgent alert without a decision"),
+        meaning=mark("Ten minutes after an urgent reading had arrived, no clinician's decision was on record."),
+        advice=mark("Open the patient's alert now and decide. Then find out why nobody had."),
+    ),
     AlarmKind.ID_COLLISION: Wording(
         gravity="high",
         name=mark("Two contents under one id"),

@@ -1,5 +1,6 @@
 """The table of who is told next: bounded by what is promised, and never waiting for somebody who is not there."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.push.ladder import LADDERS, steps
+from server.push.ladder import LADDERS, Rung, check, kept, read, steps
 from server.rules.episodes import Priority
+from vitals.errors import MalformedError
 
 TOLD_AT = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 PROMISE = timedelta(minutes=10)
 """Of a critical value: a clinician's decision (clinical 1.5)."""
 
@@ -18,7 +21,7 @@ priorities = st.sampled_from(sorted(LADDERS))
 
 
 def told(priority: str, *, doctor: bool = True, backup: bool = True) -> list[tuple[str, timedelta]]:
-    found = steps(priority, told_at=TOLD_AT, is_doctor_reachable=doctor, has_backup=backup)
+    found = steps(LADDERS[priority], told_at=TOLD_AT, is_doctor_reachable=doctor, has_backup=backup)
     return [(due.whom, due.due_at - TOLD_AT) for due in found]
 
 
@@ -63,3 +66,60 @@ def test_who_is_missing_never_makes_anybody_wait_longer(priority: str, doctor: b
     full = told(priority)
     for found in (told(priority, doctor=doctor, backup=False), told(priority, doctor=False)):
         assert all(sooner <= later for (_, sooner), (_, later) in zip(found, full, strict=False))
+
+
+def test_the_supervisor_is_told_with_the_desk_where_the_clinic_has_one() -> None:
+    found = steps(LADDERS["high"], told_at=TOLD_AT, is_doctor_reachable=True, has_backup=True, has_supervisor=True)
+    assert [(due.whom, due.due_at - TOLD_AT) for due in found][1:] == [("supervisor", 6 * MINUTE), ("desk", 6 * MINUTE)]
+
+
+def test_what_became_urgent_late_has_told_everybody_a_minute_before_the_ten_are_over() -> None:
+    """Red after five minutes without a repeat: three more for the second contact, and the last one not after the ten."""
+    red_at = TOLD_AT + 5 * MINUTE
+    found = steps(
+        LADDERS["high"],
+        told_at=red_at,
+        is_doctor_reachable=True,
+        has_backup=True,
+        has_supervisor=True,
+        answer_by=TOLD_AT + PROMISE,
+    )
+    assert [(due.whom, due.due_at - TOLD_AT) for due in found] == [
+        ("backup", 8 * MINUTE),
+        ("supervisor", 9 * MINUTE),
+        ("desk", 9 * MINUTE),
+    ]
+
+
+def rung(whom: str, minutes: float) -> Rung:
+    return Rung(whom=whom, after=timedelta(minutes=minutes))
+
+
+@pytest.mark.parametrize(
+    ("rungs", "why"),
+    [
+        ({"high": [rung("backup", 4), rung("desk", 6)]}, "within 3 minutes"),
+        ({"high": [rung("doctor", 1), rung("desk", 6)]}, "within 3 minutes"),
+        ({"high": [rung("backup", 3), rung("desk", 7)]}, "within 6 minutes"),
+        ({"high": [rung("backup", 3), rung("user:7", 5)]}, "within 6 minutes"),
+        ({"high": []}, "within 3 minutes"),
+        ({"high": [rung("supervisor", 3)]}, "name the supervisor"),
+        ({"medium": [rung("backup", 5)]}, "within 24 hours"),
+        ({"low": [rung("desk", 60), rung("backup", 30)]}, "order"),
+        ({"low": [rung("nobody", 60)]}, "whom is"),
+        ({"low": [rung("desk", 0)]}, "more than 0 seconds"),
+        ({"low": [rung("desk", 8 * 24 * 60)]}, "7 days"),
+        ({"low": [rung("desk", 60)] * 9}, "at most 8"),
+        ({"worst": [rung("desk", 1)]}, "a priority is one of"),
+    ],
+)
+def test_a_ladder_that_cannot_be_or_is_slower_than_the_ten_minutes_allow_is_refused(
+    rungs: dict[str, list[Rung]], why: str
+) -> None:
+    with pytest.raises(MalformedError, match=why):
+        check(rungs, None)
+
+
+def test_the_products_own_ladders_pass_their_own_check_and_survive_being_kept() -> None:
+    check(LADDERS, 7)
+    assert read(3, json.loads(json.dumps(kept(LADDERS))), 7).rungs == dict(LADDERS)
