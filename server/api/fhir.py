@@ -13,7 +13,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from server.api.fhir_json import RESPONSES, base_of, fhir
+from server.api.fhir_json import ERRORS, RESOURCE, base_of, fhir
 from server.api.fhir_search import Search, kinds_of, page_of, says_code
 from server.fhir import alerts, bundles, capability, devices, observations, patients
 from server.fhir.codes import Resource
@@ -27,7 +27,7 @@ from server.store.fhir import RecordedReading
 from server.store.postgres import Connection, transaction
 from server.store.worklist import Alert, PanelPatient, ShownPush
 
-router: Final = APIRouter(prefix="/fhir", tags=["FHIR"], responses=RESPONSES)
+router: Final = APIRouter(prefix="/fhir", tags=["FHIR"], responses={**ERRORS, **RESOURCE})
 
 EVER: Final = timedelta(days=200 * 365)
 """How far back a patient's readings are counted: all of them."""

@@ -5,17 +5,20 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse
 
-from server.api.fhir_json import RESPONSES, base_of
+from server.api.fhir_json import ERRORS, MEDIA_TYPE, base_of
 from server.people import programs
 from server.people.door import AClinic
 from server.people.errors import ProgramRefusedError
 
-router: Final = APIRouter(prefix="/fhir", tags=["FHIR"], responses=RESPONSES)
+router: Final = APIRouter(prefix="/fhir", tags=["FHIR"], responses=ERRORS)
 
 REFUSED: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"description": said, "content": {"application/json": {"schema": {"type": "object"}}}}
+    status: {
+        "description": said,
+        "content": {kind: {"schema": {"type": "object"}} for kind in ("application/json", MEDIA_TYPE)},
+    }
     for status, said in (
-        (400, "OAuth's error (RFC 6749, 5.2)"),
+        (400, "OAuth's error (RFC 6749, 5.2); an OperationOutcome where it is no form at all"),
         (401, "the program is not known, or has not proved itself"),
     )
 }

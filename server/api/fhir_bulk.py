@@ -8,13 +8,13 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from importlib import metadata
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 from uuid import UUID, uuid5
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from server.api.fhir_json import RESPONSES, base_of, fhir
+from server.api.fhir_json import ERRORS, RESOURCE, base_of, fhir
 from server.fhir import alerts, dates, devices, observations, patients
 from server.fhir.codes import Resource, reference
 from server.people.door import Caller, SignedIn
@@ -28,7 +28,7 @@ from server.store.programs import BulkExport
 from server.store.worklist import Alert, PanelPatient, Place
 from vitals.errors import MalformedError
 
-router: Final = APIRouter(prefix="/fhir", tags=["FHIR"], responses=RESPONSES)
+router: Final = APIRouter(prefix="/fhir", tags=["FHIR"], responses=ERRORS)
 
 Kind = Literal["Patient", "Device", "Observation", "DetectedIssue", "Task", "Communication"]
 KINDS: Final = get_args(Kind)
@@ -39,10 +39,14 @@ NDJSON: Final = "application/fhir+ndjson"
 FORMATS: Final = (NDJSON, "application/ndjson", "ndjson")
 EVER: Final = timedelta(days=200 * 365)
 
+LINES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "one resource a line", "content": {NDJSON: {"schema": {"type": "string"}}}}
+}
+
 ExportId = Annotated[UUID, Path()]
 
 
-@router.get("/Group/panel")
+@router.get("/Group/panel", responses=RESOURCE)
 def show_panel(caller: SignedIn) -> Response:
     """Whom one sees, as a Group."""
     with transaction(caller.pool) as conn:
@@ -52,7 +56,7 @@ def show_panel(caller: SignedIn) -> Response:
     return fhir({**group, **({"member": members} if members else {})})
 
 
-@router.get("/Group/panel/$export", status_code=202)
+@router.get("/Group/panel/$export", status_code=202, response_class=Response)
 def start_export(
     caller: SignedIn,
     request: Request,
@@ -104,7 +108,7 @@ def show_export(caller: SignedIn, request: Request, export_id: ExportId) -> dict
     }
 
 
-@router.delete("/export/{export_id}", status_code=202)
+@router.delete("/export/{export_id}", status_code=202, response_class=Response)
 def end_export(caller: SignedIn, export_id: ExportId) -> Response:
     """It is not wanted any more."""
     with transaction(caller.pool) as conn:
@@ -113,7 +117,7 @@ def end_export(caller: SignedIn, export_id: ExportId) -> Response:
     return Response(status_code=202)
 
 
-@router.get("/export/{export_id}/{kind}")
+@router.get("/export/{export_id}/{kind}", responses=LINES)
 def fetch_part(caller: SignedIn, export_id: ExportId, kind: Kind) -> Response:
     """One resource a line."""
     export = _find(caller, export_id)

@@ -26,15 +26,17 @@ CODES: Final[Mapping[int, str]] = {
 }
 """FHIR's issue types, by status; anything else is an `exception`."""
 
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"description": said, "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
     for status, said in (
-        (200, "a resource, or a Bundle of them"),
         (400, "OperationOutcome: what was asked for is not understood"),
         (401, "OperationOutcome: not signed in"),
         (404, "OperationOutcome: it does not exist, or is not on your panel"),
         (503, "OperationOutcome: the database does not answer"),
     )
+}
+RESOURCE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "a resource, or a Bundle of them", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
 }
 
 

@@ -134,7 +134,8 @@ def describe(description: dict[str, Any]) -> dict[str, Any]:
 def _describe_fhir(responses: dict[str, Any]) -> None:
     """There what cannot be understood is 400, and resources are not plain JSON."""
     responses.pop("422", None)
-    if "application/fhir+json" in (content := responses.get("200", {}).get("content", {})):
+    content = responses.get("200", {}).get("content", {})
+    if len(content) > 1:
         content.pop("application/json", None)
 
 
