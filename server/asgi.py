@@ -40,6 +40,7 @@ from server.api import (
 from server.api.shield import Shield, protect
 from server.people.door import Clinic, GlucoseUnit, clinic_of
 from server.people.errors import PeopleError
+from server.people.looks import Looks
 from server.people.rule_texts import texts_of
 from server.rules.load import load_catalog
 from server.store.postgres import Pool
@@ -130,6 +131,7 @@ def create_app(
     for expected in (PeopleError, MalformedError, UnavailableError, RequestValidationError, HTTPException):
         app.add_exception_handler(expected, _answer)
     app.add_exception_handler(Exception, _answer_our_mistake)
+    app.add_middleware(Looks, answer=_answer)
     app.add_middleware(Shield, is_tls=secure_cookies)
     return app
 

@@ -112,7 +112,9 @@ def _find(request: Request, *, is_touching: bool) -> Caller:
         raise NotSignedInError("sign in first")
     now = clinic.now()
     session = sessions.find(clinic.pool, token, now=now, is_touching=is_touching)
-    return Caller(clinic=clinic, session=session, now=now)
+    caller = Caller(clinic=clinic, session=session, now=now)
+    request.state.caller = caller  # for `looks`, which writes down what the caller is shown
+    return caller
 
 
 def _bearer(request: Request) -> str | None:

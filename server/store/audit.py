@@ -114,9 +114,14 @@ def list_viewers(conn: Connection, patient_id: int) -> Sequence[Viewer]:
         return cursor.execute(_SQL["viewers"], {"patient_id": patient_id}).fetchall()
 
 
-def patient_of_episode(conn: Connection, episode_id: object) -> int | None:
-    """Whose alert it is."""
-    row = conn.execute(_SQL["patient_of_episode"], {"episode_id": episode_id}).fetchone()
+_OWNERS: Final = {"episode_id": "patient_of_episode", "follow_up_id": "patient_of_follow_up"}
+
+
+def patient_of(conn: Connection, name: str, number: str) -> int | None:
+    """Whose it is that a path names by `name` (`episode_id`, `follow_up_id`); None for what is nobody's, or not there."""
+    if name not in _OWNERS:
+        return None
+    row = conn.execute(_SQL[_OWNERS[name]], {"number": number}).fetchone()
     return None if row is None else int(row[0])
 
 

@@ -39,7 +39,10 @@ group by e.actor, u.display_name, u.role
 order by max(e.at) desc;
 
 -- name: patient_of_episode
-select patient_id from episode where episode_id = %(episode_id)s;
+select patient_id from episode where episode_id = %(number)s::uuid;
+
+-- name: patient_of_follow_up
+select patient_id from follow_up where follow_up_id = %(number)s::bigint;
 
 -- name: has_patient
 select 1 from patient where patient_id = %(patient_id)s;
