@@ -37,6 +37,7 @@ from server.api import (
     readings,
     thresholds,
 )
+from server.api import audit as audit_api
 from server.api.shield import Shield, protect
 from server.people.door import Clinic, GlucoseUnit, clinic_of
 from server.people.errors import PeopleError
@@ -68,6 +69,7 @@ ROUTERS: Final = (
     login.router,
     alerts.router,
     patients.router,
+    audit_api.router,
     readings.router,
     thresholds.router,
     presets.router,

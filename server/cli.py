@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from server.terminal import fail, in_database, load_settings
+from server.terminal import fail, in_database, load_settings, note_deed
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -197,14 +197,20 @@ def add_webhook(url: Annotated[str, typer.Argument(help="https://… of the syst
     from server.errors import MalformedError, UnavailableError
     from server.push.addresses import checked_url
     from server.store import pushes
-    from server.store.postgres import in_transaction, open_pool
+    from server.store.postgres import Connection, in_transaction, open_pool
 
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+    def work(conn: Connection) -> int:
+        number = pushes.add_webhook(conn, url=url, secret=secret)
+        note_deed(conn, "webhook.add", subject=str(number))
+        return number
+
     settings = load_settings()
     try:
         checked_url(url, allow_private=settings.webhook_allow_private)
         with open_pool(settings.database_url.get_secret_value()) as pool:
-            webhook_id = in_transaction(pool, lambda conn: pushes.add_webhook(conn, url=url, secret=secret))
+            webhook_id = in_transaction(pool, work)
     except (MalformedError, UnavailableError) as e:
         fail(str(e))
     typer.echo(f"webhook {webhook_id}: {secret}")

@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from server import clock
-from server.terminal import RefusedError, fail, in_database, print_json
+from server.terminal import RefusedError, fail, in_database, note_deed, print_json
 from vitals.reading import Identifier
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def add_gateway(gateway_id: GatewayArgument, zone: ZoneOption) -> None:
 
     def work(conn: "Connection") -> "Gateway":
         enrolment.add_gateway(conn, gateway_id, zone)
+        note_deed(conn, "gateway.add", subject=gateway_id, zone=zone)
         return gateway_of(conn, gateway_id)
 
     found = in_database(work)
@@ -153,7 +154,7 @@ def add_patient(
     _check_days(enrolled_on.date(), born, today=clock.now().astimezone(ZoneInfo(zone)).date())
 
     def work(conn: "Connection") -> int:
-        return enrolment.add_patient(
+        patient_id = enrolment.add_patient(
             conn,
             name=name,
             language=language,
@@ -166,6 +167,8 @@ def add_patient(
             doctor_id=_doctor(conn, doctor).user_id,
             now=clock.now(),
         )
+        note_deed(conn, "patient.enrol", patient_id=patient_id)
+        return patient_id
 
     patient_id = in_database(work)
     if as_json:
@@ -217,6 +220,7 @@ def bind_meter(
         enrolment.bind_meter(
             conn, meter_id=meter_id, user_slot=slot, gateway_id=gateway, patient_id=patient, bound_by=by, now=from_
         )
+        note_deed(conn, "meter.bind", patient_id=patient, subject=meter_id, gateway_id=gateway, user_slot=slot, by=by)
         bound = next(each for each in enrolment.lock_bindings(conn, meter_id) if each.user_slot == slot)
         return bound.valid_from.astimezone(ZoneInfo(home.zone)), release.preview(conn, meter_id=meter_id)
 
@@ -236,6 +240,7 @@ def unbind_meter(meter_id: MeterArgument, slot: SlotOption = None) -> None:
             others = [_spoken(meter_id, each.user_slot) for each in enrolment.lock_bindings(conn, meter_id)]
             known = f"bound are: {', '.join(others)}" if others else "`server meter list` shows the bound ones"
             raise RefusedError(f"{_spoken(meter_id, slot)} is not bound to anybody; {known}")
+        note_deed(conn, "meter.unbind", patient_id=was.patient_id, subject=meter_id, user_slot=slot)
         return was
 
     was = in_database(work)

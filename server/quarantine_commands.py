@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.enrolment_commands import ByOption, JsonOption, SlotOption, account_of, checked_name
-from server.terminal import RefusedError, in_database, print_json
+from server.terminal import RefusedError, in_database, note_deed, print_json
 
 if TYPE_CHECKING:
     from server.release import Outcome
@@ -62,6 +62,7 @@ def release_meter(
 
     def work(conn: "Connection") -> "Outcome":
         account_of(conn, by)
+        note_deed(conn, "quarantine.release", subject=meter, by=by)
         return release.release(conn, meter_id=meter, user_slot=slot, by=by)
 
     outcome = in_database(work)
@@ -95,6 +96,7 @@ def assign_readings(
         owner = next((each for each in enrolment.list_patients(conn) if each.patient_id == patient), None)
         if owner is None:
             raise RefusedError(f"no patient {patient}: `server patient list` shows them")
+        note_deed(conn, "quarantine.assign", patient_id=patient, by=by, quarantine_ids=numbers)
         return release.assign(conn, quarantine_ids=numbers, patient_id=patient, enrolled_on=owner.enrolled_on, by=by)
 
     outcome = in_database(work)
@@ -125,6 +127,7 @@ def replay_newer(by: ByOption, as_json: JsonOption = False) -> None:
 
         def work(conn: "Connection", after: int = after) -> "Replayed":
             account_of(conn, by)
+            note_deed(conn, "quarantine.replay", by=by)
             return replay.replay(conn, by=by, after=after)
 
         done = in_database(work)

@@ -22,7 +22,7 @@ from server.enrolment_commands import (
     gateways,
     spoken_instant,
 )
-from server.terminal import fail, in_database, print_json
+from server.terminal import fail, in_database, note_deed, print_json
 from vitals.gatt.user_data import UNKNOWN_USER
 from vitals.remote_config import MAX_PAIRING_CODES, MAX_USERS, LogLevel, RemoteConfig
 
@@ -121,7 +121,9 @@ def configure(
         gateway_of(conn, gateway_id)
         if zone is not None:
             enrolment.add_gateway(conn, gateway_id, zone)
+            note_deed(conn, "gateway.move", subject=gateway_id, zone=zone)
         if is_change:
+            note_deed(conn, "gateway.configure", subject=gateway_id)
             remote_config.change(conn, gateway_id, changed)
         return remote_config.wanted(conn, gateway_id)
 
@@ -143,6 +145,7 @@ def diagnostics(
     def work(conn: "Connection") -> "Diagnosis | RemoteConfig | None":
         gateway_of(conn, gateway_id)
         if ask:
+            note_deed(conn, "gateway.ask", subject=gateway_id)
             return remote_config.change(conn, gateway_id, want)
         return remote_config.newest_diagnosis(conn, gateway_id)
 

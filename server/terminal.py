@@ -62,6 +62,16 @@ def operator() -> str:
     return f"cli:{getpass.getuser()}"
 
 
+def note_deed(
+    conn: "Connection", act: str, *, patient_id: int | None = None, subject: str = "", **facts: object
+) -> None:
+    """Write down what is done here, in its own transaction."""
+    from server import clock
+    from server.store import audit
+
+    audit.note(conn, actor=operator(), act=act, at=clock.now(), patient_id=patient_id, subject=subject, detail=facts)
+
+
 def print_json(found: object) -> None:
     """Dataclasses, and what holds them, on one line; instants as ISO 8601."""
     import msgspec

@@ -19,6 +19,7 @@ _STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     errors.WrongPasswordError: (401, "Not signed in"),
     errors.ForgedRequestError: (403, "Request refused"),
     errors.NotAClinicianError: (403, "For clinicians"),
+    errors.NotAnAuditorError: (403, "For auditors"),
     errors.NotOnPanelError: (404, "Not found"),
     errors.DecisionConflictError: (409, "No longer open"),
     errors.NothingToUndoError: (409, "Nothing to undo"),
@@ -91,6 +92,7 @@ ASKED: Final[dict[int | str, dict[str, Any]]] = {
     404: {**RESPONSES[400], "description": "The link is unknown, past its end or revoked"},
     409: {**RESPONSES[400], "description": "Nothing is asked, or it was answered too often"},
 }
+AUDITED: Final[dict[int | str, dict[str, Any]]] = {403: {**RESPONSES[400], "description": "The caller is no auditor"}}
 TOO_MANY: Final[dict[int | str, dict[str, Any]]] = {
     429: {**RESPONSES[400], "description": "Sign-in has failed too often"}
 }

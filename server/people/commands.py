@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server import clock
-from server.terminal import fail, in_database, load_settings
+from server.terminal import fail, in_database, load_settings, note_deed, operator
 
 if TYPE_CHECKING:
     from server.people.accounts import Language, Role
@@ -52,7 +52,7 @@ def add_user(
     )
 
     def work(conn: "Connection") -> int:
-        return accounts.add_user(
+        user_id = accounts.add_user(
             conn,
             login=login,
             display_name=name,
@@ -61,6 +61,8 @@ def add_user(
             language=language,
             now=clock.now(),
         )
+        note_deed(conn, "account.add", subject=f"user:{user_id}", role=role)
+        return user_id
 
     try:
         user_id = in_database(work)
@@ -96,6 +98,7 @@ def let_see(
         if user is None or not _has_patient(conn, patient_id):
             return False
         panels.add(conn, user_id=user.user_id, patient_id=patient_id)
+        note_deed(conn, "panel.add", patient_id=patient_id, subject=f"user:{user.user_id}")
         return True
 
     if not in_database(work):
@@ -114,7 +117,8 @@ def issue_link(
     def work(conn: "Connection") -> str | None:
         if not _has_patient(conn, patient_id):
             return None
-        return links.issue_patient_link(conn, patient_id, now=clock.now(), valid_for=timedelta(days=valid_days))
+        valid_for = timedelta(days=valid_days)
+        return links.issue_patient_link(conn, patient_id, now=clock.now(), valid_for=valid_for, by=operator())
 
     token = in_database(work)
     if token is None:
@@ -129,7 +133,7 @@ def revoke_links(patient_id: Annotated[int, typer.Argument(help="Whose links.")]
     """End every link of a patient, for a phone that was lost."""
     from server.people import links
 
-    ended = in_database(lambda conn: links.revoke_patient_links(conn, patient_id, now=clock.now()))
+    ended = in_database(lambda conn: links.revoke_patient_links(conn, patient_id, now=clock.now(), by=operator()))
     typer.echo(f"ended: {ended}")
 
 

@@ -20,8 +20,8 @@ import structlog
 from server.people import panels
 from server.people.decisions import NOTE_MAX
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
+from server.store import audit, intake
 from server.store import corrections as store
-from server.store import intake
 from server.store.corrections import Standing
 from server.store.enrolment import BEFORE_ENROLMENT
 from server.store.postgres import Connection, Pool, in_transaction
@@ -131,6 +131,16 @@ def _correct(pool: Pool, correction: Correction, action: Action, to_patient_id: 
             now=correction.now,
         )
         intake.mark_due(conn, dict.fromkeys(concerned, standing.measured_at), quiet=False)
+        for patient_id in sorted(concerned | {correction.patient_id}):
+            audit.note(
+                conn,
+                actor=f"user:{correction.user_id}",
+                act=f"reading.{action}",
+                at=correction.now,
+                patient_id=patient_id,
+                subject=str(correction.reading_id),
+                detail={"reason": correction.reason},
+            )
 
     in_transaction(pool, work)
     log.info(

@@ -43,6 +43,10 @@ class NotAClinicianError(PeopleError):
     """What was asked for is a clinician's to decide, and the user's role is another."""
 
 
+class NotAnAuditorError(PeopleError):
+    """What was asked for is an auditor's to read, and the user's role is another."""
+
+
 class MissingVersionError(PeopleError):
     """A decision must say which version was read of what it is about (`If-Match`)."""
 

@@ -6,16 +6,20 @@ Whoever holds the link sees the page, so it ends, only its hash is kept, and a n
 from datetime import datetime, timedelta
 
 from server.people.tokens import draw_token, hash_token
-from server.store import people
+from server.store import audit, people
 from server.store.postgres import Connection
 
 
-def issue_patient_link(conn: Connection, patient_id: int, *, now: datetime, valid_for: timedelta) -> str:
-    """A token for the page `/me/<token>`. It cannot be shown again."""
+def issue_patient_link(
+    conn: Connection, patient_id: int, *, now: datetime, valid_for: timedelta, by: str = "server:web"
+) -> str:
+    """A token for the page `/me/<token>`. It cannot be shown again. `by`: who gives it, as the audit names them."""
     token = draw_token()
     people.issue_patient_link(
         conn, token_hash=hash_token(token), patient_id=patient_id, now=now, expires_at=now + valid_for
     )
+    detail = {"expires_at": (now + valid_for).isoformat()}
+    audit.note(conn, actor=by, act="patient_link.issue", at=now, patient_id=patient_id, detail=detail)
     return token
 
 
@@ -24,6 +28,8 @@ def find_patient(conn: Connection, token: str, *, now: datetime) -> int | None:
     return people.find_patient_link(conn, hash_token(token), now=now)
 
 
-def revoke_patient_links(conn: Connection, patient_id: int, *, now: datetime) -> int:
+def revoke_patient_links(conn: Connection, patient_id: int, *, now: datetime, by: str = "server:web") -> int:
     """Ends every link of the patient; how many were in force."""
-    return people.revoke_patient_links(conn, patient_id=patient_id, now=now)
+    ended = people.revoke_patient_links(conn, patient_id=patient_id, now=now)
+    audit.note(conn, actor=by, act="patient_link.revoke", at=now, patient_id=patient_id, detail={"links": ended})
+    return ended

@@ -11,6 +11,7 @@ from server.people import panels
 from server.people.errors import NotAClinicianError
 from server.rules.presets import Choice, Preset, proposed
 from server.rules.rule import RuleSet
+from server.store import audit
 from server.store import thresholds as store
 from server.store.postgres import Connection, Pool, in_transaction
 from server.store.thresholds import OwnVersion
@@ -71,6 +72,14 @@ def apply(pool: Pool, applying: Applying, *, rules: RuleSet, presets: Collection
         wanted = [_version(each, applying) for each in found if not each.is_so and not each.is_by_hand]
         for own in wanted:
             store.add_version(conn, applying.patient_id, own)
+        audit.note(
+            conn,
+            actor=f"user:{applying.user_id}",
+            act="preset.apply",
+            at=applying.now,
+            patient_id=applying.patient_id,
+            detail={"thresholds": [f"{own.rule_id}/{own.version}" for own in wanted]},
+        )
         return wanted
 
     versions = in_transaction(pool, work)

@@ -12,7 +12,7 @@ import structlog
 
 from server.people.decisions import NOTE_MAX
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
-from server.store import rule_book
+from server.store import audit, rule_book
 from server.store.postgres import Connection
 from server.store.rule_book import RuleVersion
 
@@ -46,7 +46,7 @@ def approve(conn: Connection, judgment: Judgment) -> None:
     if in_force is not None and in_force.version >= found.version:
         raise DecisionConflictError("in force already, or a newer version of it is", what="rule")
     rule_book.approve(conn, found, user_id=judgment.user_id, note=judgment.note, now=judgment.now)
-    _log("rule_approved", judgment)
+    _note(conn, "rule.approve", judgment)
 
 
 def approve_waiting(
@@ -77,7 +77,7 @@ def withdraw(conn: Connection, judgment: Judgment) -> None:
     if found.is_decided and not found.is_in_force:
         raise DecisionConflictError("not in force", what="rule")
     rule_book.withdraw(conn, found, user_id=judgment.user_id, note=judgment.note, now=judgment.now)
-    _log("rule_withdrawn", judgment)
+    _note(conn, "rule.withdraw", judgment)
 
 
 def _find(conn: Connection, judgment: Judgment) -> RuleVersion:
@@ -99,5 +99,13 @@ def _versions(conn: Connection, rule_id: str) -> list[RuleVersion]:
     return [each for each in rule_book.list_versions(conn) if each.rule_id == rule_id]
 
 
-def _log(event: str, judgment: Judgment) -> None:
-    log.info(event, rule_id=judgment.rule_id, version=judgment.version, user_id=judgment.user_id)
+def _note(conn: Connection, act: str, judgment: Judgment) -> None:
+    audit.note(
+        conn,
+        actor=f"user:{judgment.user_id}",
+        act=act,
+        at=judgment.now,
+        subject=f"{judgment.rule_id}/{judgment.version}",
+        detail={"sha256": judgment.sha256},
+    )
+    log.info(act, rule_id=judgment.rule_id, version=judgment.version, user_id=judgment.user_id)

@@ -9,9 +9,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from server.people import accounts
-from server.people.errors import ForgedRequestError, NotSignedInError, TooManyAttemptsError, WrongPasswordError
+from server.people.errors import (
+    ForgedRequestError,
+    NotSignedInError,
+    PeopleError,
+    TooManyAttemptsError,
+    WrongPasswordError,
+)
 from server.people.tokens import draw_token, hash_token
-from server.store import people
+from server.store import audit, people
 from server.store.people import Session
 from server.store.postgres import Connection, Pool, transaction
 
@@ -38,15 +44,20 @@ def sign_in(pool: Pool, *, login: str, password: str, address: str, now: datetim
     Three short transactions rather than one: no connection is held while argon2 works, and an attempt is on record
     before its password is looked at, so that attempts made at once cannot outrun the limit.
     """
-    with transaction(pool) as conn:
-        _admit(conn, login=login, address=address, now=now)
-    with transaction(pool) as conn:
-        user_id = accounts.verify(conn, login=login, password=password)
-    if user_id is None:
-        raise WrongPasswordError("login and password do not fit")
-    with transaction(pool) as conn:
-        people.note_success(conn, login=login, address=address, now=now)
-        return _open(conn, user_id=user_id, now=now)
+    try:
+        with transaction(pool) as conn:
+            _admit(conn, login=login, address=address, now=now)
+        with transaction(pool) as conn:
+            user_id = accounts.verify(conn, login=login, password=password)
+        if user_id is None:
+            raise WrongPasswordError("login and password do not fit")
+        with transaction(pool) as conn:
+            people.note_success(conn, login=login, address=address, now=now)
+            return _open(conn, user_id=user_id, address=address, now=now)
+    except (TooManyAttemptsError, WrongPasswordError) as e:
+        with transaction(pool) as conn:
+            _note_refused(conn, e, login=login, address=address, now=now)
+        raise
 
 
 def find(pool: Pool, token: str, *, now: datetime, is_touching: bool = True) -> Session:
@@ -63,10 +74,11 @@ def find(pool: Pool, token: str, *, now: datetime, is_touching: bool = True) -> 
     return session
 
 
-def sign_out(pool: Pool, session: Session) -> None:
+def sign_out(pool: Pool, session: Session, *, now: datetime) -> None:
     """Ends the session, and with it its token."""
     with transaction(pool) as conn:
         people.close_session(conn, session.token_hash)
+        audit.note(conn, actor=f"user:{session.user_id}", act="session.close", at=now)
 
 
 def check_csrf(session: Session, token: str | None) -> None:
@@ -86,7 +98,20 @@ def _admit(conn: Connection, *, login: str, address: str, now: datetime) -> None
     people.forget_sessions(conn, now=now, idle_since=now - IDLE_FOR)
 
 
-def _open(conn: Connection, *, user_id: int, now: datetime) -> SignedIn:
+def _note_refused(conn: Connection, error: PeopleError, *, login: str, address: str, now: datetime) -> None:
+    """Of a login that nobody has only that: people type passwords there."""
+    known = people.find_credentials(conn, login)
+    audit.note(
+        conn,
+        actor="server:web",
+        act="session.bar" if isinstance(error, TooManyAttemptsError) else "session.refuse",
+        at=now,
+        subject=f"user:{known.user_id}" if known else "",
+        detail={"address": address},
+    )
+
+
+def _open(conn: Connection, *, user_id: int, address: str, now: datetime) -> SignedIn:
     token = draw_token()
     people.open_session(
         conn,
@@ -99,4 +124,5 @@ def _open(conn: Connection, *, user_id: int, now: datetime) -> SignedIn:
     session = people.find_session(conn, hash_token(token), now=now, idle_since=now - IDLE_FOR)
     if session is None:  # the account was closed while its password was being looked at
         raise WrongPasswordError("login and password do not fit")
+    audit.note(conn, actor=f"user:{user_id}", act="session.open", at=now, detail={"address": address})
     return SignedIn(token=token, session=session)

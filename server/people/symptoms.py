@@ -12,7 +12,7 @@ from typing import Final
 from server.people import links
 from server.people.errors import DecisionConflictError, NotOnPanelError
 from server.people.rule_texts import RuleText
-from server.store import symptoms
+from server.store import audit, symptoms
 from server.store.postgres import Connection, Pool, transaction
 
 ANSWERS_A_DAY: Final = 48
@@ -69,3 +69,4 @@ def answer(
         if symptoms.count_answers(conn, patient_id, now=now) >= ANSWERS_A_DAY:
             raise DecisionConflictError(f"answered: {ANSWERS_A_DAY} times in a day", what="question")
         symptoms.note_answer(conn, patient_id, sorted(codes), now=now)
+        audit.note(conn, actor=f"patient:{patient_id}", act="symptoms.answer", at=now, patient_id=patient_id)

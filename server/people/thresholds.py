@@ -16,6 +16,7 @@ from server.people.decisions import NOTE_MAX
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
 from server.rules.own_numbers import check_parameters
 from server.rules.rule import RuleSet
+from server.store import audit
 from server.store import thresholds as store
 from server.store.postgres import Connection, Pool, in_transaction
 from server.store.rule_book import in_force
@@ -67,6 +68,14 @@ def set_thresholds(pool: Pool, setting: Setting) -> OwnVersion:
             set_at=setting.now,
         )
         store.add_version(conn, setting.patient_id, own)
+        audit.note(
+            conn,
+            actor=f"user:{setting.user_id}",
+            act="threshold.set",
+            at=setting.now,
+            patient_id=setting.patient_id,
+            subject=f"{own.rule_id}/{own.version}",
+        )
         return own
 
     own = in_transaction(pool, work)

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from server.people import sessions
 from server.people.door import Caller, LookingOn, SignedIn, check_same_origin
-from server.store import worklist
+from server.store import audit, worklist
 from server.store.postgres import transaction
 from server.watch import sight
 from server.web.fleet_rows import (
@@ -64,6 +64,8 @@ def see_alarm(
     sessions.check_csrf(caller.session, csrf_token)
     with transaction(caller.pool) as conn:
         is_seen = sight.see_alarm(conn, caller.session, alarm_id, times=times)
+        if is_seen:
+            audit.note(conn, actor=f"user:{caller.user_id}", act="alarm.see", at=caller.now, subject=str(alarm_id))
     return RedirectResponse("/fleet#alarms", status_code=303) if is_seen else _show(caller, request, is_refused=True)
 
 

@@ -52,7 +52,7 @@ def sign_in(
 def sign_out(caller: SignedIn, request: Request, csrf_token: Field = "") -> Response:
     check_same_origin(request)
     sessions.check_csrf(caller.session, csrf_token)
-    sessions.sign_out(caller.pool, caller.session)
+    sessions.sign_out(caller.pool, caller.session, now=caller.now)
     answer = RedirectResponse("/login", status_code=303)
     answer.delete_cookie(caller.clinic.cookie_name, path="/", secure=caller.clinic.secure_cookies, httponly=True)
     return answer
