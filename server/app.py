@@ -200,6 +200,8 @@ async def _serve(app: "FastAPI", host: str, port: int, ending: asyncio.Event, **
 
     async def end_with_us() -> None:
         await ending.wait()
+        if (newsroom := getattr(app.state, "newsroom", None)) is not None:
+            newsroom.close()  # open pages would otherwise be waited for
         server.should_exit = True
 
     watching = asyncio.create_task(end_with_us(), name="told to end")

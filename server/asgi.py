@@ -47,7 +47,9 @@ from server.rules.load import load_catalog
 from server.store.postgres import Pool
 from server.web import (
     backtest_page,
+    deciding,
     fleet_page,
+    masking,
     own_page,
     own_rules_page,
     patient_page,
@@ -57,8 +59,10 @@ from server.web import (
     reports_page,
     rules_page,
     signing,
+    worklist_news,
     worklist_page,
 )
+from server.web.newsroom import Newsroom
 from vitals.errors import MalformedError, UnavailableError
 
 log = structlog.get_logger()
@@ -84,7 +88,10 @@ ROUTERS: Final = (
     fhir_bulk.router,
     fhir.router,
     signing.router,
+    masking.router,
     worklist_page.router,
+    deciding.router,
+    worklist_news.router,
     fleet_page.router,
     backtest_page.router,
     own_rules_page.router,
@@ -128,6 +135,7 @@ def create_app(
         public_url=public_url,
         glucose_unit=glucose_unit,
     )
+    app.state.newsroom = Newsroom(app.state.clinic)
     app.state.metrics_token = metrics_token
     app.mount("/static", StaticFiles(directory=STATIC))
     for expected in (PeopleError, MalformedError, UnavailableError, RequestValidationError, HTTPException):

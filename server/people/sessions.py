@@ -4,6 +4,7 @@ A session is a row. Signing out deletes it, and closing the account ends it; not
 """
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -72,6 +73,12 @@ def find(pool: Pool, token: str, *, now: datetime, is_touching: bool = True) -> 
         if is_touching:
             people.touch_session(conn, session.token_hash, now=now)
     return session
+
+
+def in_force(pool: Pool, token_hashes: Sequence[bytes], *, now: datetime) -> frozenset[bytes]:
+    """Those of these sessions that have not ended; asking keeps none alive. Raises `UnavailableError`."""
+    with transaction(pool) as conn:
+        return people.sessions_in_force(conn, token_hashes, now=now, idle_since=now - IDLE_FOR)
 
 
 def sign_out(pool: Pool, session: Session, *, now: datetime) -> None:

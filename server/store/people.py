@@ -140,6 +140,14 @@ def find_session(conn: Connection, token_hash: bytes, *, now: datetime, idle_sin
         return cursor.execute(_SQL["find_session"], values).fetchone()
 
 
+def sessions_in_force(
+    conn: Connection, token_hashes: Sequence[bytes], *, now: datetime, idle_since: datetime
+) -> frozenset[bytes]:
+    values = {"token_hashes": list(token_hashes), "now": now, "idle_since": idle_since}
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return frozenset(bytes(each) for each in cursor.execute(_SQL["sessions_in_force"], values))
+
+
 def touch_session(conn: Connection, token_hash: bytes, *, now: datetime) -> None:
     conn.execute(_SQL["touch_session"], {"token_hash": token_hash, "now": now})
 

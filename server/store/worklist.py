@@ -72,6 +72,15 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenVersion:
+    """That an alert is open, and in which version."""
+
+    patient_id: int
+    episode_id: UUID
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PanelPatient:
     """One patient of a panel. `readings` counts those since the instant asked for.
 
@@ -227,28 +236,36 @@ def _alerts(
         return cursor.execute(_SQL["list_alerts"], values).fetchall()
 
 
-def list_open_versions(conn: Connection, *, user_id: int) -> Mapping[UUID, int]:
+def list_open_versions(conn: Connection, *, user_id: int) -> Sequence[OpenVersion]:
     """The version of every open alert of the user's panel."""
-    return dict(conn.execute(_SQL["list_open_versions"], {"user_id": user_id}).fetchall())
+    with conn.cursor(row_factory=class_row(OpenVersion)) as cursor:
+        return cursor.execute(_SQL["list_open_versions"], {"user_id": user_id}).fetchall()
 
 
-def list_panel(conn: Connection, *, user_id: int, since: datetime, now: datetime) -> Sequence[PanelPatient]:
-    """Everybody whom the user sees, with their readings counted since `since`."""
-    return _panel(conn, user_id=user_id, patient_id=None, since=since, now=now)
+def list_panel(
+    conn: Connection, *, user_id: int, since: datetime, now: datetime, patient_ids: Sequence[int] | None = None
+) -> Sequence[PanelPatient]:
+    """Everybody whom the user sees, or those of these, with their readings counted since `since`."""
+    return _panel(conn, user_id=user_id, patient_ids=patient_ids, since=since, now=now)
 
 
 def find_panel_patient(
     conn: Connection, patient_id: int, *, user_id: int, since: datetime, now: datetime
 ) -> PanelPatient | None:
     """The patient, if on the user's panel."""
-    found = _panel(conn, user_id=user_id, patient_id=patient_id, since=since, now=now)
+    found = _panel(conn, user_id=user_id, patient_ids=[patient_id], since=since, now=now)
     return found[0] if found else None
 
 
 def _panel(
-    conn: Connection, *, user_id: int, patient_id: int | None, since: datetime, now: datetime
+    conn: Connection, *, user_id: int, patient_ids: Sequence[int] | None, since: datetime, now: datetime
 ) -> Sequence[PanelPatient]:
-    values = {"user_id": user_id, "patient_id": patient_id, "since": since, "now": now}
+    values = {
+        "user_id": user_id,
+        "patient_ids": None if patient_ids is None else list(patient_ids),
+        "since": since,
+        "now": now,
+    }
     with conn.cursor(row_factory=class_row(PanelPatient)) as cursor:
         return cursor.execute(_SQL["list_panel"], values).fetchall()
 

@@ -4,6 +4,7 @@ It shows what `server.watch.sight` lets the caller see and decides nothing. A pa
 it does not move under the pointer.
 """
 
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Path, Query, Request
@@ -24,6 +25,7 @@ from server.web.fleet_rows import (
     say_parts,
     say_patients,
 )
+from server.web.masking import names_of
 from server.web.rendering import render, words_of
 
 router: Final = APIRouter(include_in_schema=False)
@@ -70,9 +72,10 @@ def see_alarm(
 
 
 def _show(caller: Caller, request: Request, *, is_refused: bool = False) -> Response:
-    words = words_of(request, caller)
+    words, named = words_of(request, caller), names_of(request)
     with transaction(caller.pool) as conn:
         seen = sight.see_fleet(conn, caller.session, now=caller.now)
+        seen = replace(seen, names={patient_id: named(name) for patient_id, name in seen.names.items()})
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     parts, gateways, meters = say_parts(seen, words), say_gateways(seen, words), say_meters(seen, words)
     patients = say_patients(seen, words)

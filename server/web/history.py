@@ -30,7 +30,7 @@ _SIGNALS: Final[Mapping[str, str]] = {
     "heart_rate": "heart_rate",
 }
 """The signal that the one value of a kind is, by which a rule may call it past a line."""
-_KINDS_OF: Final[Mapping[str, tuple[str, ...]]] = {signal: source.kinds for signal, source in SOURCES.items()}
+KINDS_OF: Final[Mapping[str, tuple[str, ...]]] = {signal: source.kinds for signal, source in SOURCES.items()}
 
 Corrections = Mapping[UUID, Correction]
 """What was said last of readings of which something was said."""
@@ -109,7 +109,7 @@ def is_past(value: Valued, conditions: Sequence[Condition]) -> bool:
 def lines_of(conditions: Sequence[Condition], kind: str) -> tuple[float, ...]:
     """The values of those conditions that are on this kind of reading, in the unit in which it is shown."""
     return tuple(
-        each.value for each in conditions if each.unit == UNITS[kind] and kind in _KINDS_OF.get(each.signal, ())
+        each.value for each in conditions if each.unit == UNITS[kind] and kind in KINDS_OF.get(each.signal, ())
     )
 
 

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from server.people import errors
 from server.people.door import Caller
+from server.web.masking import shown_by
 from server.web.words import (
     LANGUAGES,
     PRIORITIES,
@@ -79,7 +80,8 @@ def render(
     headers: Mapping[str, str] | None = None,
     **context: Any,
 ) -> HTMLResponse:
-    """One template as an answer, in the language of `words`."""
+    """One template as an answer, in the language of `words`; what is about patients writes `named(name)`, `phoned(phone)`."""
+    shown = shown_by(request)
     html = part(
         template,
         words,
@@ -92,6 +94,9 @@ def render(
         RESOLUTIONS=RESOLUTIONS,
         SEXES=SEXES,
         SYMPTOMS=SYMPTOMS,
+        named=shown.name,
+        phoned=shown.phone,
+        is_masked=shown.is_masked,
         **context,
     )
     answer = HTMLResponse(html, status_code=status, headers=dict(headers or {}))

@@ -1,9 +1,9 @@
-"""What the worklist shows: one row for each patient, the alerts of a patient together, the gravest first."""
+"""What the worklist shows: one row for each patient, the alerts of a patient together, in words and pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -12,38 +12,41 @@ from markupsafe import Markup
 from server.people.decisions import OPEN_STATES
 from server.people.door import Caller, Clinic
 from server.people.rule_texts import Condition, is_of_values, text_of, trend_conditions
-from server.rules.signals import SOURCES
-from server.store import reading_lists, worklist
+from server.store import reading_lists, worklist, worklist_rows
 from server.store.postgres import Connection
 from server.store.reading_lists import PanelValue
 from server.store.worklist import PAGE_MAX, Alert, PanelPatient, Place
-from server.web.history import PRESSURES, Span, draw_rows, own_conditions
-from server.web.words import KINDS, UNITS, Words
+from server.store.worklist_rows import LastDecision
+from server.web.history import PRESSURES, Span, own_conditions
+from server.web.newsroom import known, short_name
+from server.web.row_pictures import draw_rows
+from server.web.words import KINDS, RESOLUTIONS, STATES, UNITS, Words
+from server.web.worklist_order import Case, Change, Filters, change_of, in_order, kinds_of, place
 
 SPARKLINE_DAYS: Final = 14
+LATELY: Final = timedelta(days=3)
+"""What a row calls lately: as long as the shortest rule over days. Its average is put beside that of the days before."""
+
 ASSESSED_FOR: Final = timedelta(days=30)
 LATE_AFTER: Final = timedelta(minutes=1)
 """A judging takes less than a second; one that has waited for a minute is worth a look."""
-
-_GRAVITY: Final = {"high": 0, "medium": 1, "low": 2, "information": 3}
 
 OwnThresholds = Mapping[tuple[int, str], Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertLine:
-    """One open alert in a row."""
+    """One alert in a row. `decided`: what a person last did about it. Seconds are those left at the instant of the request."""
 
     alert: Alert
     sentence: str
     rule: str
     waiting: str
+    days: str
+    decided: str
     is_critical: bool
-
-    @property
-    def known(self) -> str:
-        """What the page tells the server that it already shows."""
-        return f"{short_name(self.alert.episode_id)}.{self.alert.version}"
+    undo_s: int = 0
+    answer_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,19 +58,18 @@ class Row:
     priority: str
     lines: tuple[AlertLine, ...]
     pictures: tuple[tuple[str, Markup], ...]
+    change: str
     last_reading: str
+    last_contact: str
     assessed: str
     is_late: bool
+    doctor: str
+    known: str = field(default="")
 
     @property
     def is_open(self) -> bool:
         """Whether somebody still has to take an alert of this patient."""
         return any(line.alert.state == "active" for line in self.lines)
-
-
-def short_name(episode_id: UUID) -> str:
-    """Enough of an alert's id to tell those of one panel apart, so that a list of hundreds fits into an address."""
-    return episode_id.hex[:12]
 
 
 def open_alerts(conn: Connection, *, user_id: int, patient_id: int | None = None) -> list[Alert]:
@@ -84,22 +86,75 @@ def open_alerts(conn: Connection, *, user_id: int, patient_id: int | None = None
         before = Place(at=page[-1].opened_at, row_id=page[-1].episode_id)
 
 
-def build_rows(conn: Connection, caller: Caller, words: Words) -> list[Row]:
-    """The whole panel, in the order of a worklist."""
-    patients = worklist.list_panel(conn, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now)
-    rows = _build(conn, caller, words, patients, open_alerts(conn, user_id=caller.user_id))
-    return sorted(rows, key=_order)
+def list_cases(conn: Connection, caller: Caller, filters: Filters) -> list[Case]:
+    """The whole panel as far as the filters let it through, in the order of a worklist; no reading is loaded for it."""
+    grouped: dict[int, list[Alert]] = {}
+    for alert in open_alerts(conn, user_id=caller.user_id):
+        grouped.setdefault(alert.patient_id, []).append(alert)
+    cases = [
+        Case(member=member, alerts=in_order(grouped.get(member.patient_id, ())))
+        for member in worklist_rows.list_members(conn, user_id=caller.user_id)
+    ]
+    found = _with_changes(conn, caller, [case for case in cases if filters.let_through(case.member, case.alerts)])
+    return sorted(found, key=lambda case: place(case, caller.now))
 
 
-def build_row(conn: Connection, caller: Caller, words: Words, patient_id: int) -> Row | None:
-    """One patient's row; `None` outside the panel."""
-    patient = worklist.find_panel_patient(
-        conn, patient_id, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now
+def _with_changes(conn: Connection, caller: Caller, cases: Sequence[Case]) -> list[Case]:
+    fired = [case for case in cases if case.alerts]
+    trends: dict[int, list[worklist_rows.Trend]] = {}
+    if fired:
+        found = worklist_rows.list_trends(
+            conn,
+            [case.member.patient_id for case in fired],
+            kinds={kinds_of(case.gravest)[0] for case in fired},
+            since=caller.now - timedelta(days=SPARKLINE_DAYS),
+            lately=caller.now - LATELY,
+        )
+        for trend in found:
+            trends.setdefault(trend.patient_id, []).append(trend)
+    return [
+        Case(
+            member=case.member,
+            alerts=case.alerts,
+            change=change_of(case.gravest, trends.get(case.member.patient_id, ())),
+        )
+        for case in cases
+    ]
+
+
+def build_rows(conn: Connection, caller: Caller, words: Words, cases: Sequence[Case]) -> list[Row]:
+    """The rows of these cases, in their order."""
+    ids = [case.member.patient_id for case in cases]
+    found = worklist.list_panel(
+        conn, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now, patient_ids=ids
     )
-    if patient is None:
+    facts = _Facts(
+        own=own_thresholds(conn, ids),
+        heard=worklist_rows.list_heard(conn, ids),
+        values=_values(conn, caller, ids),
+        decided=worklist_rows.list_last_decisions(conn, [alert.episode_id for case in cases for alert in case.alerts]),
+    )
+    patients = {patient.patient_id: patient for patient in found}
+    return [
+        _row(caller, words, patients[case.member.patient_id], case, facts)
+        for case in cases
+        if case.member.patient_id in patients
+    ]
+
+
+def build_row(
+    conn: Connection, caller: Caller, words: Words, patient_id: int, *, besides: Alert | None = None
+) -> Row | None:
+    """One patient's row; `None` outside the panel. `besides`: an alert that is shown though it has just been closed."""
+    member = worklist_rows.find_member(conn, patient_id, user_id=caller.user_id)
+    if member is None:
         return None
     alerts = open_alerts(conn, user_id=caller.user_id, patient_id=patient_id)
-    return _build(conn, caller, words, [patient], alerts)[0]
+    (case,) = _with_changes(conn, caller, [Case(member=member, alerts=in_order(alerts))])
+    if besides is not None and all(alert.episode_id != besides.episode_id for alert in alerts):
+        case = Case(member=member, alerts=(besides, *case.alerts), change=case.change)
+    rows = build_rows(conn, caller, words, [case])
+    return rows[0] if rows else None
 
 
 def own_thresholds(conn: Connection, patient_ids: Sequence[int]) -> OwnThresholds:
@@ -134,21 +189,6 @@ def _judged_by(alert: Alert) -> tuple[Condition, ...]:
     )
 
 
-def _kinds_of(alert: Alert | None) -> tuple[str, ...]:
-    """What the alert is about: that is drawn in the row, if it can be. Of several conditions each that supports it is."""
-    verdict = {} if alert is None else alert.verdict
-    parts = [each for each in verdict.get("parts", ()) if each["said"] == ("no" if each["not"] else "yes")]
-    return tuple(dict.fromkeys(_kind_of(each) for each in parts or [verdict]))
-
-
-def _kind_of(verdict: Mapping[str, Any]) -> str:
-    if verdict.get("of") in KINDS:
-        return str(verdict["of"])
-    thresholds = verdict.get("thresholds", ())
-    source = next((SOURCES[each["signal"]] for each in thresholds if each["signal"] in SOURCES), None)
-    return "blood_pressure" if source is None else source.kinds[0]
-
-
 def age_of(birth_date: date | None, now: datetime, zone: str) -> int | None:
     """Completed years on the patient's own calendar."""
     if birth_date is None:
@@ -175,62 +215,51 @@ def say_assessed(patient: PanelPatient, words: Words, now: datetime) -> str:
     )
 
 
-def _order(row: Row) -> tuple[int, int, datetime, int]:
-    active = [line.alert for line in row.lines if line.alert.state == "active"]
-    considered = active or [line.alert for line in row.lines]
-    if not considered:
-        return (2, 0, row.patient.last_stored_at or _LAST, row.patient.patient_id)
-    gravest = min(_GRAVITY[alert.priority] for alert in considered)
-    oldest = min(alert.opened_at for alert in considered)
-    return (0 if active else 1, gravest, oldest, row.patient.patient_id)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What was loaded for some rows at once."""
+
+    own: OwnThresholds
+    heard: Mapping[int, datetime]
+    values: Mapping[int, Sequence[PanelValue]]
+    decided: Mapping[UUID, LastDecision]
 
 
-_LAST: Final = datetime.max.replace(tzinfo=ZoneInfo("UTC"))
-
-
-def _build(
-    conn: Connection, caller: Caller, words: Words, patients: Sequence[PanelPatient], alerts: Sequence[Alert]
-) -> list[Row]:
-    ids = [patient.patient_id for patient in patients]
-    own = own_thresholds(conn, ids)
-    since = caller.now - timedelta(days=SPARKLINE_DAYS + 1)
+def _values(conn: Connection, caller: Caller, patient_ids: Sequence[int]) -> Mapping[int, Sequence[PanelValue]]:
     values: dict[int, list[PanelValue]] = {}
-    for value in reading_lists.list_panel_values(conn, ids, since=since):
+    since = caller.now - timedelta(days=SPARKLINE_DAYS + 1)
+    for value in reading_lists.list_panel_values(conn, patient_ids, since=since):
         values.setdefault(value.patient_id, []).append(value)
-    grouped: dict[int, list[Alert]] = {}
-    for alert in alerts:
-        grouped.setdefault(alert.patient_id, []).append(alert)
-    return [
-        _row(caller, words, patient, grouped.get(patient.patient_id, []), values.get(patient.patient_id, []), own)
-        for patient in patients
-    ]
+    return values
 
 
-def _row(
-    caller: Caller,
-    words: Words,
-    patient: PanelPatient,
-    alerts: Sequence[Alert],
-    values: Sequence[PanelValue],
-    own: OwnThresholds,
-) -> Row:
-    ordered = sorted(alerts, key=lambda alert: (alert.state != "active", _GRAVITY[alert.priority], alert.opened_at))
+def _row(caller: Caller, words: Words, patient: PanelPatient, case: Case, facts: _Facts) -> Row:
+    gravest, values = case.gravest, facts.values.get(patient.patient_id, ())
     span = Span.ending(caller.now, days=SPARKLINE_DAYS, zone=patient.zone)
-    gravest = ordered[0] if ordered else None
-    conditions = conditions_for(caller.clinic, own, patient.patient_id, gravest)
+    conditions = conditions_for(caller.clinic, facts.own, patient.patient_id, gravest)
+    is_late = patient.waiting_since is not None and caller.now - patient.waiting_since > LATE_AFTER
     return Row(
         patient=patient,
         age=age_of(patient.birth_date, caller.now, patient.zone),
-        priority=ordered[0].priority if ordered else "",
-        lines=tuple(alert_line(caller, words, alert) for alert in ordered),
-        pictures=draw_rows(values, span, conditions, words, kinds=_kinds_of(gravest)),
+        priority=gravest.priority if gravest and gravest.state in OPEN_STATES else "",
+        lines=tuple(
+            alert_line(caller, words, alert, zone=patient.zone, last=facts.decided.get(alert.episode_id))
+            for alert in case.alerts
+        ),
+        pictures=draw_rows(values, span, conditions, words, kinds=kinds_of(gravest)),
+        change=say_change(case.change, words),
         last_reading=_say_last(patient, values, words, caller.now),
+        last_contact=_say_contact(facts.heard.get(patient.patient_id), words, caller.now),
         assessed=say_assessed(patient, words, caller.now),
-        is_late=patient.waiting_since is not None and caller.now - patient.waiting_since > LATE_AFTER,
+        is_late=is_late,
+        doctor=case.member.doctor_name or "",
+        known=known({short_name(each.episode_id): each.version for each in case.alerts if each.state in OPEN_STATES}),
     )
 
 
-def alert_line(caller: Caller, words: Words, alert: Alert) -> AlertLine:
+def alert_line(
+    caller: Caller, words: Words, alert: Alert, *, zone: str = "UTC", last: LastDecision | None = None
+) -> AlertLine:
     """An alert in one line of words."""
     text = text_of(caller.clinic.rules, alert.rule_id)
     return AlertLine(
@@ -243,8 +272,49 @@ def alert_line(caller: Caller, words: Words, alert: Alert) -> AlertLine:
             version=alert.rule_version,
         ),
         waiting=words.lasting(caller.now - alert.opened_at),
+        days=say_days(alert, words),
+        decided="" if last is None else say_decision(last, zone, words, caller.now),
         is_critical=text.is_critical,
+        undo_s=seconds_left(alert.undo_until, caller.now) or 0,
+        answer_s=None if alert.answered_at else seconds_left(alert.answer_by, caller.now, is_past=True),
     )
+
+
+def seconds_left(until: datetime | None, now: datetime, *, is_past: bool = False) -> int | None:
+    """Whole seconds; below zero only if what `is_past` is wanted."""
+    if until is None:
+        return None
+    left = round((until - now).total_seconds())
+    return left if is_past else max(left, 0)
+
+
+def say_days(alert: Alert, words: Words) -> str:
+    """The days that it speaks of, as short as they can be said."""
+    first, last = words.short_date(alert.first_day), words.short_date(alert.last_day)
+    return first if first == last else words.say("%(first)s to %(last)s", first=first, last=last)
+
+
+def say_decision(last: LastDecision, zone: str, words: Words, now: datetime) -> str:
+    """Who last did what about it, and when."""
+    code = last.reason.partition(": ")[0]
+    what = words.say(RESOLUTIONS[code]) if code in RESOLUTIONS else words.among(STATES, last.to_state)
+    return words.say("%(who)s, %(ago)s: %(what)s", who=last.by_name, ago=words.ago(now - last.at), what=what)
+
+
+def say_change(change: Change | None, words: Words) -> str:
+    """How values have moved, as numbers: whether that is bad is for the reader."""
+    if change is None:
+        return ""
+    if change.kind == "blood_pressure":
+        lately, before = words.number(change.lately), words.number(change.before)
+    else:
+        lately, before = words.amount(change.kind, change.lately), words.amount(change.kind, change.before)
+    arrow = "→" if lately == before else "↑" if change.by > 0 else "↓"
+    return words.say("%(arrow)s 3 days: mean %(lately)s, before: %(before)s", arrow=arrow, lately=lately, before=before)
+
+
+def _say_contact(heard_at: datetime | None, words: Words, now: datetime) -> str:
+    return words.say("never") if heard_at is None else words.ago(now - heard_at)
 
 
 def _say_last(patient: PanelPatient, values: Sequence[PanelValue], words: Words, now: datetime) -> str:

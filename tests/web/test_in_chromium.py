@@ -18,11 +18,7 @@ SignIn = Callable[..., Page]
 
 @pytest.fixture
 def sign_in(clinic: Clinic, context: BrowserContext) -> SignIn:
-    """A page that is signed in, on the worklist. Anything that the page complains of fails the test.
-
-    Its clock can be put ahead by `ask_for_news`, so that nobody waits for it.
-    """
-    context.clock.install()
+    """A page that is signed in, on the worklist. Anything that the page complains of fails the test."""
 
     def go(login: str = "doctor", language: str = "en", page: Page | None = None) -> Page:
         page = page or context.new_page()
@@ -35,11 +31,6 @@ def sign_in(clinic: Clinic, context: BrowserContext) -> SignIn:
         return page
 
     return go
-
-
-def ask_for_news(page: Page) -> None:
-    """The time comes at which an open page asks what is new."""
-    page.clock.fast_forward("03")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +59,7 @@ def test_acknowledging_changes_the_row_and_the_record(
     assert clinic.rows("select state, acknowledged_by, version from episode") == [
         {"state": "acknowledged", "acknowledged_by": doctor_id, "version": 2}
     ]
-    page.goto(f"{clinic.url}/?tab=acknowledged")
+    page.goto(f"{clinic.url}/?tab=in_hand")
     expect(page.locator(f"#patient-{patient_id} [data-episode='{episode_id}']")).to_be_visible()
 
 
@@ -77,14 +68,16 @@ def test_resolving_takes_an_outcome_and_a_note(clinic: Clinic, doctor_id: int, s
     page = sign_in()
     row = page.locator(f"#patient-{patient_id}")
 
-    row.locator("summary").click()
+    row.get_by_label("Outcome: 王秀英").click()
     row.get_by_label("Note (optional)").fill("took the tablet late")
     row.get_by_role("button", name="Medication changed").click()
 
     expect(row.get_by_role("status")).to_have_text("Resolved: Medication changed.")
-    expect(row).to_contain_text("No open alert")
-    assert clinic.rows("select state, resolution from episode") == [
-        {"state": "resolved", "resolution": "medication_changed"}
+    expect(row.locator(".reason")).to_have_attribute("data-state", "resolved")  # it keeps its place
+    row.get_by_role("button", name="Yes").click()
+    expect(row.get_by_role("status")).to_have_text("Thank you: that is counted for this rule.")
+    assert clinic.rows("select state, resolution, is_useful from episode") == [
+        {"state": "resolved", "resolution": "medication_changed", "is_useful": True}
     ]
     page.goto(f"{clinic.url}/a/{episode_id}")
     expect(page.locator(".life")).to_contain_text("Dr. Lin · Medication changed – took the tablet late")
@@ -96,13 +89,14 @@ def test_of_two_browsers_the_second_is_told_and_nothing_is_changed(
     patient_id, _ = clinic.high_patient("王秀英", doctor_id)
     clinic.put_on_panel(clinic.add_user("nurse", "nurse", name="Wang Min"), patient_id)
     doctors = sign_in()
+    row = doctors.locator(f"#patient-{patient_id}")
+    row.hover()  # so that it stays as it was read
     assert context.browser is not None
     nurses_context = context.browser.new_context()
     nurses = sign_in("nurse", page=nurses_context.new_page())
     nurses.locator(f"#patient-{patient_id}").get_by_role("button", name="Acknowledge").click()
     expect(nurses.get_by_text("You have acknowledged it.")).to_be_visible()
 
-    row = doctors.locator(f"#patient-{patient_id}")
     row.get_by_role("button", name="Acknowledge").click()
 
     told = row.get_by_role("status")
@@ -119,9 +113,10 @@ def test_news_is_announced_and_moves_no_row(clinic: Clinic, doctor_id: int, sign
     place = rows.first.bounding_box()
     expect(rows).to_have_count(1)
 
+    rows.first.hover()
+
     clinic.critical_patient("李强", doctor_id)
 
-    ask_for_news(page)
     bar = page.locator(".news")
     expect(bar).to_have_text("1 new – show")
     expect(rows).to_have_count(1)
@@ -131,22 +126,40 @@ def test_news_is_announced_and_moves_no_row(clinic: Clinic, doctor_id: int, sign
     expect(rows.first).to_contain_text("李强")  # the graver one comes first
 
 
-def test_ones_own_decision_is_no_news_and_anothers_is(clinic: Clinic, doctor_id: int, sign_in: SignIn) -> None:
-    patient_id, _ = clinic.high_patient("王秀英", doctor_id)
-    _, other_alert = clinic.critical_patient("李强", doctor_id)
+def test_ones_own_decision_is_no_news_and_anothers_is_shown_in_its_row(
+    clinic: Clinic, doctor_id: int, sign_in: SignIn
+) -> None:
+    """A row that changes is shown anew where it stands, but not while somebody is at it or at one below it."""
+    above_id, above_alert = clinic.critical_patient("李强", doctor_id)
+    below_id, _ = clinic.high_patient("王秀英", doctor_id)
     page = sign_in()
-    row = page.locator(f"#patient-{patient_id}")
-    row.get_by_role("button", name="Acknowledge").click()
-    expect(row.get_by_role("status")).to_be_visible()
-    with page.expect_response(re.compile("/worklist/news")):
-        ask_for_news(page)
-    expect(page.locator(".news")).to_have_count(0)
+    above, below = page.locator(f"#patient-{above_id}"), page.locator(f"#patient-{below_id}")
+    below.get_by_role("button", name="Acknowledge").click()
+    expect(below.get_by_role("status")).to_be_visible()
+    place = below.bounding_box()
 
     program = clinic.client("doctor")
-    program.post(f"/api/v1/alerts/{other_alert}/acknowledge", headers={"If-Match": '"1"'}).raise_for_status()
+    program.post(f"/api/v1/alerts/{above_alert}/acknowledge", headers={"If-Match": '"1"'}).raise_for_status()
 
-    ask_for_news(page)
-    expect(page.locator(".news")).to_have_text("1 changed – show")
+    expect(above.locator(".stale-note")).to_be_visible()
+    expect(above.locator(".reason")).to_have_attribute("data-state", "active")
+    assert below.bounding_box() == place
+    expect(page.locator(".news")).to_have_count(0)
+    page.evaluate("document.activeElement.blur()")
+    page.mouse.move(5, 5)
+    expect(above.locator(".reason")).to_have_attribute("data-state", "acknowledged")
+
+
+def test_who_leaves_the_panel_leaves_the_open_page(clinic: Clinic, doctor_id: int, sign_in: SignIn) -> None:
+    patient_id, _ = clinic.high_patient("王秀英", doctor_id)
+    page = sign_in()
+    row = page.locator(f"#patient-{patient_id}")
+    expect(row).to_contain_text("152/94")
+    page.mouse.move(5, 5)
+
+    clinic.rows("update patient set doctor_id = null where patient_id = %s returning 1", patient_id)
+
+    expect(row).to_have_text("No longer on your panel.")
 
 
 def test_a_page_left_open_leads_to_signing_in_when_its_session_ends(
@@ -155,7 +168,6 @@ def test_a_page_left_open_leads_to_signing_in_when_its_session_ends(
     page = sign_in()
     clinic.clock.ahead = timedelta(hours=1)
 
-    ask_for_news(page)
     page.wait_for_url(f"{clinic.url}/login")
 
 
@@ -166,15 +178,11 @@ def test_a_database_that_is_away_costs_neither_the_list_nor_the_news(
     page = sign_in()
     row = page.locator(f"#patient-{patient_id}")
     clinic.pool.close()
-    with page.expect_response(lambda answer: "/worklist/news" in answer.url and answer.status == 503):
-        ask_for_news(page)
 
     row.get_by_role("button", name="Acknowledge").click()
 
     expect(row.get_by_role("alert")).to_contain_text("The service does not answer at the moment.")
     expect(row).to_contain_text("152/94")
-    with page.expect_response(re.compile("/worklist/news")):
-        ask_for_news(page)  # it goes on asking
     expect(page.locator("#news")).to_have_count(1)
 
 
@@ -190,7 +198,7 @@ def test_everything_works_without_scripts(clinic: Clinic, doctor_id: int, contex
 
     page.get_by_role("button", name="Acknowledge").click()
 
-    page.wait_for_url(f"{clinic.url}/a/{episode_id}")
+    page.wait_for_url(f"{clinic.url}/a/{episode_id}?told=acknowledged")
     expect(page.locator(".state-word")).to_have_text("Acknowledged")
     plain.close()
 

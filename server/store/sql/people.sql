@@ -51,6 +51,12 @@ select s.token_hash, s.csrf_token, s.last_seen_at, s.expires_at,
 from user_session s join app_user u using (user_id)
 where s.token_hash = %(token_hash)s and u.active and s.expires_at > %(now)s and s.last_seen_at > %(idle_since)s;
 
+-- name: sessions_in_force
+-- Which of these sessions have not ended.
+select s.token_hash
+from user_session s join app_user u using (user_id)
+where s.token_hash = any (%(token_hashes)s) and u.active and s.expires_at > %(now)s and s.last_seen_at > %(idle_since)s;
+
 -- name: touch_session
 update user_session set last_seen_at = %(now)s where token_hash = %(token_hash)s and last_seen_at < %(now)s;
 

@@ -30,7 +30,7 @@ limit %(limit)s;
 
 -- name: list_open_versions
 -- What is open on the panel, so that a page may find out whether it shows it.
-select e.episode_id, e.version
+select e.patient_id, e.episode_id, e.version
 from episode e join panel_member m using (patient_id)
 where m.user_id = %(user_id)s and e.state in ('active', 'acknowledged', 'snoozed');
 
@@ -107,7 +107,7 @@ left join lateral (
 left join lateral (
     select min(due_at) as since from due where patient_id = p.patient_id and due_at <= %(now)s
 ) w on true
-where m.user_id = %(user_id)s and (%(patient_id)s::bigint is null or p.patient_id = %(patient_id)s::bigint)
+where m.user_id = %(user_id)s and (%(patient_ids)s::bigint[] is null or p.patient_id = any (%(patient_ids)s::bigint[]))
 order by p.patient_id;
 
 -- name: find_patient

@@ -1,0 +1,259 @@
+"""What is decided about an alert from its row or from its page: acknowledge, snooze, outcome, "useful?", note, undo.
+
+A row that has been decided about stays where it is until the list is loaded anew. Whoever was slower than somebody else is told
+who was faster, and nothing is changed.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, time, timedelta
+from typing import Annotated, Final, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from server.people import decisions, sessions
+from server.people.decisions import NOTE_MAX, Decision, Resolution
+from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.errors import DecisionConflictError, NothingToUndoError, NotOnPanelError, StaleVersionError
+from server.store import worklist
+from server.store.postgres import transaction
+from server.store.worklist import Alert
+from server.web.rendering import is_htmx, render, words_of
+from server.web.rows import ASSESSED_FOR, build_row
+from server.web.words import RESOLUTIONS, STATES, Words, mark
+
+router: Final = APIRouter(include_in_schema=False)
+
+SnoozeFor = Literal["hour", "morning", "three_days", "worse"]
+MORNING: Final = time(8)
+WORSE_AT_MOST: Final = timedelta(days=7)
+"""Until it gets worse does not mean for ever: the doctor is reminded of an alert every week (architecture, pushes)."""
+
+REFUSED: Final = mark("Nothing was changed: the alert has changed since it was shown. It is now: %(state)s.")
+TOO_LATE: Final = mark("Nothing was undone: ten seconds are over, or something else has happened since.")
+
+TOLD: Final = {
+    "acknowledged": mark("You have acknowledged it."),
+    "snoozed": mark("It sleeps until %(until)s, or until a value is worse."),
+    "resolved": mark("Resolved: %(resolution)s."),
+    "rated": mark("Thank you: that is counted for this rule."),
+    "noted": mark("The note is kept."),
+    "undone": mark("Undone: it is as it was before."),
+    "refused": REFUSED,
+    "too_late": TOO_LATE,
+}
+"""What is said after a decision, by the word that an address carries to the alert's own page."""
+
+IfMatch = Annotated[int, Form(ge=1, le=2**62)]
+Token = Annotated[str, Form(max_length=256)]
+Note = Annotated[str, Form(max_length=NOTE_MAX, pattern=r"^[^\x00]*$")]
+
+
+@router.post("/a/{episode_id}/acknowledge")
+def acknowledge(
+    caller: SignedIn, request: Request, episode_id: UUID, if_match: IfMatch, csrf_token: Token = ""
+) -> Response:
+    return _decide(
+        caller,
+        request,
+        episode_id,
+        if_match,
+        csrf_token,
+        "acknowledged",
+        lambda it: decisions.acknowledge(caller.pool, it),
+    )
+
+
+@router.post("/a/{episode_id}/snooze")
+def snooze(
+    caller: SignedIn,
+    request: Request,
+    episode_id: UUID,
+    if_match: IfMatch,
+    snooze_for: Annotated[SnoozeFor, Form()],
+    csrf_token: Token = "",
+) -> Response:
+    """Always also until it gets worse: nobody is to sleep through that."""
+    alert, zone = _find(caller, episode_id)
+    until = snoozed_until(
+        snooze_for, caller.now, zone, is_urgent=alert.priority == "high" or alert.answer_by is not None
+    )
+    return _decide(
+        caller,
+        request,
+        episode_id,
+        if_match,
+        csrf_token,
+        "snoozed",
+        lambda it: decisions.snooze(caller.pool, it, until=until, or_worse=True),
+    )
+
+
+@router.post("/a/{episode_id}/resolve")
+def resolve(
+    caller: SignedIn,
+    request: Request,
+    episode_id: UUID,
+    if_match: IfMatch,
+    resolution: Annotated[Resolution, Form()],
+    note: Note = "",
+    csrf_token: Token = "",
+) -> Response:
+    return _decide(
+        caller,
+        request,
+        episode_id,
+        if_match,
+        csrf_token,
+        "resolved",
+        lambda it: decisions.resolve(caller.pool, it, resolution=resolution, note=note.strip()),
+    )
+
+
+@router.post("/a/{episode_id}/rate")
+def rate(
+    caller: SignedIn,
+    request: Request,
+    episode_id: UUID,
+    if_match: IfMatch,
+    is_useful: Annotated[bool, Form()],
+    csrf_token: Token = "",
+) -> Response:
+    return _decide(
+        caller,
+        request,
+        episode_id,
+        if_match,
+        csrf_token,
+        "rated",
+        lambda it: decisions.rate(caller.pool, it, is_useful=is_useful),
+    )
+
+
+@router.post("/a/{episode_id}/note")
+def add_note(
+    caller: SignedIn,
+    request: Request,
+    episode_id: UUID,
+    if_match: IfMatch,
+    note: Annotated[str, Form(min_length=1, max_length=NOTE_MAX, pattern=r"^[^\x00]*\S[^\x00]*$")],
+    csrf_token: Token = "",
+) -> Response:
+    return _decide(
+        caller,
+        request,
+        episode_id,
+        if_match,
+        csrf_token,
+        "noted",
+        lambda it: decisions.note(caller.pool, it, note.strip()),
+    )
+
+
+@router.post("/a/{episode_id}/undo")
+def undo(caller: SignedIn, request: Request, episode_id: UUID, if_match: IfMatch, csrf_token: Token = "") -> Response:
+    return _decide(
+        caller, request, episode_id, if_match, csrf_token, "undone", lambda it: decisions.undo(caller.pool, it)
+    )
+
+
+def snoozed_until(choice: SnoozeFor, now: datetime, zone: str, *, is_urgent: bool) -> datetime:
+    """Tomorrow morning is that of the patient's wall clock; the small hours belong to the day before. An urgent alert sleeps no
+    longer than it may, so that early in the morning its tomorrow ends a little before eight."""
+    until = _chosen(choice, now, zone)
+    return min(until, now + decisions.SNOOZE_URGENT_MAX) if is_urgent else until
+
+
+def _chosen(choice: SnoozeFor, now: datetime, zone: str) -> datetime:
+    match choice:
+        case "hour":
+            return now + timedelta(hours=1)
+        case "three_days":
+            return now + timedelta(days=3)
+        case "worse":
+            return now + WORSE_AT_MOST
+    local = now.astimezone(ZoneInfo(zone))
+    day = local.date() if local.hour < 3 else local.date() + timedelta(days=1)
+    return datetime.combine(day, MORNING, tzinfo=ZoneInfo(zone))
+
+
+def say_told(code: str, alert: Alert, words: Words, zone: str) -> str:
+    """What has been decided, or why not, of an alert as it is now; nothing for a word that is none of ours."""
+    if code not in TOLD:
+        return ""
+    return words.say(
+        TOLD[code],
+        until=words.moment(alert.snoozed_until, zone) if alert.snoozed_until else "",
+        resolution=words.among(RESOLUTIONS, alert.resolution or ""),
+        state=words.among(STATES, alert.state),
+    )
+
+
+def _find(caller: Caller, episode_id: UUID) -> tuple[Alert, str]:
+    """The alert, and its patient's zone. Raises `NotOnPanelError`."""
+    with transaction(caller.pool) as conn:
+        alert = worklist.find_alert(conn, episode_id, user_id=caller.user_id)
+        patient = alert and worklist.find_panel_patient(
+            conn, alert.patient_id, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now
+        )
+    if not alert or not patient:
+        raise NotOnPanelError("no such alert")
+    return alert, patient.zone
+
+
+def _decide(
+    caller: Caller,
+    request: Request,
+    episode_id: UUID,
+    version: int,
+    csrf_token: str,
+    told: str,
+    act: Callable[[Decision], Alert],
+) -> Response:
+    check_same_origin(request)
+    sessions.check_csrf(caller.session, csrf_token)
+    words = words_of(request, caller)
+    refusal = ""
+    try:
+        act(Decision(episode_id=episode_id, version=version, user_id=caller.user_id, now=caller.now))
+    except NothingToUndoError:
+        told, refusal = "too_late", words.say(TOO_LATE)
+    except (StaleVersionError, DecisionConflictError) as e:
+        told, refusal = "refused", _say_refused(e, words, caller)
+    if not is_htmx(request):
+        return RedirectResponse(f"/a/{episode_id}?{urlencode({'told': told})}", status_code=303)
+    return _row(caller, request, words, episode_id, told=told, refusal=refusal)
+
+
+def _row(caller: Caller, request: Request, words: Words, episode_id: UUID, *, told: str, refusal: str) -> Response:
+    """The row as it is now, with what has been decided or why not."""
+    with transaction(caller.pool) as conn:
+        alert = worklist.find_alert(conn, episode_id, user_id=caller.user_id)
+        row = build_row(conn, caller, words, alert.patient_id, besides=alert) if alert else None
+    if alert is None or row is None:
+        raise NotOnPanelError("no such alert")
+    return render(
+        request,
+        "row.html",
+        words,
+        caller=caller,
+        status=412 if refusal else 200,
+        row=row,
+        told=refusal or say_told(told, alert, words, row.patient.zone),
+        is_refused=bool(refusal),
+    )
+
+
+def _say_refused(error: StaleVersionError | DecisionConflictError, words: Words, caller: Caller) -> str:
+    state = words.among(STATES, error.state)
+    if isinstance(error, StaleVersionError) and error.changed_by and error.changed_at:
+        return words.say(
+            "Nothing was changed: %(who)s decided %(ago)s. It is now: %(state)s.",
+            who=error.changed_by,
+            ago=words.ago(caller.now - error.changed_at),
+            state=state,
+        )
+    return words.say(REFUSED, state=state)
