@@ -183,7 +183,7 @@ def move_in(pool: Pool, histories: Iterable[PatientHistory], *, since: datetime,
 
 def _enrol(conn: Connection, history: PatientHistory) -> int:
     row = conn.execute(
-        b"insert into patient (name, language, enrolled_on) values ('P', 'en', %s) returning patient_id",
+        b"insert into patient (language, enrolled_on) values ('en', %s) returning patient_id",
         (history.enrolled_on,),
     ).fetchone()
     assert row is not None

@@ -49,8 +49,8 @@ UNEVEN_AT_MOST: Final = 1.25
 
 _PATIENTS: Final = b"""
     with made as (
-        insert into patient (name, language, enrolled_on)
-        select 'P', 'en', current_date - %(days)s::int - 1 from generate_series(1, %(patients)s)
+        insert into patient (language, enrolled_on)
+        select 'en', current_date - %(days)s::int - 1 from generate_series(1, %(patients)s)
         returning patient_id
     ), placed as (
         insert into patient_zone (patient_id, valid_from, zone, recorded_by)

@@ -214,7 +214,18 @@ def _median(values: Sequence[float]) -> float:
 
 def _tell(figures: Sequence[Figures]) -> None:
     table = Table(title=f"the worklist; milliseconds, the median of {TRIES} (in the browser of 5)")
-    names = ("patients", "open alerts", "kB", "first page", "longest", "All", "acknowledge", "longest", "browser", "press")
+    names = (
+        "patients",
+        "open alerts",
+        "kB",
+        "first page",
+        "longest",
+        "All",
+        "acknowledge",
+        "longest",
+        "browser",
+        "press",
+    )
     for name in names:
         table.add_column(name, justify="right")
     for each in figures:

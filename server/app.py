@@ -15,7 +15,7 @@ import structlog
 
 from server import clock
 from server.config import Settings
-from server.errors import SchemaError, UnavailableError
+from server.errors import SchemaError, UnavailableError, VaultError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -50,7 +50,7 @@ async def _run(settings: Settings, roles: frozenset[str]) -> int:
 
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, end)
-    if not await _schema_is_there(settings, ending):
+    if not await _schema_is_there(settings, roles, ending):
         return 0 if ending.is_set() else 1
     with _open(settings) as pool:
         if roles & {"judge", "web", "watch"} and not await _rules_are_entered(pool, ending):
@@ -223,7 +223,7 @@ def _open(settings: Settings) -> "Iterator[Pool]":
         pool.close(timeout=0)  # its workers do not keep the process either
 
 
-async def _schema_is_there(settings: Settings, ending: asyncio.Event) -> bool:
+async def _schema_is_there(settings: Settings, roles: frozenset[str], ending: asyncio.Event) -> bool:
     """Wait for the database and its migrations; False if told to end before, or if the database is not one for us."""
     from server.store.migrate import pending
 
@@ -231,15 +231,29 @@ async def _schema_is_there(settings: Settings, ending: asyncio.Event) -> bool:
         try:
             missing = await asyncio.to_thread(pending, settings.database_url.get_secret_value())
             if not missing:
+                if roles != {"enrol"}:  # that door opens nothing, so it need not have the key
+                    await asyncio.to_thread(_check_vault, settings)
                 return True
             log.warning("schema_behind", missing=missing, do="python -m server migrate", retry_in_s=WAIT_S)
         except UnavailableError as e:
             log.warning("database_unavailable", reason=str(e), retry_in_s=WAIT_S)
+        except VaultError as e:
+            log.error("vault_refused", reason=str(e))  # noqa: TRY400 - the sentence says it all
+            return False
         except SchemaError as e:
             log.error("schema_refused", reason=str(e))  # noqa: TRY400 - the sentence says it all
             return False
         await _wait(ending, WAIT_S)
     return False
+
+
+def _check_vault(settings: Settings) -> None:
+    """Raises `VaultError` where nothing could be opened or sealed."""
+    from server.store import vault
+    from server.store.postgres import transaction
+
+    with _open(settings) as pool, transaction(pool) as conn:
+        vault.check(conn)
 
 
 async def _rules_are_entered(pool: "Pool", ending: asyncio.Event) -> bool:

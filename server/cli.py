@@ -25,13 +25,13 @@ _group = app.command(add_help_option=False, context_settings={"allow_extra_args"
 @app.command()
 def migrate() -> None:
     """Bring the database to this build's schema; prints what was applied."""
-    from server.errors import SchemaError, UnavailableError
+    from server.errors import SchemaError, UnavailableError, VaultError
     from server.store.migrate import migrate as apply
 
     settings = load_settings()
     try:
         applied = apply(settings.database_url.get_secret_value())
-    except (SchemaError, UnavailableError) as e:
+    except (SchemaError, UnavailableError, VaultError) as e:
         fail(str(e))
     for name in applied:
         typer.echo(name)
@@ -162,6 +162,14 @@ def report(context: typer.Context) -> None:
     from server.report_commands import app as reports
 
     reports(args=context.args, prog_name="server report")
+
+
+@_group
+def vault(context: typer.Context) -> None:
+    """The key to the patients' keys: make it, check it, put a new one in its place."""
+    from server.vault_commands import app as keys
+
+    keys(args=context.args, prog_name="server vault")
 
 
 @_group

@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     glucose_unit: Annotated[
         Literal["mmol/L", "mg/dL"], Field(description="in which the clinic reads glucose; the other stands beside it")
     ] = "mmol/L"
+    vault_key_file: Annotated[
+        str | None,
+        Field(
+            description="the key to the patients' keys: outside the database and its backups; none: systemd's `vault-key`"
+        ),
+    ] = None
     clinic_phone: Annotated[
         str, Field(pattern=r"^[0-9+() -]{0,32}$", description="what the call button of a patient's page dials")
     ] = ""

@@ -39,7 +39,7 @@ def load_settings() -> "Settings":
 
 def in_database(work: "Callable[[Connection], T]") -> T:
     """`work` in one transaction of the clinic's database; what it refuses is undone, said, and ends the command with 1."""
-    from server.errors import MalformedError, SchemaError, UnavailableError
+    from server.errors import MalformedError, SchemaError, UnavailableError, VaultError
     from server.store.migrate import pending
     from server.store.postgres import in_transaction, open_pool
 
@@ -51,7 +51,7 @@ def in_database(work: "Callable[[Connection], T]") -> T:
             return in_transaction(pool, work)
     except MalformedError as e:
         fail(e.message)
-    except (RefusedError, SchemaError, UnavailableError) as e:
+    except (RefusedError, SchemaError, UnavailableError, VaultError) as e:
         fail(str(e))
 
 

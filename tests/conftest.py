@@ -1,12 +1,19 @@
 """Every `fix_<resource>.py` beside this file is a set of fixtures on a real resource."""
 
+import os
 from pathlib import Path
 
 import pytest
+from memory import folder_in_memory
+
+from server.store import vault_keys
 
 HERE = Path(__file__).parent
 
 pytest_plugins = sorted(path.stem for path in HERE.glob("fix_*.py"))
+
+os.environ[vault_keys.SETTING] = str(folder_in_memory() / "vault.key")
+vault_keys.write(vault_keys.key_file(), vault_keys.make())
 
 LONGEST_FIRST = (
     "faults/test_campaign.py",  # minutes on every core: beside it, those to whom a busy machine does nothing

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import vaults
 from fix_clinic import Clinic
 from households import Household, enrol
 from unit.gateway.homes import Home, at_home
@@ -26,6 +27,7 @@ from server.rules.load import load_catalog
 from server.store import worklist
 from server.store.enrolment import bind_meter
 from server.store.postgres import transaction
+from server.store.vault import open_envelope
 from vitals.envelope import Receipt
 
 GOOD: Final = {"name": "good", "kind": "blood_pressure", "index": 99}
@@ -88,8 +90,8 @@ class Line:
 
     def quarantined(self) -> list[tuple[str, bytes]]:
         """Reason and raw bytes of what the clinic has put away."""
-        found = self.rows("select reason, raw from quarantine order by quarantine_id")
-        return [(row["reason"], bytes(row["raw"])) for row in found]
+        with transaction(self.clinic.pool) as conn:
+            return [(reason, raw) for reason, _, raw in vaults.quarantined(conn)]
 
     def put_away_at_home(self) -> dict[bytes, tuple[str, int]]:
         """What the gateway has put away: the frame, why, and how many times it came."""
@@ -127,10 +129,10 @@ class Line:
         assert self.send() == {}
         self.judge()
         (stored,) = self.rows(
-            "select r.quality, w.raw from reading r join reading_raw w using (reading_id) where meter_id = %s",
+            "select r.quality, r.reading_id, w.raw from reading r join reading_frames w using (reading_id) where meter_id = %s",
             self.home.meter("good").meter.meter_id,
         )
-        assert bytes(stored["raw"]) == raw
+        assert open_envelope(stored["raw"], "reading_raw.raw", stored["reading_id"]) == raw
         assert stored["quality"] == "accepted"
         assert self.rows("select 1 from due where due_at <= now()") == []
 

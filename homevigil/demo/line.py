@@ -22,6 +22,8 @@ from homevigil.demo.population import GATEWAY_ID
 from homevigil.embedded import bus, child
 from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.postgres import EmbeddedPostgres
+from server.store import vault_keys
+from server.store.vault_keys import SETTING
 from vitals.errors import UnavailableError
 
 DATABASE: Final = "homevigil"
@@ -82,7 +84,13 @@ class Line:
         return f"http://127.0.0.1:{self.web_port}"
 
     def start_postgres(self) -> bool:
-        """True when the database is new."""
+        """True when the database is new. Its key lies in the folder, unless one is set: a demo's people are nobody."""
+        if SETTING not in os.environ:
+            key = self.folder / "vault.key"
+            if not key.exists():
+                vault_keys.write(key, vault_keys.make())
+            os.environ[SETTING] = str(key)
+            self._stack.callback(os.environ.pop, SETTING)
         self.postgres = self._stack.enter_context(EmbeddedPostgres(folder=self.folder / "postgres"))
         is_new = not (self.folder / "database").exists()
         if is_new:
@@ -99,6 +107,7 @@ class Line:
         self.web_port = child.free_port(self.web_port)
         settings = {
             "DATABASE_URL": self.database_url,
+            "VAULT_KEY_FILE": os.environ[SETTING],
             "MQTT_HOST": self.broker.host,
             "MQTT_PORT": str(self.broker.port),
             "WEB_HOST": "127.0.0.1",

@@ -11,17 +11,18 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from homevigil.demo.meters import Indicated
+from server.store.vault import open_envelope
 from vitals.errors import UnavailableError
 
 LOOK_AGAIN_S: Final = 0.02
 
 STORED = """
-    select r.reading_id, r.patient_id, r.stored_at, r.systolic_mmhg, r.diastolic_mmhg, r.pulse_bpm, r.glucose_mmol_l
-    from reading r join reading_raw w using (reading_id)
-    where r.meter_id = %(meter_id)s and w.raw = %(raw)s and r.measured_at > %(at)s::timestamptz - interval '1 day'"""
+    select r.reading_id, r.patient_id, r.stored_at, r.systolic_mmhg, r.diastolic_mmhg, r.pulse_bpm, r.glucose_mmol_l, w.raw
+    from reading r join reading_frames w using (reading_id)
+    where r.meter_id = %(meter_id)s and r.measured_at > %(at)s::timestamptz - interval '1 day'"""
 
 WAITING = """
     select count(*) from due
@@ -106,11 +107,11 @@ class Follower:
 
     def stored(self, frame: Indicated, *, deadline: float) -> Stored:
         """The row of the frame; waits until `deadline` (monotonic). Raises `UnavailableError`."""
-        with self._conn.cursor(row_factory=class_row(Stored)) as cursor:
+        with self._conn.cursor(row_factory=dict_row) as cursor:
             while True:
-                row = cursor.execute(STORED, {"meter_id": frame.meter_id, "raw": frame.raw, "at": frame.at}).fetchone()
-                if row is not None:
-                    return row
+                for row in cursor.execute(STORED, {"meter_id": frame.meter_id, "at": frame.at}).fetchall():
+                    if open_envelope(row.pop("raw"), "reading_raw.raw", row["reading_id"]) == frame.raw:
+                        return Stored(**row)
                 self.pause(deadline, f"the frame that {frame.meter} sent was not stored")
 
     def judged(self, patient_id: int | None, *, deadline: float) -> None:

@@ -9,6 +9,7 @@ from server.rules.icd10 import CodeRange
 from server.rules.windows import PatientHistory
 from server.store.judging import history_of
 from server.store.postgres import Connection, Pool, in_transaction, load_sql
+from server.store.vault import open_identity
 from server.store.window_tables import windows_of
 
 _SQL: Final = load_sql("backtests")
@@ -36,7 +37,8 @@ def patients(conn: Connection, whom: Whom) -> list[int]:
 
 def panel(conn: Connection, *, user_id: int) -> dict[int, str]:
     """The names of those whom a clinician sees, by number."""
-    return dict(conn.execute(_SQL["panel"], {"user_id": user_id}).fetchall())
+    found = conn.execute(_SQL["panel"], {"user_id": user_id}).fetchall()
+    return {patient_id: open_identity(sealed).name for patient_id, sealed in found}
 
 
 def histories(

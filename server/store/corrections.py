@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 
 from server.store.postgres import Connection, load_sql
+from server.store.vault import identified
 
 _SQL: Final = load_sql("corrections")
 
@@ -118,11 +119,12 @@ def note_correction(
 def list_corrections(conn: Connection, reading_ids: Iterable[UUID], *, user_id: int) -> Sequence[Correction]:
     """All that was ever said of these readings, oldest first, as this user may know it."""
     values = {"reading_ids": list(reading_ids), "user_id": user_id}
-    with conn.cursor(row_factory=class_row(Correction)) as cursor:
+    with conn.cursor(row_factory=identified(Correction, from_name="name?", to_name="name?")) as cursor:
         return cursor.execute(_SQL["list_corrections"], values).fetchall()
 
 
 def list_candidates(conn: Connection, *, user_id: int) -> Sequence[Candidate]:
     """Everybody whom the user sees, by name."""
-    with conn.cursor(row_factory=class_row(Candidate)) as cursor:
-        return cursor.execute(_SQL["list_candidates"], {"user_id": user_id}).fetchall()
+    with conn.cursor(row_factory=identified(Candidate, name="name", birth_date="birth_date")) as cursor:
+        found = cursor.execute(_SQL["list_candidates"], {"user_id": user_id}).fetchall()
+    return sorted(found, key=lambda each: (each.name, each.patient_id))

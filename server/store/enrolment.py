@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from psycopg.rows import class_row
 
+from server.store import vault
 from server.store.postgres import Connection, load_sql
+from server.store.vault import identified
 from vitals.errors import MalformedError
 
 BEFORE_ENROLMENT: Final = timedelta(days=400)
@@ -66,7 +68,7 @@ def set_gateway_state(conn: Connection, gateway_id: str, state: Literal["active"
 
 def list_patients(conn: Connection) -> Sequence[Patient]:
     """Everybody who is enrolled."""
-    with conn.cursor(row_factory=class_row(Patient)) as cursor:
+    with conn.cursor(row_factory=identified(Patient, name="name")) as cursor:
         return cursor.execute(SQL["list_patients"]).fetchall()
 
 
@@ -110,24 +112,23 @@ def add_patient(
     now: datetime,
 ) -> int:
     """Enrol a patient; returns `patient_id`. The zone is in force from as far back as a reading may lie."""
-    row = conn.execute(
+    patient_id = vault.next_patient(conn)
+    conn.execute(
         SQL["add_patient"],
         {
-            "name": name,
+            "patient_id": patient_id,
             "language": language,
             "enrolled_on": enrolled_on,
             "sex": sex,
-            "birth_date": birth_date,
-            "phone": phone,
             "conditions": list(conditions),
             "doctor_id": doctor_id,
             "now": now,
             "zone": _checked_zone(zone),
             "zone_from": datetime.combine(enrolled_on, time(), tzinfo=UTC) - BEFORE_ENROLMENT - timedelta(days=1),
         },
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+    )
+    vault.identify(conn, patient_id, vault.Identity(name=name, phone=phone, birth_date=birth_date))
+    return patient_id
 
 
 def bind_meter(

@@ -17,6 +17,7 @@ from server.store.heartbeat import Beat
 from server.store.intake import holes, outbox_lives
 from server.store.postgres import Connection, load_sql
 from server.store.recompute import Run
+from server.store.vault import open_identity
 from vitals.reading import KINDS
 
 SQL: Final = load_sql("fleet")
@@ -193,7 +194,8 @@ def scope_of(conn: Connection, user_id: int) -> Scope:
 
 def names_of(conn: Connection, user_id: int) -> Mapping[int, str]:
     """The names of the panel's patients."""
-    return dict(conn.execute(SQL["names"], {"user_id": user_id}).fetchall())
+    found = conn.execute(SQL["names"], {"user_id": user_id}).fetchall()
+    return {patient_id: open_identity(sealed).name for patient_id, sealed in found}
 
 
 def patients_of_pushes(conn: Connection, push_ids: Collection[str]) -> Mapping[str, int]:

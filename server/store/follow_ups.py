@@ -11,7 +11,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from server.store import notes
 from server.store.postgres import Connection, load_sql
+from server.store.vault import identified
 
 _SQL: Final = load_sql("follow_ups")
 
@@ -259,7 +261,7 @@ def list_follow_ups(conn: Connection, wanted: Wanted, *, user_id: int, now: date
         "after_id": wanted.after[1] if wanted.after else None,
         "limit": min(wanted.limit, LIST_MAX),
     }
-    with conn.cursor(row_factory=class_row(FollowUp)) as cursor:
+    with conn.cursor(row_factory=identified(FollowUp, patient_name="name", phone="phone")) as cursor:
         return cursor.execute(_SQL["list"], values).fetchall()
 
 
@@ -296,8 +298,8 @@ def _is(conn: Connection, name: str, values: Mapping[str, object]) -> bool:
 
 def _seal(conn: Connection, patient_id: int, text: str) -> bytes | None:
     """What somebody wrote about a patient, as it is kept."""
-    return text.encode() if text else None
+    return notes.seal(conn, patient_id, text, "follow_up_event.note")
 
 
 def _open(conn: Connection, patient_id: int, kept: bytes | None) -> str:
-    return "" if kept is None else bytes(kept).decode()
+    return notes.unseal(conn, patient_id, kept, "follow_up_event.note")

@@ -18,6 +18,7 @@ import structlog
 from psycopg.rows import class_row
 
 from server.store.postgres import Connection, load_sql
+from server.store.vault import safes_of, seal_frames
 from vitals.quality import Quality
 from vitals.reading import Glucose, Measurement, Reading, kind_of
 
@@ -201,15 +202,26 @@ def _insert(conn: Connection, rows: Sequence[Attributed]) -> set[UUID]:
         return set()
     columns = [_columns(row) for row in rows]
     stored = conn.execute(SQL["insert_readings"], {name: [each[name] for each in columns] for name in columns[0]})
-    raw = {
-        "reading_id": [row.reading.reading_id for row in rows],
-        "raw": [row.reading.raw for row in rows],
-        "context_raw": [row.reading.context_raw for row in rows],
-        "sent": [row.sent.decode() for row in rows],
-    }
     found = {each[0] for each in stored}
-    conn.execute(SQL["insert_raw"], raw)
+    conn.execute(SQL["insert_raw"], _sealed_frames(conn, rows))
     return found
+
+
+def _sealed_frames(conn: Connection, rows: Sequence[Attributed]) -> Mapping[str, Any]:
+    """The frames as they came, and what the gateway made of them, for the eyes of whoever has the patient's key."""
+    keys = safes_of(conn, {row.patient_id for row in rows})
+    sealed = [
+        seal_frames(keys[row.patient_id], row.reading.reading_id, row.reading.raw, row.reading.context_raw, row.sent)
+        for row in rows
+    ]
+    raw, context_raw, sent = zip(*sealed, strict=True)
+    return {
+        "reading_id": [row.reading.reading_id for row in rows],
+        "patient_id": [row.patient_id for row in rows],
+        "raw": list(raw),
+        "context_raw": list(context_raw),
+        "sent": list(sent),
+    }
 
 
 MEASURED: Final[Mapping[str, str]] = {

@@ -6,17 +6,23 @@ TimescaleDB that loses rows. It never goes back; a mistake is corrected by the n
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 import structlog
 
 from server.errors import SchemaError
+from server.store.postgres import Connection
+from server.store.vault_upgrade import seal_stored_rows
 from vitals.errors import UnavailableError
 
 log = structlog.get_logger()
+
+BEFORE: Final[Mapping[str, Callable[[Connection], None]]] = {"sealed_rows": seal_stored_rows}
+"""What must be done to the rows before a migration (by its name without number), and is no SQL."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -35,8 +41,6 @@ create table if not exists schema_migration (
     sha256     text        not null,
     applied_at timestamptz not null default clock_timestamp()
 )"""
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,8 @@ def _missing(conn: Connection, wanted: tuple[Migration, ...]) -> tuple[Migration
 
 
 def _apply(conn: Connection, migration: Migration) -> str:
+    if step := BEFORE.get(migration.name[5:-4]):
+        step(conn)
     if migration.is_transactional:
         with conn.transaction():
             _execute(conn, migration)

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from server.rules.keeping import Instants
 from server.rules.plans import MEASURED_KINDS, Plan, read_plan
 from server.rules.windows import ZoneSpan, to_us
+from server.store import notes
 from server.store.postgres import Connection, load_sql
 
 _SQL: Final = load_sql("plans")
@@ -212,11 +213,13 @@ def _whole(plan: Mapping[str, Any], wording: Sequence[Mapping[str, str]]) -> Pla
     return read_plan({**plan, "items": items})
 
 
-def _seal(conn: Connection, patient_id: int, text: str) -> bytes:
+def _seal(conn: Connection, patient_id: int, text: str) -> bytes | None:
     """What was written about a patient, as it is kept."""
-    return text.encode()
+    return notes.seal(conn, patient_id, text, "patient_plan.wording")
 
 
 def _open(conn: Connection, patient_id: int, kept: bytes | None) -> Sequence[Mapping[str, str]]:
-    found: Sequence[Mapping[str, str]] = [] if kept is None else json.loads(bytes(kept).decode())
+    found: Sequence[Mapping[str, str]] = json.loads(
+        notes.unseal(conn, patient_id, kept, "patient_plan.wording") or "[]"
+    )
     return found

@@ -5,18 +5,21 @@ Every function runs inside the caller's transaction. Whose a reading is, and why
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from server.store.alarms import AlarmKind, clear_alarm
 from server.store.intake import Fate
 from server.store.postgres import Connection, load_sql
+from server.store.vault import safes
 
 SQL = load_sql("quarantine")
+
+T = TypeVar("T")
 
 ROWS_A_DAY: Final = 10_000
 """Of one gateway (reliability: input limits): more than any home can measure, little enough for a disk. What comes beyond it is
@@ -143,20 +146,27 @@ def _put_away(conn: Connection, rows: Sequence[Detained]) -> frozenset[bytes]:
     if not rows:
         return frozenset()
     columns = {name: [getattr(row, name) for row in rows] for name in Detained.__slots__}
+    holders = [holder_of(row.meter_id, row.gateway_id) for row in rows]
+    keys = safes(conn, dict.fromkeys(sorted(set(holders))))
+    columns["raw"] = [
+        keys[holder].seal(row.raw, place_of(row.gateway_id, row.fingerprint))
+        for row, holder in zip(rows, holders, strict=True)
+    ]
     return frozenset(bytes(found[0]) for found in conn.execute(SQL["put_away"], columns))
 
 
 def _count_day(conn: Connection, gateway_id: str, kept: int, beyond: Sequence[Detained]) -> None:
     if not (kept or beyond):
         return
+    key = safes(conn, {f"gateway:{gateway_id}": None})[f"gateway:{gateway_id}"]
     day = {
         "gateway_id": gateway_id,
         "kept": kept,
         "beyond": len(beyond),
         "first_reason": beyond[0].reason if beyond else None,
-        "first_raw": beyond[0].raw if beyond else None,
+        "first_raw": key.seal(beyond[0].raw, f"quarantine_day.first_raw/{gateway_id}") if beyond else None,
         "last_reason": beyond[-1].reason if beyond else None,
-        "last_raw": beyond[-1].raw if beyond else None,
+        "last_raw": key.seal(beyond[-1].raw, f"quarantine_day.last_raw/{gateway_id}") if beyond else None,
     }
     conn.execute(SQL["count_day"], day)
 
@@ -184,21 +194,42 @@ def list_open(conn: Connection, *, limit: int) -> tuple[Sequence[OpenRow], int]:
 def take_held(conn: Connection, *, meter_id: str, user_slot: int | None) -> Sequence[Held]:
     """Lock and return the meter's readings that wait for an owner, in the order in which they came; `None`: of every slot."""
     wanted = {"meter_id": meter_id, "user_slot": user_slot, "reasons": list(WANTING_AN_OWNER)}
-    with conn.cursor(row_factory=class_row(Held)) as cursor:
-        return cursor.execute(SQL["take_held"], wanted).fetchall()
+    return _opened(conn, Held, conn.cursor(row_factory=dict_row).execute(SQL["take_held"], wanted).fetchall())
 
 
 def take_these(conn: Connection, quarantine_ids: Sequence[int]) -> Sequence[Held]:
     """Lock and return those of them that are readings that wait for an owner."""
     wanted = {"quarantine_id": list(quarantine_ids), "reasons": list(WANTING_AN_OWNER)}
-    with conn.cursor(row_factory=class_row(Held)) as cursor:
-        return cursor.execute(SQL["take_these"], wanted).fetchall()
+    return _opened(conn, Held, conn.cursor(row_factory=dict_row).execute(SQL["take_these"], wanted).fetchall())
 
 
 def take_newer(conn: Connection, *, after: int, limit: int) -> Sequence[Unread]:
     """Lock and return the next that no build could read when they came."""
-    with conn.cursor(row_factory=class_row(Unread)) as cursor:
-        return cursor.execute(SQL["take_newer"], {"after": after, "limit": limit}).fetchall()
+    wanted = {"after": after, "limit": limit}
+    return _opened(conn, Unread, conn.cursor(row_factory=dict_row).execute(SQL["take_newer"], wanted).fetchall())
+
+
+def holder_of(meter_id: str | None, gateway_id: str) -> str:
+    """Whose key seals what is nobody's yet: the meter's, for it will be one person's; failing that, the gateway's."""
+    return f"gateway:{gateway_id}" if meter_id is None else f"meter:{meter_id}"
+
+
+def place_of(gateway_id: str, fingerprint: bytes | None, quarantine_id: int | None = None) -> str:
+    """Where in `quarantine` the bytes lie. Rows of the first builds have no fingerprint."""
+    return f"quarantine.raw/{gateway_id}/{quarantine_id if fingerprint is None else bytes(fingerprint).hex()}"
+
+
+def _opened(conn: Connection, cls: Callable[..., T], rows: Sequence[dict[str, Any]]) -> Sequence[T]:
+    """The rows with their bytes; those whose key has been destroyed are gone."""
+    holders = [holder_of(row["holder_meter"], row["gateway_id"]) for row in rows]
+    keys = safes(conn, dict.fromkeys(sorted(set(holders))))
+    found: list[T] = []
+    for row, holder in zip(rows, holders, strict=True):
+        place = place_of(row["gateway_id"], row.pop("fingerprint"), row["quarantine_id"])
+        row.pop("holder_meter")
+        if holder in keys:
+            found.append(cls(**row | {"raw": keys[holder].open(row["raw"], place)}))
+    return found
 
 
 def mark_replayed(conn: Connection, quarantine_ids: Sequence[int], *, by: str) -> None:

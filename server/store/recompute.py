@@ -3,6 +3,7 @@
 Nothing here comes from `judging`: a mistake in how the judge reads must not be made twice. It compares nothing.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
@@ -19,6 +20,7 @@ from server.oracle.shapes import OracleClose, OraclePatient, OracleReading, Orac
 from server.store.alarms import AlarmKind, clear_alarm, raise_alarm
 from server.store.postgres import Connection, load_sql
 from server.store.recompute_absences import absences_of
+from server.store.vault import open_envelope
 
 SQL = load_sql("recompute")
 
@@ -343,11 +345,21 @@ def _episodes(conn: Connection, whom: Mapping[str, Any]) -> dict[int, list[Store
     return found
 
 
+def _as_sent(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the gateway said of the reading, where that has been kept: the columns may have been written wrongly."""
+    if row["sent"] is None:
+        return {}
+    said = json.loads(open_envelope(row["sent"], "reading_raw.sent", row["name"]))
+    instants = {each: datetime.fromisoformat(said[each]) for each in ("measured_at", "received_at") if said.get(each)}
+    return instants | {each: said[each] for each in ("time_quality", "measurement") if said.get(each)}
+
+
 def _readings(conn: Connection, since: Mapping[int, datetime]) -> dict[int, list[OracleReading]]:
     found: dict[int, list[OracleReading]] = {}
     whom = {"patient_ids": list(since), "since": list(since.values())}
     with conn.cursor(row_factory=dict_row) as cursor:
         for row in cursor.execute(SQL["readings"], whom):
+            row |= _as_sent(row)
             said = row["measurement"]
             reading = OracleReading(
                 name=row["name"],

@@ -90,7 +90,9 @@ def list_decisions(conn: Connection, patient_id: int, *, since: datetime, until:
             last = max((i for i, each in enumerate(made) if each.episode_id == row["episode_id"]), default=None)
             made = [each for i, each in enumerate(made) if i != last]
         else:
-            made.append(MadeDecision(**row | {"note": unseal(conn, patient_id, row["note"])}))
+            made.append(
+                MadeDecision(**row | {"note": unseal(conn, patient_id, row["note"], "episode_transition.note")})
+            )
     return made
 
 

@@ -9,6 +9,7 @@ from psycopg.rows import dict_row
 
 from server.store.notes import seal, unseal
 from server.store.postgres import Connection, load_sql
+from server.store.vault import open_identity
 
 _SQL: Final = load_sql("silences")
 
@@ -42,7 +43,12 @@ def add(
     key: str | None,
 ) -> int | None:
     """Returns the `silence_id`; `None` if this person has used the key before."""
-    values = {"patient_id": patient_id, "rule_id": rule_id, "reason": seal(conn, patient_id, reason), "until": until}
+    values = {
+        "patient_id": patient_id,
+        "rule_id": rule_id,
+        "reason": seal(conn, patient_id, reason, "silence.reason"),
+        "until": until,
+    }
     row = conn.execute(_SQL["add"], {**values, "user_id": user_id, "now": now, "key": key}).fetchone()
     return None if row is None else int(row[0])
 
@@ -65,7 +71,16 @@ def list_silences(
     values = {"user_id": user_id, "patient_id": patient_id, "silence_id": silence_id, "open_at": open_at}
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(_SQL["list"], values).fetchall()
-    return [Silence(**row | {"reason": unseal(conn, row["patient_id"], row["reason"])}) for row in rows]
+    return [
+        Silence(
+            **row
+            | {
+                "reason": unseal(conn, row["patient_id"], row["reason"], "silence.reason"),
+                "patient_name": open_identity(row["patient_name"]).name,
+            }
+        )
+        for row in rows
+    ]
 
 
 def lock(conn: Connection, silence_id: int, *, user_id: int, now: datetime) -> tuple[int, int, bool] | None:

@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from server.store.postgres import Connection, load_sql
+from server.store.vault import open_identity
 
 _SQL: Final = load_sql("thresholds")
 
@@ -46,7 +47,7 @@ def who(conn: Connection, patient_id: int) -> tuple[Sequence[str], date | None]:
     """The patient's ICD-10 codes and birth date."""
     row = conn.execute(_SQL["who"], {"patient_id": patient_id}).fetchone()
     assert row is not None, patient_id
-    return row[0], row[1]
+    return row[0], open_identity(row[1]).birth_date
 
 
 def add_version(conn: Connection, patient_id: int, own: OwnVersion) -> None:

@@ -15,6 +15,7 @@ from psycopg.rows import class_row, dict_row, scalar_row
 
 from server.store.notes import unseal
 from server.store.postgres import Connection, load_sql
+from server.store.vault import identified
 
 _SQL: Final = load_sql("worklist")
 
@@ -232,7 +233,7 @@ def _alerts(
         **_before(before),
         "limit": min(limit, PAGE_MAX),
     }
-    with conn.cursor(row_factory=class_row(Alert)) as cursor:
+    with conn.cursor(row_factory=identified(Alert, patient_name="name")) as cursor:
         return cursor.execute(_SQL["list_alerts"], values).fetchall()
 
 
@@ -266,7 +267,9 @@ def _panel(
         "since": since,
         "now": now,
     }
-    with conn.cursor(row_factory=class_row(PanelPatient)) as cursor:
+    with conn.cursor(
+        row_factory=identified(PanelPatient, name="name", birth_date="birth_date", phone="phone")
+    ) as cursor:
         return cursor.execute(_SQL["list_panel"], values).fetchall()
 
 
@@ -278,7 +281,7 @@ def list_thresholds(conn: Connection, patient_ids: Sequence[int]) -> Sequence[Ow
 
 def find_patient(conn: Connection, patient_id: int, *, now: datetime) -> LinkedPatient | None:
     """Whose page a link opens; the caller holds the link."""
-    with conn.cursor(row_factory=class_row(LinkedPatient)) as cursor:
+    with conn.cursor(row_factory=identified(LinkedPatient, name="name")) as cursor:
         return cursor.execute(_SQL["find_patient"], {"patient_id": patient_id, "now": now}).fetchone()
 
 
@@ -287,7 +290,7 @@ def list_transitions(conn: Connection, episode_id: UUID) -> Sequence[ShownTransi
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(_SQL["list_transitions"], {"episode_id": episode_id}).fetchall()
     return [
-        ShownTransition(**row | {"note": unseal(conn, patient_id, row["note"])})
+        ShownTransition(**row | {"note": unseal(conn, patient_id, row["note"], "episode_transition.note")})
         for row in rows
         for patient_id in [row.pop("patient_id")]
     ]
@@ -310,7 +313,7 @@ def list_inbox(conn: Connection, *, user_id: int, limit: int, before: Place | No
         **_before(before),
         "limit": min(limit, PAGE_MAX),
     }
-    with conn.cursor(row_factory=class_row(InboxMessage)) as cursor:
+    with conn.cursor(row_factory=identified(InboxMessage, patient_name="name")) as cursor:
         return cursor.execute(_SQL["list_inbox"], values).fetchall()
 
 

@@ -164,7 +164,7 @@ def note_transition(
         "to_state": step.to_state,
         "user_id": user_id,
         "reason": step.reason,
-        "note": seal(conn, patient_id, step.note),
+        "note": seal(conn, patient_id, step.note, "episode_transition.note"),
         "now": now,
     }
     row = conn.execute(_SQL["note_transition"], values).fetchone()

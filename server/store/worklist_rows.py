@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 
 from server.store.postgres import Connection, load_sql
+from server.store.vault import identified
 
 _SQL: Final = load_sql("worklist_rows")
 
@@ -68,13 +69,13 @@ class EarlierAlert:
 
 def list_members(conn: Connection, *, user_id: int) -> Sequence[Member]:
     """Everybody whom the user sees, by number."""
-    with conn.cursor(row_factory=class_row(Member)) as cursor:
+    with conn.cursor(row_factory=identified(Member, name="name")) as cursor:
         return cursor.execute(_SQL["list_members"], {"user_id": user_id, "patient_id": None}).fetchall()
 
 
 def find_member(conn: Connection, patient_id: int, *, user_id: int) -> Member | None:
     """The patient, if on the user's panel."""
-    with conn.cursor(row_factory=class_row(Member)) as cursor:
+    with conn.cursor(row_factory=identified(Member, name="name")) as cursor:
         return cursor.execute(_SQL["list_members"], {"user_id": user_id, "patient_id": patient_id}).fetchone()
 
 

@@ -20,6 +20,7 @@ from faults.trial import Tally
 from faults.world import TrialFailedError, World
 from gateway.outbox import read_counts
 from server.store.intake import check_accounts
+from server.store.vault import open_envelope
 from vitals.envelope import decode_stored_reading
 from vitals.reading import Reading
 
@@ -30,8 +31,8 @@ QUIET_BAD_S: Final = 12.0
 """A bad build is not waited for as long: what it holds up for so long, it holds up."""
 
 STORED: Final = """
-select r.reading_id, r.measured_at, r.systolic_mmhg, r.diastolic_mmhg, w.raw, w.sent::text
-from reading r left join reading_raw w using (reading_id)
+select r.reading_id, r.measured_at, r.systolic_mmhg, r.diastolic_mmhg, w.raw, w.sent
+from reading r left join reading_frames w using (reading_id)
 """
 
 
@@ -197,7 +198,8 @@ class Line:
         with psycopg.connect(self.world.database_url) as conn:
             rows = []
             for reading_id, measured_at, systolic, diastolic, raw, sent in conn.execute(STORED).fetchall():
-                reading = decode_stored_reading(sent.encode())
+                reading = decode_stored_reading(open_envelope(sent, "reading_raw.sent", reading_id))
+                raw = open_envelope(raw, "reading_raw.raw", reading_id)
                 columns = (reading_id, measured_at, systolic, diastolic, raw)
                 rows.append({"key": self._key(reading), "reading": reading, "columns": columns})
             detained = conn.execute("select reason, detail, seq from quarantine").fetchall()

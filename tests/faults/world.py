@@ -31,6 +31,7 @@ from homevigil.embedded import child
 from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.postgres import EmbeddedPostgres
 from server.store.migrate import migrate
+from server.store.vault_keys import SETTING
 
 TESTS: Final = Path(__file__).resolve().parents[1]
 ROOT: Final = TESTS.parent
@@ -113,7 +114,8 @@ class World:
 
     def server_environment(self, **settings: object) -> dict[str, str]:
         """The settings of our server here; `settings` replace or add some: `mqtt_port=proxy.port`."""
-        given = {"database_url": self.database_url, "mqtt_port": self.broker.port, "log_level": "info"} | settings
+        given = {"database_url": self.database_url, "mqtt_port": self.broker.port, "log_level": "info"}
+        given |= {"vault_key_file": os.environ[SETTING]} | settings
         return {f"HOMEVIGIL_SERVER_{name.upper()}": str(value) for name, value in given.items()}
 
     # -- children ------------------------------------------------------------------------------------------------------

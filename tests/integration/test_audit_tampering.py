@@ -76,7 +76,9 @@ def _write(pool: Pool, number: int) -> None:
             b" 'synced', 'UTC', %s, 'test')",
             (patient_id, at, reading_id, 120.0 + number, at),
         )
-        conn.execute(b"insert into reading_raw values (%s, %s, null, '{}')", (reading_id, bytes([number, 1, 2])))
+        conn.execute(
+            b"insert into reading_raw (reading_id, raw, sent) values (%s, %s, '')", (reading_id, bytes([number, 1, 2]))
+        )
         conn.execute(
             b"insert into audit_due (ledger, key, patient_id, members)"
             b" values ('reading', '', %s, array[audit_member('blood_pressure', %s, %s)])",

@@ -17,6 +17,7 @@ from households import enrol
 from one_line import MINUTE, Line, bind, line_with
 from unit.gateway.homes import CUFF, GLUCOMETER
 from unit.gateway.samples import TestClock
+from vaults import frames
 
 from firmware_sims.blood_pressure_meter import BloodPressureMeter
 from gateway.readings import settled
@@ -461,8 +462,9 @@ async def test_9_an_unknown_meter_lies_ready_to_be_bound_and_no_patient_is_guess
         with transaction(clinic.pool) as conn:
             release(conn, meter_id=shown.meter_id, user_slot=None, by="nurse")
         line.judge()
-        (kept,) = line.rows("select raw from reading_raw")
-        assert bytes(kept["raw"]) == raw
+        with transaction(clinic.pool) as conn:
+            (kept,) = frames(conn).values()
+        assert kept.raw == raw
         assert line.episodes() == [("bp-critical", "active")]
 
 

@@ -20,6 +20,7 @@ from homevigil.doctor.checks import Finding
 from homevigil.doctor.world import Account
 from homevigil.embedded.broker import EmbeddedBroker
 from server import clock
+from server.store.vault_keys import SETTING
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 
@@ -29,7 +30,7 @@ NOBODY = Account(host="127.0.0.1", port=1, username=None, password=None, ca_file
 @pytest.fixture(autouse=True)
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith("HOMEVIGIL_"):
+        if name.startswith("HOMEVIGIL_") and name != SETTING:
             monkeypatch.delenv(name)
 
 

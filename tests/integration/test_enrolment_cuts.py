@@ -38,6 +38,7 @@ from server.clock import now
 from server.config import Settings
 from server.store import certificates
 from server.store.postgres import Pool
+from server.store.vault_keys import SETTING
 from server.trust.folders import Secrets
 from vitals.enrolment import Invitation
 
@@ -58,7 +59,9 @@ class DoorProcess:
 
     def __init__(self, clinic: Clinic, database_url: str) -> None:
         self.clinic = replace(clinic, port=free_port())
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HOMEVIGIL_")}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith("HOMEVIGIL_") or name == SETTING
+        }
         self._environment = kept | {
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOMEVIGIL_SERVER_DATABASE_URL": database_url,

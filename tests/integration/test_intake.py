@@ -12,6 +12,7 @@ import msgspec
 import numpy
 import pytest
 from households import EPOCH, Household, enrol
+from vaults import frames, quarantined
 
 from server.clock import now
 from server.intake import Intake
@@ -20,7 +21,7 @@ from server.rules.windows import FASTING, LO, Window, row_of, window_of
 from server.store.enrolment import add_gateway, bind_meter
 from server.store.intake import MEASURED
 from server.store.judging import history_of
-from server.store.postgres import Pool
+from server.store.postgres import Pool, transaction
 from server.store.recompute import load_cases
 from vitals.envelope import MAX_BYTES_TAKEN, Receipt, encode_reading
 from vitals.quality import grade
@@ -96,9 +97,10 @@ def test_a_reading_is_stored_whole_beside_its_bytes_and_its_patient_is_due(
         pool,
         "select patient_id, reading_id, systolic_mmhg, diastolic_mmhg, pulse_bpm, quality, measured_at from reading",
     ) == [(home.patient_id, reading.reading_id, 152, 94, 72, "accepted", reading.measured_at)]
-    ((raw, sent),) = ask(pool, "select raw, sent from reading_raw")
-    assert bytes(raw) == reading.raw
-    assert msgspec.convert(sent, Reading) == reading
+    with transaction(pool) as conn:
+        (kept,) = frames(conn).values()
+    assert kept.raw == reading.raw
+    assert msgspec.json.decode(kept.sent, type=Reading) == reading
     assert ask(pool, "select patient_id, since, reason, quiet, due_at <= now() from due where reason <> 'timer'") == [
         (home.patient_id, reading.measured_at, "reading", False, True)
     ]
@@ -326,8 +328,9 @@ def test_9_an_unknown_meter_reaches_nobody(intake: Intake, home: Household, pool
     receipt = intake.take(home.envelope(reading), topic_gateway=home.gateway_id)
     assert receipt is not None
     assert receipt.rejected[0].reason == "unknown_meter"
-    ((meter_id, raw),) = ask(pool, "select meter_id, raw from quarantine")
-    assert (meter_id, bytes(raw)) == ("F0:99:99:99:99:99", encode_reading(reading))
+    with transaction(pool) as conn:
+        ((_, meter_id, raw),) = quarantined(conn)
+    assert (meter_id, raw) == ("F0:99:99:99:99:99", encode_reading(reading))
     assert ask(pool, "select count(*) from due where reason <> 'timer'") == [(0,)]
     next_good_one_is_stored(intake, home, pool)
 
@@ -428,8 +431,9 @@ def test_13_the_same_id_with_other_content_keeps_both(intake: Intake, home: Hous
     assert receipt is not None
     assert receipt.rejected[0].reason == "id_collision"
     assert ask(pool, "select systolic_mmhg from reading") == [(152,)]
-    ((kept,),) = ask(pool, "select raw from quarantine")
-    assert bytes(kept) == encode_reading(forged)
+    with transaction(pool) as conn:
+        ((_, _, kept),) = quarantined(conn)
+    assert kept == encode_reading(forged)
     next_good_one_is_stored(intake, home, pool)
 
 
@@ -518,8 +522,9 @@ def test_16_what_is_no_envelope_is_quarantined_with_its_first_bytes(
     intake: Intake, home: Household, pool: Pool, payload: bytes, reason: str
 ) -> None:
     assert intake.take(payload, topic_gateway=home.gateway_id) is None
-    ((kept_reason, raw),) = ask(pool, "select reason, raw from quarantine")
-    assert (kept_reason, bytes(raw)) == (reason, payload[:4096])
+    with transaction(pool) as conn:
+        ((kept_reason, _, raw),) = quarantined(conn)
+    assert (kept_reason, raw) == (reason, payload[:4096])
     assert ask(pool, "select received, quarantined from gateway_account") == [(1, 1)]
     next_good_one_is_stored(intake, home, pool)
 
@@ -600,8 +605,9 @@ def test_17_a_newer_envelope_is_kept_whole_for_after_the_upgrade(intake: Intake,
     receipt = intake.take(payload, topic_gateway=home.gateway_id)
     assert receipt is not None
     assert [(each.seq, each.reason) for each in receipt.rejected] == [(seq, "schema_newer") for seq in range(1, 13)]
-    ((raw,),) = ask(pool, "select raw from quarantine")
-    assert bytes(raw) == payload
+    with transaction(pool) as conn:
+        ((_, _, raw),) = quarantined(conn)
+    assert raw == payload
     assert len(payload) > 4096
     next_good_one_is_stored(intake, home, pool)
 

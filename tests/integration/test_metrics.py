@@ -11,6 +11,7 @@ import pytest
 import yaml
 from households import Household, enrol
 from prometheus_client.parser import text_string_to_metric_families
+from vaults import rename
 
 from server import clock
 from server.asgi import create_app
@@ -152,7 +153,7 @@ async def test_watchdog_and_recompute_say_when_they_last_succeeded(pool: Pool) -
 
 async def test_no_figure_names_or_numbers_a_patient(pool: Pool, home: Household) -> None:
     with transaction(pool) as conn:
-        conn.execute("update patient set name = 'Wang Xiuying'")
+        rename(conn, home.patient_id, name="Wang Xiuying")
         raise_alarm(conn, AlarmKind.PATIENT_SILENT, subject=f"patient:{home.patient_id}")
         enrol_watchdog(conn, gateway_id="dog", meter_id="dog-cuff", enrolled_on=clock.now().date(), now=clock.now())
     samples = await scrape(pool)

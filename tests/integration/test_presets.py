@@ -5,6 +5,9 @@ from typing import Any
 import httpx2
 import pytest
 from fix_clinic import Clinic
+from vaults import rename
+
+from server.store.postgres import transaction
 
 THREE_DAYS = "bp-above-140-90-3-days"
 GUIDELINE = "bp-at-130-80-3-days"
@@ -17,12 +20,9 @@ def doctor(clinic: Clinic, doctor_id: int) -> httpx2.Client:
 
 def told(clinic: Clinic, patient_id: int, *codes: str, birth_date: str | None = None) -> None:
     """What presets look at is written in the patient's record."""
-    clinic.rows(
-        "update patient set conditions = %s, birth_date = %s where patient_id = %s returning 1",
-        list(codes),
-        birth_date,
-        patient_id,
-    )
+    clinic.rows("update patient set conditions = %s where patient_id = %s returning 1", list(codes), patient_id)
+    with transaction(clinic.pool) as conn:
+        rename(conn, patient_id, birth_date=birth_date)
 
 
 def looked(client: httpx2.Client, patient_id: int) -> dict[str, dict[str, Any]]:

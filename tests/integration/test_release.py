@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from households import Household, enrol
+from vaults import frames, spoil
 
 from server.clock import now
 from server.intake import Intake
@@ -18,7 +19,7 @@ from server.release import Outcome, preview, release
 from server.rules.load import load_catalog
 from server.store.enrolment import bind_meter
 from server.store.intake import check_accounts
-from server.store.postgres import Pool, in_transaction
+from server.store.postgres import Pool, in_transaction, transaction
 from vitals.envelope import encode_reading
 from vitals.reading import Reading
 
@@ -98,11 +99,12 @@ def test_what_was_measured_before_the_binding_becomes_the_patients_with_its_byte
     assert ask(pool, "select patient_id, reading_id, systolic_mmhg from reading order by measured_at") == [
         (home.patient_id, reading.reading_id, 152) for reading in readings
     ]
-    kept = {each[0]: (bytes(each[1]), each[2]) for each in ask(pool, "select reading_id, raw, sent from reading_raw")}
-    assert {reading_id: raw for reading_id, (raw, _) in kept.items()} == {
+    with transaction(pool) as conn:
+        kept = frames(conn)
+    assert {reading_id: each.raw for reading_id, each in kept.items()} == {
         each.reading_id: each.raw for each in readings
     }
-    assert all(msgspec.convert(kept[each.reading_id][1], Reading) == each for each in readings)
+    assert all(msgspec.json.decode(kept[each.reading_id].sent, type=Reading) == each for each in readings)
     assert ask(pool, "select patient_id, since, quiet from due where reason <> 'timer'") == [
         (home.patient_id, readings[0].measured_at, False)
     ]
@@ -224,7 +226,8 @@ def test_one_bad_row_among_good_ones_stays_and_costs_them_nothing(
 ) -> None:
     refuse(intake, home, *(unowned(home, earlier(minutes)) for minutes in range(3)))
     bad = spoiled if spoiled is not None else encode_reading(home.pressure(earlier(), 153))
-    ask(pool, "update quarantine set raw = %s where seq = 2", bad)
+    with transaction(pool) as conn:
+        spoil(conn, 2, bad)
     bind(pool, home)
 
     assert let_in(pool) == Outcome(stored={home.patient_id: 2}, repeated=0, left={why: 1})

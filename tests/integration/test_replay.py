@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from households import Household, enrol
+from vaults import quarantined
 
 from server.clock import now
 from server.intake import Intake
@@ -193,8 +194,9 @@ def test_17_a_kind_that_is_not_known_costs_its_neighbours_nothing_and_is_taken_i
     assert receipt is not None
     assert (receipt.upto, [each.seq for each in receipt.rejected]) == (3, [2])
     assert accounts(pool) == [(3, 2, 0, 1)]
-    (sent,) = ask(pool, "select raw from quarantine")
-    assert b'"weight_kg":81.4' in sent[0]
+    with transaction(pool) as conn:
+        ((_, _, sent),) = quarantined(conn)
+    assert b'"weight_kg":81.4' in sent
     assert do_replay(pool).unread == 1, "this build cannot read it either"
     before()
     done = do_replay(pool)

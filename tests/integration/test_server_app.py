@@ -27,13 +27,14 @@ from homevigil.embedded.postgres import EmbeddedPostgres
 from server.clock import now
 from server.store.migrate import MIGRATIONS
 from server.store.postgres import Bell
+from server.store.vault_keys import SETTING
 
 WAIT_S = 60.0
 
 
 def environment(database_url: str, **more: str) -> dict[str, str]:
     keep = {name: value for name, value in os.environ.items() if not name.startswith("HOMEVIGIL_")}
-    return {**keep, "HOMEVIGIL_SERVER_DATABASE_URL": database_url, **more}
+    return {**keep, "HOMEVIGIL_SERVER_DATABASE_URL": database_url, SETTING: os.environ[SETTING], **more}
 
 
 def free_port() -> int:

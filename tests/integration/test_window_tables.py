@@ -31,7 +31,7 @@ def move_in(pool: Pool) -> dict[int, list[Row]]:
     with transaction(pool) as conn:
         for number in range(PEOPLE):
             row = conn.execute(
-                "insert into patient (name, language, enrolled_on) values ('P', 'en', '2026-01-01') returning patient_id"
+                "insert into patient (language, enrolled_on) values ('en', '2026-01-01') returning patient_id"
             ).fetchone()
             assert row is not None
             made = trend_histories.some_patient(random, tuple(trend_histories.CENTRES), days=40)

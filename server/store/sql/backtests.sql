@@ -5,7 +5,7 @@ set transaction isolation level repeatable read, read only;
 
 -- name: panel
 -- Those whom somebody sees, by name for a page.
-select m.patient_id, p.name from panel_member m join patient p using (patient_id)
+select m.patient_id, i.identity from panel_member m join patient p using (patient_id) join patient_identity i using (patient_id)
 where m.user_id = %(user_id)s and not p.is_watchdog
 order by m.patient_id;
 

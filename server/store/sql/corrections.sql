@@ -39,19 +39,19 @@ delete from reading_elsewhere where stored_as = %(stored_as)s and reading_id = %
 -- name: list_corrections
 -- The life of these readings, oldest first. A patient whom the user does not see has no name and no number here.
 select c.reading_id, c.version, c.action, c.reason, c.note, u.display_name as made_by, c.made_at,
-       f.patient_id as from_patient_id, f.name as from_name, t.patient_id as to_patient_id, t.name as to_name
+       f.patient_id as from_patient_id, f.identity as from_name, t.patient_id as to_patient_id, t.identity as to_name
 from reading_correction c
 join app_user u on u.user_id = c.made_by
-left join patient f on f.patient_id = c.from_patient_id
+left join patient_identity f on f.patient_id = c.from_patient_id
                        and f.patient_id in (select patient_id from panel_member where user_id = %(user_id)s)
-left join patient t on t.patient_id = c.to_patient_id
+left join patient_identity t on t.patient_id = c.to_patient_id
                        and t.patient_id in (select patient_id from panel_member where user_id = %(user_id)s)
 where c.reading_id = any(%(reading_ids)s::uuid[])
 order by c.reading_id, c.version;
 
 -- name: list_candidates
--- Whose a reading could be said to be: everybody whom the user sees, by name. The house's watchdog is nobody.
-select p.patient_id, p.name, p.birth_date
-from panel_member m join patient p using (patient_id)
+-- Whose a reading could be said to be: everybody whom the user sees, the house's watchdog is nobody.
+select p.patient_id, i.identity as name, i.identity as birth_date
+from panel_member m join patient p using (patient_id) join patient_identity i using (patient_id)
 where m.user_id = %(user_id)s and not p.is_watchdog
-order by p.name, p.patient_id;
+order by p.patient_id;

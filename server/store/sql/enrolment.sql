@@ -4,12 +4,12 @@ insert into gateway (gateway_id, zone) values (%(gateway_id)s, %(zone)s)
 on conflict (gateway_id) do update set zone = excluded.zone;
 
 -- name: add_patient
--- The patient and the first zone, in one statement; and a look in a day's time, for somebody of whom nothing ever comes is due for
+-- The patient, of whom it is not said yet who that is, and the first zone, in one statement; and a look in a day's time, for somebody of whom nothing ever comes is due for
 -- no reading.
 with new as (
-    insert into patient (name, language, enrolled_on, sex, birth_date, phone, conditions, doctor_id, created_at)
-    values (%(name)s, %(language)s, %(enrolled_on)s, %(sex)s, %(birth_date)s, %(phone)s, %(conditions)s::text[],
-            %(doctor_id)s, %(now)s)
+    insert into patient (patient_id, language, enrolled_on, sex, conditions, doctor_id, created_at)
+    overriding system value
+    values (%(patient_id)s, %(language)s, %(enrolled_on)s, %(sex)s, %(conditions)s::text[], %(doctor_id)s, %(now)s)
     returning patient_id
 ), zoned as (
     insert into patient_zone (patient_id, valid_from, zone, recorded_by)
@@ -29,9 +29,9 @@ update gateway set state = %(state)s where gateway_id = %(gateway_id)s returning
 
 -- name: list_patients
 -- The zone is that of the newest move. The watchdog is nobody.
-select p.patient_id, p.name, p.language, p.enrolled_on, p.conditions, u.login as doctor,
+select p.patient_id, i.identity as name, p.language, p.enrolled_on, p.conditions, u.login as doctor,
        (select zone from patient_zone z where z.patient_id = p.patient_id order by valid_from desc limit 1) as zone
-from patient p left join app_user u on u.user_id = p.doctor_id
+from patient p join patient_identity i using (patient_id) left join app_user u on u.user_id = p.doctor_id
 where not p.is_watchdog
 order by p.patient_id;
 

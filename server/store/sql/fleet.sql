@@ -154,8 +154,8 @@ select coalesce((select array_agg(distinct gateway_id) from mine), '{}') as gate
                  where m.user_id = %(user_id)s and not p.is_watchdog), '{}') as patient_ids;
 
 -- name: names
-select p.patient_id, p.name
-from panel_member m join patient p using (patient_id)
+select p.patient_id, i.identity
+from panel_member m join patient p using (patient_id) join patient_identity i using (patient_id)
 where m.user_id = %(user_id)s and not p.is_watchdog;
 
 -- name: pushes_of

@@ -105,7 +105,7 @@ order by u.display_name, u.user_id;
 -- name: list
 -- By when they are due; today begins and ends by each patient's own clock. `reasons` are the alerts of the task, the most urgent first;
 -- the last call comes from the task's life.
-select f.follow_up_id, f.patient_id, p.name as patient_name, p.phone, p.language,
+select f.follow_up_id, f.patient_id, i.identity as patient_name, i.identity as phone, p.language,
        coalesce(z.zone, 'UTC') as zone, f.state, f.origin, f.opened_at, o.display_name as opened_by, f.due_at,
        f.assigned_to, a.display_name as assigned_name, f.attempts, f.is_for_doctor, f.closed_at,
        c.display_name as closed_by, f.outcome, f.version,
@@ -114,6 +114,7 @@ select f.follow_up_id, f.patient_id, p.name as patient_name, p.phone, p.language
 from follow_up f
 join panel_member m on m.patient_id = f.patient_id and m.user_id = %(user_id)s
 join patient p on p.patient_id = f.patient_id
+join patient_identity i on i.patient_id = f.patient_id
 left join lateral (
     select zone from patient_zone where patient_id = f.patient_id and valid_from <= %(now)s
     order by valid_from desc limit 1

@@ -63,10 +63,10 @@ returning patient_id, kind, measured_at, reading_id
 select reading_id from stored;
 
 -- name: insert_raw
-insert into reading_raw (reading_id, raw, context_raw, sent)
-select reading_id, raw, context_raw, sent::jsonb
-from unnest(%(reading_id)s::uuid[], %(raw)s::bytea[], %(context_raw)s::bytea[], %(sent)s::text[])
-     as t (reading_id, raw, context_raw, sent)
+insert into reading_raw (reading_id, patient_id, raw, context_raw, sent)
+select reading_id, patient_id, raw, context_raw, sent
+from unnest(%(reading_id)s::uuid[], %(patient_id)s::bigint[], %(raw)s::bytea[], %(context_raw)s::bytea[], %(sent)s::bytea[])
+     as t (reading_id, patient_id, raw, context_raw, sent)
 on conflict do nothing;
 
 -- name: mark_due

@@ -65,7 +65,7 @@ select count(*) from quarantine where resolved_at is null;
 
 -- name: take_held
 -- Readings of one meter that were refused for want of an owner, locked: of two releases the second finds them resolved.
-select quarantine_id, gateway_id, meter_id, coalesce(seq, 0) as seq, raw
+select quarantine_id, gateway_id, meter_id, coalesce(seq, 0) as seq, raw, fingerprint, meter_id as holder_meter
 from quarantine
 where meter_id = %(meter_id)s and reason = any(%(reasons)s) and resolved_at is null
   and (%(user_slot)s::int is null or user_slot = %(user_slot)s::int)
@@ -74,7 +74,7 @@ for update;
 
 -- name: take_these
 -- The same by their numbers.
-select quarantine_id, gateway_id, meter_id, coalesce(seq, 0) as seq, raw
+select quarantine_id, gateway_id, meter_id, coalesce(seq, 0) as seq, raw, fingerprint, meter_id as holder_meter
 from quarantine
 where quarantine_id = any(%(quarantine_id)s) and reason = any(%(reasons)s) and resolved_at is null
 order by quarantine_id
@@ -83,7 +83,7 @@ for update;
 -- name: take_newer
 -- What no build could read yet, of gateways that are listened to, locked, in the order in which it came: whole messages, and
 -- readings of a kind that was not known; 0.1.0 had no reason of its own for these and said what the decoder says.
-select q.quarantine_id, q.gateway_id, q.epoch, q.seq, q.raw
+select q.quarantine_id, q.gateway_id, q.epoch, q.seq, q.raw, q.fingerprint, q.meter_id as holder_meter
 from quarantine q join gateway g using (gateway_id)
 where (q.reason = 'schema_newer' and q.seq is null
        or q.reason = 'kind_newer' and q.seq is not null

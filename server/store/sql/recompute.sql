@@ -159,13 +159,11 @@ with said as (
                       = (said.stored_as, said.kind, said.measured_at, said.reading_id)
 )
 select r.owner_id, r.reading_id::text as name, r.kind,
-       coalesce((w.sent->>'measured_at')::timestamptz, r.measured_at) as measured_at,
-       coalesce((w.sent->>'received_at')::timestamptz, r.received_at) as received_at,
-       coalesce(w.sent->>'time_quality', r.time_quality) as time_quality,
-       coalesce(w.sent->'measurement', jsonb_build_object(
+       r.measured_at, r.received_at, r.time_quality, w.sent,
+       jsonb_build_object(
            'systolic_mmhg', r.systolic_mmhg, 'diastolic_mmhg', r.diastolic_mmhg, 'pulse_bpm', r.pulse_bpm,
            'glucose_mmol_l', r.glucose_mmol_l, 'glucose_mg_dl', r.glucose_mg_dl, 'censored', r.glucose_censored,
            'meal', r.meal, 'weight_kg', r.weight_kg, 'spo2_percent', r.spo2_percent,
-           'temperature_celsius', r.temperature_celsius, 'status', r.meter_status)) as measurement
+           'temperature_celsius', r.temperature_celsius, 'status', r.meter_status) as measurement
 from theirs r
-left join reading_raw w using (reading_id);
+left join reading_frames w using (reading_id);

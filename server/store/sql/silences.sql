@@ -12,11 +12,11 @@ select silence_id from silence where made_by = %(user_id)s and key = %(key)s;
 
 -- name: list
 -- Those of the user's panel, the soonest to end first; with `open_at` only what is silent then.
-select s.silence_id, s.patient_id, p.name as patient_name, s.rule_id, s.reason, s.made_at, u.display_name as made_by, s.until,
+select s.silence_id, s.patient_id, i.identity as patient_name, s.rule_id, s.reason, s.made_at, u.display_name as made_by, s.until,
        s.ended_at, v.display_name as ended_by, s.version
 from silence s
 join panel_member m on m.patient_id = s.patient_id and m.user_id = %(user_id)s
-join patient p on p.patient_id = s.patient_id
+join patient_identity i on i.patient_id = s.patient_id
 join app_user u on u.user_id = s.made_by
 left join app_user v on v.user_id = s.ended_by
 where (%(patient_id)s::bigint is null or s.patient_id = %(patient_id)s::bigint)

@@ -17,7 +17,7 @@ values (%(patient_id)s, %(rule_id)s, %(version)s, %(parameters)s, %(is_watched)s
 
 -- name: who
 -- What presets look at.
-select conditions, birth_date from patient where patient_id = %(patient_id)s;
+select p.conditions, i.identity from patient p join patient_identity i using (patient_id) where p.patient_id = %(patient_id)s;
 
 -- name: mark_due
 -- A judging looks back to every alert that is still open, or has hardly ended, by itself.

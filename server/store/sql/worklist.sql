@@ -3,7 +3,7 @@
 
 -- name: list_alerts
 -- Newest first; a cursor is the last row seen.
-select e.episode_id, e.patient_id, p.name as patient_name, e.rule_id, e.rule_version, e.threshold_version, e.state,
+select e.episode_id, e.patient_id, i.identity as patient_name, e.rule_id, e.rule_version, e.threshold_version, e.state,
        e.priority, e.first_day, e.last_day, e.opened_at, e.judged_at, e.acknowledged_at,
        a.display_name as acknowledged_by, e.resolved_at, r.display_name as resolved_by, e.resolution, e.verdict,
        e.sentence, e.version, e.snoozed_until, e.snoozed_or_worse, s.display_name as snoozed_by, e.is_useful,
@@ -11,7 +11,7 @@ select e.episode_id, e.patient_id, p.name as patient_name, e.rule_id, e.rule_ver
        case when d.user_id = %(user_id)s and d.act <> 'undo' then d.at + interval '10 seconds' end as undo_until
 from episode e
 join panel_member m using (patient_id)
-join patient p using (patient_id)
+join patient_identity i using (patient_id)
 left join app_user a on a.user_id = e.acknowledged_by
 left join app_user r on r.user_id = e.resolved_by
 left join app_user s on s.user_id = e.snoozed_by
@@ -54,11 +54,11 @@ limit %(limit)s;
 -- name: list_inbox
 -- What has reached one recipient's inbox, or the clinic's about a patient without an active doctor, which is in the inbox of
 -- everybody who sees the patient; newest first. A patient taken off the panel takes the messages along.
-select s.push_id, s.episode_id, s.patient_id, p.name as patient_name, s.step, s.text, s.state, s.sent_at, s.read_at,
+select s.push_id, s.episode_id, s.patient_id, i.identity as patient_name, s.step, s.text, s.state, s.sent_at, s.read_at,
        e.priority, e.rule_id, s.recipient = 'clinic' as is_for_clinic
 from push s
 join episode e using (episode_id)
-join patient p on p.patient_id = s.patient_id
+join patient_identity i on i.patient_id = s.patient_id
 join panel_member m on m.patient_id = s.patient_id and m.user_id = %(user_id)s
 where s.recipient in (%(recipient)s, 'clinic') and s.channel = 'inbox' and s.state in ('sent', 'withdrawn')
   and (%(before_at)s::timestamptz is null or (s.sent_at, s.push_id) < (%(before_at)s::timestamptz, %(before_id)s::uuid))
@@ -90,11 +90,12 @@ limit %(limit)s;
 
 -- name: list_panel
 -- Every patient whom the user sees, with what is known about the last readings and the assessing of them.
-select p.patient_id, p.name, p.sex, p.birth_date, p.phone, p.language, p.enrolled_on, p.conditions,
+select p.patient_id, i.identity as name, p.sex, i.identity as birth_date, i.identity as phone, p.language, p.enrolled_on, p.conditions,
        coalesce(z.zone, 'UTC') as zone, r.last_at, r.last_stored_at, coalesce(r.readings, 0) as readings,
        w.since as waiting_since
 from panel_member m
 join patient p using (patient_id)
+join patient_identity i using (patient_id)
 left join lateral (
     select zone from patient_zone where patient_id = p.patient_id and valid_from <= %(now)s
     order by valid_from desc limit 1
@@ -112,8 +113,9 @@ order by p.patient_id;
 
 -- name: find_patient
 -- Whose page this is. The link is the permission.
-select p.patient_id, p.name, p.language, coalesce(z.zone, 'UTC') as zone
+select p.patient_id, i.identity as name, p.language, coalesce(z.zone, 'UTC') as zone
 from patient p
+join patient_identity i using (patient_id)
 left join lateral (
     select zone from patient_zone where patient_id = p.patient_id and valid_from <= %(now)s
     order by valid_from desc limit 1

@@ -3,9 +3,10 @@
 
 -- name: list_members
 -- Everybody whom the user sees, without a look at any reading.
-select p.patient_id, p.name, p.conditions, p.doctor_id, d.display_name as doctor_name
+select p.patient_id, i.identity as name, p.conditions, p.doctor_id, d.display_name as doctor_name
 from panel_member m
 join patient p using (patient_id)
+join patient_identity i using (patient_id)
 left join app_user d on d.user_id = p.doctor_id
 where m.user_id = %(user_id)s and not p.is_watchdog
   and (%(patient_id)s::bigint is null or p.patient_id = %(patient_id)s::bigint)

@@ -22,6 +22,7 @@ from server.oracle.alerts import alerts_of
 from server.oracle.rules import OracleRule, rules_of
 from server.oracle.shapes import OracleAlert, OraclePatient, OracleReading
 from server.store.intake import check_accounts
+from server.store.vault import open_envelope
 from vitals.envelope import decode_stored_reading
 from vitals.reading import BloodPressure, Glucose, Reading, TimeQuality
 
@@ -82,9 +83,9 @@ def in_words(world: World, wrong: Wrong, *, lines: int | None = None) -> str:
 
 def _stored(world: World) -> dict[str, Stored]:
     rows = world.database.rows(
-        "select r.patient_id, r.reading_id, w.raw, w.sent::text, r.gateway_id, r.meter_id, r.measured_at, r.received_at,"
+        "select r.patient_id, r.reading_id, w.raw, w.sent, r.gateway_id, r.meter_id, r.measured_at, r.received_at,"
         " r.time_quality, r.meter_time, r.systolic_mmhg, r.diastolic_mmhg, r.pulse_bpm, r.glucose_mmol_l, r.meter_status"
-        " from reading r join reading_raw w using (reading_id) order by r.reading_id"
+        " from reading r join reading_frames w using (reading_id) order by r.reading_id"
     )
     found: dict[str, Stored] = {}
     for patient_id, reading_id, raw, sent, *columns in rows:
@@ -93,8 +94,8 @@ def _stored(world: World) -> dict[str, Stored]:
         found[key] = Stored(
             patient_id=patient_id,
             reading_id=key,
-            raw=bytes(raw),
-            sent=decode_stored_reading(sent.encode()),
+            raw=open_envelope(raw, "reading_raw.raw", reading_id),
+            sent=decode_stored_reading(open_envelope(sent, "reading_raw.sent", reading_id)),
             columns=tuple(columns),
         )
     return found
