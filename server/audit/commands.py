@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server import clock
-from server.terminal import fail, in_database, load_settings, operator, print_json
+from server.terminal import fail, in_database, load_settings, note_deed, operator, print_json
 
 if TYPE_CHECKING:
     from server.audit.notaries import Notary
@@ -96,6 +96,50 @@ def verify_all(
         _say(found)
     if not found.is_whole:
         raise typer.Exit(1)
+
+
+@app.command("export")
+def export_evidence(
+    patient: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Whose evidence.")],
+    since: Annotated[datetime, typer.Option("--from", formats=DAYS, help="Sealed from this instant on, UTC.")],
+    until: Annotated[datetime, typer.Option("--to", formats=DAYS, help="Sealed before this instant, UTC.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A folder that is empty or not there.", file_okay=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Evidence of one patient, which proves itself without us: rows, the way to the anchors, time stamps, a verifier, a README.
+
+    It holds the patient's data. That it was made is written down.
+    """
+    from server.audit.evidence import NothingSealedError, export
+
+    settings = load_settings()
+    if out.exists() and any(out.iterdir()):
+        fail(f"{out} is not empty: name another folder", code=2)
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ca = Path(settings.tsa_ca_file).read_bytes() if settings.tsa_ca_file else None
+    begin, end = since.replace(tzinfo=UTC), until.replace(tzinfo=UTC)
+    try:
+        made = in_database(lambda conn: export(conn, out, patient_id=patient, since=begin, until=end, tsa_ca=ca))
+    except NothingSealedError as e:
+        fail(str(e))
+
+    def note_made(conn: "Connection") -> None:
+        note_deed(
+            conn,
+            "evidence.export",
+            patient_id=patient,
+            links=made.links,
+            last_of_patient=made.last_of_patient,
+            sha256=made.sha256,
+        )
+
+    in_database(note_made)
+    if as_json:
+        print_json(made)
+        return
+    typer.echo(f"{out}: {made.links} links of patient {patient}; check it with: python3 {out}/verify.py")
+    if made.unanchored:
+        typer.echo(f"{made.unanchored} of them are not anchored yet: export again in half an hour", err=True)
 
 
 @app.command("list")

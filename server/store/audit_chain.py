@@ -170,6 +170,28 @@ def destroy_key(conn: Connection, patient_id: int, *, now: datetime) -> None:
     conn.execute(_SQL["destroy_key"], {"patient_id": patient_id, "now": now})
 
 
+def list_keys_of(conn: Connection, patient_ids: Iterable[int]) -> dict[int, bytes | None]:
+    """The keys of these patients; nothing for who has none."""
+    return dict(conn.execute(_SQL["keys"], {"patient_ids": sorted(patient_ids)}).fetchall())
+
+
+def span_of(conn: Connection, *, since: datetime, until: datetime) -> tuple[int, int] | None:
+    """The first and the last link that were sealed from `since` to before `until`; None if none was."""
+    row = conn.execute(_SQL["span"], {"since": since, "until": until}).fetchone()
+    return None if row is None or row[0] is None else (row[0], row[1])
+
+
+def seals_of(conn: Connection, seqs: Sequence[int]) -> dict[int, Seal]:
+    """The seals in which these links lie, by number, in order."""
+    with conn.cursor(row_factory=class_row(Seal)) as cursor:
+        return {each.seal: each for each in cursor.execute(_SQL["seals_of"], {"seqs": list(seqs)})}
+
+
+def newest_of(conn: Connection, ledger: str, keys: Iterable[str]) -> dict[str, int]:
+    """The newest link of each of these rows."""
+    return dict(conn.execute(_SQL["newest"], {"ledger": ledger, "keys": sorted(keys)}).fetchall())
+
+
 def list_shapes(conn: Connection) -> dict[int, tuple[str, tuple[str, ...]]]:
     """Ledger and columns by the shape's number."""
     return {number: (ledger, tuple(columns)) for number, ledger, columns in conn.execute(_SQL["shapes"])}

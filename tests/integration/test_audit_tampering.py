@@ -19,7 +19,7 @@ from server.audit.notaries import FileNotary, statements_in
 from server.audit.proofs import NOTHING, digest_row, hash_link, hash_seal, merkle_root, spell_row
 from server.audit.sealing import seal, seal_all
 from server.audit.verifying import Verified, look
-from server.store import audit, audit_chain
+from server.store import audit, audit_chain, enrolment
 from server.store.audit_chain import Link, Seal
 from server.store.postgres import Connection, Pool, open_pool, transaction
 
@@ -61,7 +61,9 @@ def _write(pool: Pool, number: int) -> None:
     reading_id = uuid5(NAMESPACE_OID, f"tampering {number}")
     with transaction(pool) as conn:
         if number < 4:
-            conn.execute(b"insert into patient (name, enrolled_on) values ('Somebody', '2026-09-01')")
+            enrolment.add_patient(
+                conn, name="Somebody", language="zh", enrolled_on=NOW.date(), zone="UTC", doctor_id=None, now=NOW
+            )
         audit.note(
             conn, actor=f"user:{number % 3}", act="record.read", at=at, patient_id=patient_id, detail={"n": number}
         )

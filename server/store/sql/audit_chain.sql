@@ -137,3 +137,17 @@ select anchor, notary, received_at, receipt from audit_receipt where anchor >= %
 -- Since when something sealed has had no answer from outside; null: nothing waits for one.
 select min(s.at) from audit_seal s
 where s.seal > coalesce((select max(a.last_seal) from audit_anchor a join audit_receipt using (anchor)), 0);
+
+-- name: span
+select min(first_seq), max(last_seq) from audit_seal where at >= %(since)s and at < %(until)s;
+
+-- name: seals_of
+-- A link lies in the first seal that ends at it or after it.
+select seal, at, first_seq, last_seq, root, head, hash from audit_seal
+where last_seq in (select (select s.last_seq from audit_seal s where s.last_seq >= w.seq order by s.last_seq limit 1)
+                   from unnest(%(seqs)s::bigint[]) as w (seq))
+order by seal;
+
+-- name: newest
+select key, max(seq) from audit_link
+where ledger = %(ledger)s and key = any(%(keys)s::text[]) and members is null group by key;
