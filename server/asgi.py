@@ -35,6 +35,8 @@ from server.api import (
     problems,
     programme,
     readings,
+    silences,
+    telling,
     thresholds,
 )
 from server.api import audit as audit_api
@@ -72,6 +74,8 @@ ROUTERS: Final = (
     health.router,
     login.router,
     alerts.router,
+    silences.router,
+    telling.router,
     patients.router,
     audit_api.router,
     readings.router,

@@ -173,6 +173,26 @@ def vault(context: typer.Context) -> None:
 
 
 @_group
+def ladder(context: typer.Context) -> None:
+    """Who is told next when nobody acknowledges: show the ladders, set the clinic's own."""
+    from server.push.commands import ladders
+
+    ladders(args=context.args, prog_name="server ladder")
+
+
+@app.command(
+    name="quiet-hours",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def quiet_hours(context: typer.Context) -> None:
+    """When nothing but what is urgent is told: list them, set them."""
+    from server.push.commands import quiet_hours as hours
+
+    hours(args=context.args, prog_name="server quiet-hours")
+
+
+@_group
 def recompute(context: typer.Context) -> None:
     """Compute every alert of the last days anew, by other means, and compare with what is stored."""
     from server.recompute_commands import app as again

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from server.people.decisions import NOTE_MAX, Resolution
 from server.people.evidence import reading_ids
@@ -40,8 +40,26 @@ class SessionOut(Shape):
 
 
 class ResolveIn(Shape):
+    """`is_useful`: was the alert worth a clinician's time? Left out: nothing is said."""
+
     resolution: Annotated[Resolution, Field(strict=False)]
     note: Text = ""
+    is_useful: bool | None = None
+
+
+class SnoozeIn(Shape):
+    """`or_worse`: it wakes before `until` on a worse value; an urgent alert does in any case. At most 24 hours then."""
+
+    until: Annotated[AwareDatetime, Field(strict=False)]
+    or_worse: bool = True
+
+
+class RateIn(Shape):
+    is_useful: bool
+
+
+class NoteIn(Shape):
+    text: Text
 
 
 class PatientOut(Shape):
@@ -56,8 +74,19 @@ class RuleOut(Shape):
     source: str
 
 
+_LIFE: Final = (
+    *("snoozed_until", "snoozed_or_worse", "snoozed_by", "is_useful", "undo_until", "inhibited_by"),
+    *("known_at", "answer_by", "answered_at", "answered_by"),
+)
+
+
 class AlertOut(Shape):
-    """An alert. `etag` is what `If-Match` must say to decide about it; `evidence` names the readings judged."""
+    """An alert. `etag` is what `If-Match` must say to decide about it; `evidence` names the readings judged.
+
+    `snoozed_until`: it sleeps. `undo_until`: the caller's own last decision about it may be undone until then. `inhibited_by`:
+    the more urgent alert that speaks for it. Of an urgent alert `known_at` is when the server had the reading and `answer_by`
+    when a clinician's decision must be on record; `answered_at` when the first was.
+    """
 
     episode_id: UUID
     version: int
@@ -78,6 +107,16 @@ class AlertOut(Shape):
     resolved_by: str | None
     resolution: str | None
     evidence: tuple[UUID, ...]
+    snoozed_until: datetime | None
+    snoozed_or_worse: bool
+    snoozed_by: str | None
+    is_useful: bool | None
+    undo_until: datetime | None
+    inhibited_by: UUID | None
+    known_at: datetime | None
+    answer_by: datetime | None
+    answered_at: datetime | None
+    answered_by: str | None
 
     @classmethod
     def of(cls, alert: Alert, rules: Mapping[str, RuleText]) -> Self:
@@ -105,6 +144,7 @@ class AlertOut(Shape):
                 "resolved_by": alert.resolved_by,
                 "resolution": alert.resolution,
                 "evidence": reading_ids(alert.verdict),
+                **{name: getattr(alert, name) for name in _LIFE},
             }
         )
 
@@ -169,6 +209,13 @@ class ReadingsOut(Shape):
     next: str | None
 
 
+class OtherOut(Shape):
+    """Another alert of the patient that was told with the same message."""
+
+    episode_id: UUID
+    text: Mapping[str, Mapping[str, str]]
+
+
 class MessageOut(Shape):
     """A push in the inbox. `step` 0 opens an alert, 1 and on repeat it, -1 takes it back.
 
@@ -185,10 +232,14 @@ class MessageOut(Shape):
     sent_at: datetime
     read_at: datetime | None
     is_for_clinic: bool
+    others: tuple[OtherOut, ...]
 
     @classmethod
     def of(cls, message: InboxMessage) -> Self:
-        fields = {name: getattr(message, name) for name in cls.model_fields if name != "patient"}
+        fields = {name: getattr(message, name) for name in cls.model_fields if name not in ("patient", "others")}
+        fields["others"] = tuple(
+            OtherOut(episode_id=UUID(each["episode_id"]), text=each["text"]) for each in message.others
+        )
         return cls.model_validate(
             fields | {"patient": PatientOut(patient_id=message.patient_id, name=message.patient_name)}
         )

@@ -9,6 +9,17 @@ from server.people.errors import MissingVersionError
 
 IfMatch = Annotated[str | None, Header(alias="If-Match", description='The `etag` that was read, for example `"3"`')]
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Your own name for the request; said again under it, it is done once and answered again",
+    ),
+]
+
 NEVER_A_VERSION: Final = -1
 
 

@@ -5,6 +5,8 @@ lost. Exactly once cannot be promised by any channel; the inbox shows each id on
 """
 
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -51,7 +53,9 @@ class Dispatcher:
     def send_due(self) -> int:
         """Send what is due now; how many messages that was."""
         leased = in_transaction(self._pool, self._take)
-        outcomes = [(message, self._channel.send(message)) for message in leased]
+        outcomes = [
+            (message, outcome) for group in _groups(leased) for outcome in [self._send(group)] for message in group
+        ]
         if outcomes:
             in_transaction(self._pool, lambda conn: _note(conn, outcomes))
         for message, outcome in outcomes:
@@ -64,8 +68,21 @@ class Dispatcher:
             )
         return len(leased)
 
+    def _send(self, group: Sequence[Leased]) -> Outcome:
+        """What goes together is one message, which says for how many others it speaks; they fare as it does."""
+        return self._channel.send(replace(group[0], others=len(group) - 1))
+
     def _take(self, conn: Connection) -> tuple[Leased, ...]:
         return store.take(conn, channel=self._channel.name, limit=self._channel.at_once, lease_s=LEASE_S)
+
+
+def _groups(leased: Sequence[Leased]) -> list[list[Leased]]:
+    """Each message with those that go together with it, itself the first."""
+    return [
+        [each, *(other for other in leased if other.together_with == each.push_id)]
+        for each in leased
+        if each.together_with is None
+    ]
 
 
 def _note(conn: Connection, outcomes: list[tuple[Leased, Outcome]]) -> None:

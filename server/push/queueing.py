@@ -13,6 +13,7 @@ from uuid import UUID
 
 from server.people import follow_ups
 from server.push import answer_clock, ladder, muting, texts
+from server.push.arrangements import ladders_in_force
 from server.push.muting import About
 from server.push.queue_rows import Message, note_undeliverable, queue, systems, ways_of
 from server.push.texts import Step, Text
@@ -243,8 +244,7 @@ class Teller:
         return [f"user:{user_id}" for user_id in telling.who_sees(self.conn, self.patient_id, user_ids)]
 
     def _ladders(self) -> ladder.Ladders:
-        stored = telling.ladder_in_force(self.conn)
-        return ladder.OURS if stored is None else ladder.read(stored.version, stored.steps, stored.supervisor)
+        return ladders_in_force(self.conn)
 
     def _clock_of(self, episode_id: UUID, about: About) -> datetime | None:
         """When a decision is awaited; a clock that was answered, or stopped because it had become less urgent, starts anew."""

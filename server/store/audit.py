@@ -114,11 +114,15 @@ def list_viewers(conn: Connection, patient_id: int) -> Sequence[Viewer]:
         return cursor.execute(_SQL["viewers"], {"patient_id": patient_id}).fetchall()
 
 
-_OWNERS: Final = {"episode_id": "patient_of_episode", "follow_up_id": "patient_of_follow_up"}
+_OWNERS: Final = {
+    "episode_id": "patient_of_episode",
+    "follow_up_id": "patient_of_follow_up",
+    "silence_id": "patient_of_silence",
+}
 
 
 def patient_of(conn: Connection, name: str, number: str) -> int | None:
-    """Whose it is that a path names by `name` (`episode_id`, `follow_up_id`); None for what is nobody's, or not there."""
+    """Whose it is that a path names by `name` (`episode_id`, …); None for what is nobody's, or not there."""
     if name not in _OWNERS:
         return None
     row = conn.execute(_SQL[_OWNERS[name]], {"number": number}).fetchone()

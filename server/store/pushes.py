@@ -26,7 +26,8 @@ class Leased:
 
     `kind`: opening, reminder, escalation or retraction, of an alert; or plan, a reminder to the patient that is of none: there
     `episode_id` is None and `rule_id` empty. `is_reachable`: there is somebody, or something, to give it to. `url` and
-    `secret` are those of its webhook, None where that is gone or switched off.
+    `secret` are those of its webhook, None where that is gone or switched off. `together_with`: the message that is sent in the
+    place of this one, too; `others`: for how many more alerts of the patient this one speaks.
     """
 
     push_id: UUID
@@ -46,6 +47,8 @@ class Leased:
     webhook_id: int | None = None
     url: str | None = None
     secret: str | None = field(default=None, repr=False)
+    together_with: UUID | None = None
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +65,10 @@ def push_id_of(episode_id: UUID, recipient: str, channel: str, step: int) -> UUI
 
 
 def take(conn: Connection, *, channel: str, limit: int, lease_s: float) -> tuple[Leased, ...]:
-    """Lease up to `limit` messages that are due by `channel`."""
+    """Lease up to `limit` messages that are due by `channel`, and whatever goes together with one of them."""
     conn.execute(SQL["cancel_unwanted"])
     conn.execute(SQL["cancel_expired"])
+    conn.execute(SQL["hold_for_group"], {"channel": channel})
     with conn.cursor(row_factory=class_row(Leased)) as cursor:
         return tuple(cursor.execute(SQL["take"], {"channel": channel, "limit": limit, "lease_s": lease_s}))
 

@@ -141,7 +141,7 @@ class ShownTransition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownPush:
-    """Who was, or is to be, told what. `step` 0 opens, 1 and on repeat, -1 takes back."""
+    """Who was, or is to be, told what. `step` 0 opens, 1 and on repeat, -1 takes back. `why` it was not sent, or waits."""
 
     push_id: UUID
     episode_id: UUID
@@ -157,11 +157,15 @@ class ShownPush:
     attempts: int
     rule_id: str
     priority: str
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxMessage:
-    """A push that has reached a clinician's inbox. `is_for_clinic`: all who see the patient have it, and one reads it for all."""
+    """A push that has reached a clinician's inbox. `is_for_clinic`: all who see the patient have it, and one reads it for all.
+
+    `others`: the other alerts of the patient that were told with it, each with its `episode_id` and `text`.
+    """
 
     push_id: UUID
     episode_id: UUID
@@ -175,6 +179,7 @@ class InboxMessage:
     priority: str
     rule_id: str
     is_for_clinic: bool
+    others: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

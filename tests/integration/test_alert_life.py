@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from wards import MINUTE, Ward, ask, make_ward
 
@@ -15,6 +17,7 @@ from server.people.errors import NothingToUndoError
 from server.people.rule_texts import texts_of
 from server.people.silences import Silencer
 from server.rules.load import load_catalog
+from server.store import telling, worklist
 from server.store.alarms import open_alarms
 from server.store.postgres import Pool, transaction
 from server.store.symptoms import note_answer
@@ -237,6 +240,7 @@ def test_a_silence_of_all_rules_leaves_the_urgent_ones_and_ends_early_by_a_perso
     ward.measure(192, 124, seq=2)
     ward.send()
     assert told_of(ward, "bp-critical") == [("opening", "sent", None)]
+    let_pass(ward, 6 * MINUTE)
     silences.end(ward.pool, silencer(ward), silence.silence_id, version=silence.version)
     judge(ward)
     ward.send()
@@ -275,6 +279,7 @@ def test_below_3_0_speaks_for_below_3_9_and_when_it_is_closed_the_lesser_is_told
     assert told_of(ward, "glucose-low-3-0") == [("opening", "sent", None)]
     assert told_of(ward, "glucose-low-3-9") == [("opening", "cancelled", "inhibited")]
     assert told_of(ward, "glucose-low-3-9", "patient") == [("opening", "cancelled", "inhibited")]
+    let_pass(ward, 6 * MINUTE)
     decisions.resolve(ward.pool, decision(ward, "glucose-low-3-0"), resolution=Resolution.REACHED)
     judge(ward)
     ward.send()
@@ -377,3 +382,77 @@ def test_what_arrives_a_day_late_is_reviewed_and_not_red(ward: Ward) -> None:
     assert alert(ward, "bp-critical")["answer_by"] is None
     assert ask(ward.pool, "select distinct is_urgent from push") == [(False,)]
     assert ask(ward.pool, "select due_at - created_at > interval '29 minutes' from push where step = 1") == [(True,)]
+
+
+# -- grouping and quiet hours --------------------------------------------------------------------------------------------
+
+
+def late(ward: Ward, reading: Any, *, seq: int) -> None:
+    """A meter that was read days later; the alert is a task, not a hurry."""
+    ward.take(msgspec.structs.replace(reading, received_at=now()), seq=seq)
+
+
+def inbox(ward: Ward) -> list[tuple[str, int]]:
+    """`(title, how many others)` of each message in the doctor's inbox, the oldest first."""
+    with transaction(ward.pool) as conn:
+        messages = worklist.list_inbox(conn, user_id=ward.doctor_id, limit=50)
+    return [(each.text["en"]["title"], len(each.others)) for each in reversed(messages)]
+
+
+def test_what_is_to_be_told_of_a_patient_goes_as_one_and_the_next_waits_five_minutes(ward: Ward) -> None:
+    two_days_ago = now().replace(microsecond=0) - 2 * DAY
+    late(ward, ward.home.glucose(two_days_ago, 2.5 * 18.0182), seq=1)
+    late(ward, ward.home.pressure(two_days_ago, 192, 124), seq=2)
+    ward.send()
+    assert [others for _, others in inbox(ward)] == [1], "two alerts, one message"
+    assert ask(
+        ward.pool, "select count(*) from push where state = 'sent' and recipient = %(who)s", who=doctors(ward)
+    ) == [(2,)], "in the ledger both are told"
+    sugar(ward, 3.5, seq=3)
+    ward.send()
+    assert told_of(ward, "glucose-low-3-9") == [("opening", "pending", "grouped")]
+    ward.measure(192, 124, seq=4)
+    ward.send()
+    assert told_of(ward, "bp-critical") == [("opening", "sent", None)], "urgent ones wait for nobody"
+    let_pass(ward, 5 * MINUTE)
+    ward.send()
+    assert told_of(ward, "glucose-low-3-9")[-1][:2] == ("opening", "sent")
+
+
+def doctors(ward: Ward) -> str:
+    return f"user:{ward.doctor_id}"
+
+
+def test_in_quiet_hours_only_what_is_urgent_is_told_and_the_rest_when_they_end_unless_moot(ward: Ward) -> None:
+    wall = now().astimezone(ZoneInfo("Asia/Shanghai"))
+    begins, ends = (wall - HOUR).time().replace(microsecond=0), (wall + HOUR).time().replace(microsecond=0)
+    with transaction(ward.pool) as conn:
+        telling.set_quiet_hours(conn, "clinicians", (begins, ends), set_by="test", now=now())
+        telling.set_quiet_hours(conn, "patients", (begins, ends), set_by="test", now=now())
+    sugar(ward, 3.5, seq=1, ago=3 * MINUTE)
+    ward.measure(192, 124, seq=2)
+    ward.send()
+    assert told_of(ward, "bp-critical") == [("opening", "sent", None)]
+    assert told_of(ward, "glucose-low-3-9") == [("opening", "pending", "quiet_hours")]
+    assert told_of(ward, "glucose-low-3-9", "patient") == [("opening", "pending", "quiet_hours")]
+    ((ladder,),) = ask(
+        ward.pool,
+        """select min(s.due_at) from push s join episode e using (episode_id)
+           where e.rule_id = 'glucose-low-3-9' and s.kind = 'escalation'""",
+    )
+    assert ladder >= now() + 80 * MINUTE, "the next in line is counted from when the doctor hears of it"
+    let_pass(ward, HOUR)
+    ward.send()
+    assert told_of(ward, "glucose-low-3-9")[0][:2] == ("opening", "sent")
+
+
+def test_what_waits_for_the_morning_and_was_not_so_is_never_told(ward: Ward) -> None:
+    wall = now().astimezone(ZoneInfo("Asia/Shanghai"))
+    hours = ((wall - HOUR).time().replace(microsecond=0), (wall + HOUR).time().replace(microsecond=0))
+    with transaction(ward.pool) as conn:
+        telling.set_quiet_hours(conn, doctors(ward), hours, set_by="test", now=now())
+    sugar(ward, 3.5, seq=1)
+    decisions.resolve(ward.pool, decision(ward, "glucose-low-3-9"), resolution=Resolution.METER_PROBLEM)
+    let_pass(ward, 2 * HOUR)
+    ward.send()
+    assert told_of(ward, "glucose-low-3-9") == [("opening", "cancelled", "decided")]

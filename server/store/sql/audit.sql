@@ -41,6 +41,9 @@ order by max(e.at) desc;
 -- name: patient_of_episode
 select patient_id from episode where episode_id = %(number)s::uuid;
 
+-- name: patient_of_silence
+select patient_id from silence where silence_id::text = %(number)s;
+
 -- name: patient_of_follow_up
 select patient_id from follow_up where follow_up_id = %(number)s::bigint;
 

@@ -14,12 +14,29 @@ where s.episode_id = e.episode_id and s.state = 'pending' and coalesce(s.lease_u
 update push set state = 'cancelled'
 where state = 'pending' and expires_at <= now() and coalesce(lease_until, '-infinity') <= now();
 
+-- name: hold_for_group
+-- One message about a patient to the same person in five minutes: what is not urgent waits until then. What is on its way just now
+-- counts as told now.
+update push s set due_at = g.told_at + interval '5 minutes', why = 'grouped'
+from push h cross join lateral (
+    select max(case when r.state = 'sent' then r.sent_at else now() end) as told_at from push r
+    where r.patient_id = h.patient_id and r.recipient = h.recipient and r.channel = h.channel
+      and r.kind in ('opening', 'reminder')
+      and ((r.state = 'sent' and r.sent_at > now() - interval '5 minutes')
+           or (r.state = 'pending' and r.lease_until > now()))
+) g
+where h.push_id = s.push_id and g.told_at is not null
+  and s.state = 'pending' and s.channel = %(channel)s and s.due_at <= now() and push_is_groupable(s.kind, s.recipient, s.is_urgent)
+  and s.retry_at is null and coalesce(s.lease_until, '-infinity') <= now();
+
 -- name: take
 -- Lease what is due to this sender alone; the lease outlives the channel's own timeout. The alert is locked too, so that nothing is
 -- leased after a decision about it has been committed; one that is being decided about just now waits for the next look. Alerts go
--- before reminders of plans, which have none.
+-- before reminders of plans, which have none. What is to be told to the same person about the same patient goes as one: `together_with`
+-- is the message that speaks for the others, which are taken beyond the limit.
 with of_alerts as (
-    select s.push_id, s.due_at from push s join episode e using (episode_id)
+    select s.push_id, s.due_at, s.patient_id, s.recipient, push_is_groupable(s.kind, s.recipient, s.is_urgent) as is_groupable
+    from push s join episode e using (episode_id)
     where s.state = 'pending' and s.channel = %(channel)s and s.due_at <= now()
       and coalesce(s.retry_at, '-infinity') <= now() and coalesce(s.lease_until, '-infinity') <= now()
       and push_is_wanted(s.kind, e.state, e.resolution)
@@ -27,6 +44,21 @@ with of_alerts as (
     limit %(limit)s
     for update of s skip locked
     for share of e skip locked
+), mates as (
+    select s.push_id, s.due_at, s.patient_id, s.recipient, true as is_groupable
+    from push s join episode e using (episode_id)
+    where s.state = 'pending' and s.channel = %(channel)s and s.due_at <= now()
+      and coalesce(s.retry_at, '-infinity') <= now() and coalesce(s.lease_until, '-infinity') <= now()
+      and push_is_wanted(s.kind, e.state, e.resolution) and push_is_groupable(s.kind, s.recipient, s.is_urgent)
+      and (s.patient_id, s.recipient) in (select patient_id, recipient from of_alerts where is_groupable)
+      and s.push_id not in (select push_id from of_alerts)
+    for update of s skip locked
+    for share of e skip locked
+), grouped as (
+    select push_id, case when is_groupable
+                         then first_value(push_id) over (partition by patient_id, recipient, is_groupable order by due_at, push_id)
+                         else push_id end as leader
+    from (select * from of_alerts union all select * from mates) each
 ), of_plans as (
     select push_id, due_at from push
     where state = 'pending' and channel = %(channel)s and due_at <= now() and episode_id is null and expires_at > now()
@@ -35,14 +67,14 @@ with of_alerts as (
     limit greatest(0, %(limit)s - (select count(*) from of_alerts))
     for update skip locked
 ), mine as (
-    select push_id from of_alerts union all select push_id from of_plans
+    select push_id, nullif(leader, push_id) as leader from grouped union all select push_id, null from of_plans
 ), leased as (
-    update push set lease_until = now() + make_interval(secs => %(lease_s)s), attempts = attempts + 1
+    update push set lease_until = now() + make_interval(secs => %(lease_s)s), attempts = attempts + 1, together_with = mine.leader
     from mine where push.push_id = mine.push_id
     returning push.*
 )
 select l.push_id, l.episode_id, l.patient_id, l.recipient, l.channel, l.kind, l.step, l.attempts, l.due_at, l.created_at,
-       now() as now, coalesce(e.rule_id, '') as rule_id, coalesce(e.priority, 'information') as priority, w.webhook_id, w.url, w.secret,
+       l.together_with, now() as now, coalesce(e.rule_id, '') as rule_id, coalesce(e.priority, 'information') as priority, w.webhook_id, w.url, w.secret,
        case when l.channel = 'webhook' then w.webhook_id is not null
             when l.recipient = 'patient' then true
             when l.recipient = 'clinic' then exists (

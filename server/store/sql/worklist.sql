@@ -43,7 +43,7 @@ order by t.transition_id;
 -- name: list_pushes
 -- Who was told what, when, by which way.
 select s.push_id, s.episode_id, s.recipient, u.display_name as recipient_name, s.channel, s.step, s.text, s.state,
-       s.due_at, s.sent_at, s.read_at, s.attempts, e.rule_id, e.priority
+       s.due_at, s.sent_at, s.read_at, s.attempts, e.rule_id, e.priority, s.why
 from push s
 join episode e using (episode_id)
 left join app_user u on s.recipient = 'user:' || u.user_id
@@ -53,14 +53,18 @@ limit %(limit)s;
 
 -- name: list_inbox
 -- What has reached one recipient's inbox, or the clinic's about a patient without an active doctor, which is in the inbox of
--- everybody who sees the patient; newest first. A patient taken off the panel takes the messages along.
+-- everybody who sees the patient; newest first. A patient taken off the panel takes the messages along. What went together is one
+-- message, which names the others.
 select s.push_id, s.episode_id, s.patient_id, i.identity as patient_name, s.step, s.text, s.state, s.sent_at, s.read_at,
-       e.priority, e.rule_id, s.recipient = 'clinic' as is_for_clinic
+       e.priority, e.rule_id, s.recipient = 'clinic' as is_for_clinic,
+       (select coalesce(jsonb_agg(jsonb_build_object('episode_id', o.episode_id, 'text', o.text) order by o.due_at, o.push_id), '[]')
+        from push o where o.together_with = s.push_id and o.state in ('sent', 'withdrawn')) as others
 from push s
 join episode e using (episode_id)
 join patient_identity i on i.patient_id = s.patient_id
 join panel_member m on m.patient_id = s.patient_id and m.user_id = %(user_id)s
 where s.recipient in (%(recipient)s, 'clinic') and s.channel = 'inbox' and s.state in ('sent', 'withdrawn')
+  and s.together_with is null
   and (%(before_at)s::timestamptz is null or (s.sent_at, s.push_id) < (%(before_at)s::timestamptz, %(before_id)s::uuid))
 order by s.sent_at desc, s.push_id desc
 limit %(limit)s;
@@ -71,12 +75,13 @@ update push s set read_at = %(now)s
 from panel_member m
 where m.patient_id = s.patient_id and m.user_id = %(user_id)s
   and s.recipient in (%(recipient)s, 'clinic') and s.channel = 'inbox' and s.read_at is null
-  and s.state in ('sent', 'withdrawn') and s.push_id = any (%(push_ids)s);
+  and s.state in ('sent', 'withdrawn') and (s.push_id = any (%(push_ids)s) or s.together_with = any (%(push_ids)s));
 
 -- name: count_unread
 select count(*)
 from push s join panel_member m on m.patient_id = s.patient_id and m.user_id = %(user_id)s
-where s.recipient in (%(recipient)s, 'clinic') and s.channel = 'inbox' and s.state = 'sent' and s.read_at is null;
+where s.recipient in (%(recipient)s, 'clinic') and s.channel = 'inbox' and s.state = 'sent' and s.read_at is null
+  and s.together_with is null;
 
 -- name: list_patient_messages
 -- The patient's own inbox, with what a plan reminds of, which is of no alert.
