@@ -66,6 +66,7 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
     clinic.add_glucose(patient_id, now - timedelta(hours=30), 7.4, "fasting")
     clinic.add_pressure(patient_id, now - timedelta(hours=3), 190, 110, quality="rejected", reasons=["body_movement"])
     clinic.add_pressure(patient_id, now - timedelta(hours=2), None, None, quality="invalid", reasons=["value_special"])
+    add_sensor(clinic, patient_id)
     clinic.judge(patient_id)
     critical_id, _ = clinic.critical_patient("李强", doctor_id)
     calm_id = clinic.add_patient("赵敏", doctor_id)
@@ -87,6 +88,9 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
         "/?tab=all",
         "/rules/backtest?rule=bp-above-140-90-3-days&n_systolic=145",
         f"/p/{patient_id}",
+        f"/p/{patient_id}?days=365",
+        f"/report/bp/{patient_id}",
+        f"/report/glucose/{patient_id}",
         f"/p/{patient_id}/rules",
         f"/p/{calm_id}",
         f"/p/{patient_id}/r/{last['reading_id']}",
@@ -95,7 +99,21 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
         "/inbox",
         "/rules",
         *(f"/me/{token}" for token in tokens),
+        f"/me/{tokens[0]}/report",
     ]
+
+
+def add_sensor(clinic: Clinic, patient_id: int) -> None:
+    """A worn sensor, dense enough for a profile."""
+    clinic.rows("select reading_make_room(now() - interval '15 days')")
+    clinic.rows(
+        """insert into reading (patient_id, kind, measured_at, reading_id, gateway_id, meter_id, glucose_mmol_l, glucose_mg_dl,
+                                quality, time_quality, zone, received_at, decoder)
+           select %s, 'sensor_glucose', now() - n * interval '15 minutes', gen_random_uuid(), 'gw-1', 'sensor', 3.0 + n %% 9,
+                  18.0182 * (3.0 + n %% 9), 'accepted', 'corrected', 'Asia/Shanghai', now(), 'test'
+           from generate_series(0, 1343) n returning 1""",
+        patient_id,
+    )
 
 
 def strike(clinic: Clinic, patient_id: int, reading_id: object, action: str, **body: object) -> None:
