@@ -51,10 +51,14 @@ from server.web import (
     backtest_page,
     deciding,
     fleet_page,
+    follow_ups_page,
     masking,
     own_page,
+    own_plan,
     own_rules_page,
     patient_page,
+    plan_page,
+    programme_page,
     reading_page,
     record_pages,
     rendering,
@@ -97,6 +101,9 @@ ROUTERS: Final = (
     deciding.router,
     worklist_news.router,
     fleet_page.router,
+    follow_ups_page.router,
+    plan_page.router,
+    programme_page.router,
     backtest_page.router,
     own_rules_page.router,
     patient_page.router,
@@ -105,6 +112,7 @@ ROUTERS: Final = (
     reports_page.router,
     rules_page.router,
     own_page.router,
+    own_plan.router,
 )
 
 

@@ -9,10 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from server.api import problems
 from server.api.shapes import PatientOut, Shape
-from server.people.door import Caller, SignedIn
-from server.people.errors import NotAClinicianError
+from server.people.door import SignedIn
 from server.programme.figures import PUBLISHED_STAFF_ALERTS, Figures
-from server.programme.report import CELL_MIN, DAYS_DEFAULT, DAYS_MAX, DEFINITIONS, cells, figures_of
+from server.programme.report import CELL_MIN, DAYS_DEFAULT, DAYS_MAX, DEFINITIONS, cells, figures_for
 from server.programme.silent import Silent, silent_patients
 from server.store.postgres import transaction
 
@@ -141,20 +140,6 @@ def list_silent_patients(caller: SignedIn) -> SilentPatientsOut:
     with transaction(caller.pool) as conn:
         found = silent_patients(conn, caller.session, now=caller.now)
     return SilentPatientsOut(patients=tuple(SilentOut.of(each) for each in found))
-
-
-def figures_for(caller: Caller, *, of: Literal["panel", "house"], days: int) -> Figures:
-    """Raises `NotAClinicianError` for somebody who asks for the house and does not run it.
-
-    The house's are counted by the house itself, for an admin sees no patient; what leaves it are counts without small cells.
-    """
-    if of == "panel":
-        with transaction(caller.pool) as conn:
-            return figures_of(conn, user_id=caller.user_id, days=days, now=caller.now)
-    if caller.session.role != "admin":
-        raise NotAClinicianError("only an admin sees the figures of the house; yours are those of the panel")
-    with transaction(caller.clinic.pool) as conn:
-        return figures_of(conn, user_id=None, days=days, now=caller.now)
 
 
 def _plain(row: Any) -> dict[str, object]:

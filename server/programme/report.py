@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+from server.people.door import Caller
+from server.people.errors import NotAClinicianError
 from server.programme.figures import LOOKED_BACK_DAYS, Figures, Share, count
 from server.rules.load import read_yaml
-from server.store.postgres import Connection
+from server.store.postgres import Connection, transaction
 from server.store.programme import load_ground
 
 CELL_MIN: Final = 5
@@ -38,6 +40,20 @@ def figures_of(conn: Connection, *, user_id: int | None, days: int, now: datetim
     begin = now - timedelta(days=days)
     ground = load_ground(conn, user_id=user_id, since=begin - timedelta(days=LOOKED_BACK_DAYS + 1), until=now)
     return count(ground, begin=begin, end=now)
+
+
+def figures_for(caller: Caller, *, of: Literal["panel", "house"], days: int) -> Figures:
+    """Raises `NotAClinicianError` for somebody who asks for the house and does not run it.
+
+    The house's are counted by the house itself, for an admin sees no patient; what leaves it are counts without small cells.
+    """
+    if of == "panel":
+        with transaction(caller.pool) as conn:
+            return figures_of(conn, user_id=caller.user_id, days=days, now=caller.now)
+    if caller.session.role != "admin":
+        raise NotAClinicianError("only an admin sees the figures of the house; yours are those of the panel")
+    with transaction(caller.clinic.pool) as conn:
+        return figures_of(conn, user_id=None, days=days, now=caller.now)
 
 
 def cells(figures: Figures, *, is_house: bool) -> Mapping[str, Cell]:

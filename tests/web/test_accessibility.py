@@ -12,6 +12,7 @@ from server.store.postgres import transaction
 
 pytestmark = pytest.mark.chromium
 
+MEDICINE = {"kind": "medicine", "name": "氨氯地平", "dose": "5 mg", "at": ["00:00", "08:00"]}
 SIZES = {"screen": (1280, 860), "zoomed": (640, 430), "phone": (390, 844)}
 """A browser at 200 % lays a page of 1280 CSS pixels out in 640, two device pixels each."""
 
@@ -73,6 +74,14 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
     (first, *_, last) = clinic.rows(
         "select reading_id from reading where patient_id = %s order by measured_at", patient_id
     )
+    plan = {"items": [{"kind": "measure", "of": "blood_pressure", "at": ["07:30"]}, MEDICINE], "call_every_days": 14}
+    agreed = clinic.client("doctor").put(
+        f"/api/v1/patients/{patient_id}/plan",
+        json={"plan": plan, "reason": "agreed"},
+        headers={"If-Match": '"0"'},
+    )
+    agreed.raise_for_status()
+    (task, *_) = clinic.rows("select follow_up_id from follow_up order by 1")
     strike(clinic, patient_id, last["reading_id"], "void", reason="trial")
     strike(clinic, patient_id, first["reading_id"], "reassign", reason="wrong_person", to_patient_id=calm_id)
     clinic.deliver()
@@ -96,6 +105,10 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
         f"/p/{patient_id}/r/{last['reading_id']}",
         f"/p/{calm_id}/r/{first['reading_id']}",
         f"/a/{episode_id}",
+        "/follow-ups",
+        f"/follow-ups/{task['follow_up_id']}",
+        f"/p/{patient_id}/plan",
+        "/programme",
         "/inbox",
         "/rules",
         *(f"/me/{token}" for token in tokens),
