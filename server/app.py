@@ -20,6 +20,7 @@ from server.errors import SchemaError, UnavailableError, VaultError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from server.people.house import House
     from server.store.postgres import Pool
 
 log = structlog.get_logger()
@@ -131,8 +132,28 @@ def _web(settings: Settings, pool: "Pool") -> "FastAPI":
         secure_cookies=settings.has_secure_cookies,
         clinic_phone=settings.clinic_phone,
         public_url=settings.public_url,
+        house=_house(settings),
         glucose_unit=settings.glucose_unit,
         metrics_token=token.get_secret_value() if token else None,
+    )
+
+
+def _house(settings: Settings) -> "House | None":
+    """The house's own sign-in, where the settings name one."""
+    from server.people.house import House
+
+    if settings.oidc_issuer is None:
+        return None
+    if settings.oidc_client_id is None or settings.oidc_client_secret is None or settings.public_url is None:
+        raise UnavailableError(
+            "HOMEVIGIL_SERVER_OIDC_ISSUER needs HOMEVIGIL_SERVER_OIDC_CLIENT_ID, HOMEVIGIL_SERVER_OIDC_CLIENT_SECRET and"
+            " HOMEVIGIL_SERVER_PUBLIC_URL"
+        )
+    return House(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=settings.oidc_client_secret.get_secret_value(),
+        login_claim=settings.oidc_login_claim,
     )
 
 

@@ -44,10 +44,12 @@ from server.api.shield import Shield, protect
 from server.people.door import Clinic, GlucoseUnit, clinic_of
 from server.people.errors import PeopleError
 from server.people.looks import Looks
+from server.people.house import House
 from server.people.rule_texts import texts_of
 from server.rules.load import load_catalog
 from server.store.postgres import Pool
 from server.web import (
+    account_page,
     backtest_page,
     deciding,
     fleet_page,
@@ -97,6 +99,7 @@ ROUTERS: Final = (
     fhir.router,
     signing.router,
     masking.router,
+    account_page.router,
     worklist_page.router,
     deciding.router,
     worklist_news.router,
@@ -132,6 +135,7 @@ def create_app(
     secure_cookies: bool,
     clinic_phone: str = "",
     public_url: str | None = None,
+    house: House | None = None,
     glucose_unit: GlucoseUnit = "mmol/L",
     metrics_token: str | None = None,
 ) -> FastAPI:
@@ -145,6 +149,7 @@ def create_app(
         secure_cookies=secure_cookies,
         clinic_phone=clinic_phone,
         public_url=public_url,
+        house=house,
         glucose_unit=glucose_unit,
     )
     app.state.newsroom = Newsroom(app.state.clinic)

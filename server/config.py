@@ -65,6 +65,18 @@ class Settings(BaseSettings):
     clinic_phone: Annotated[
         str, Field(pattern=r"^[0-9+() -]{0,32}$", description="what the call button of a patient's page dials")
     ] = ""
+    oidc_issuer: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://[^\s?#]+$",
+            description="the house's own sign-in (OpenID Connect)",
+        ),
+    ] = None
+    oidc_client_id: Annotated[str | None, Field(min_length=1, description="our name there")] = None
+    oidc_client_secret: Annotated[SecretStr | None, Field(strict=False, description="our secret there")] = None
+    oidc_login_claim: Annotated[
+        str, Field(min_length=1, description="which of its claims is the login of an account here")
+    ] = "preferred_username"
     webhook_allow_private: Annotated[
         bool, Field(strict=False, description="webhooks may be http and may be in the house's own network")
     ] = False

@@ -86,7 +86,7 @@ def start_export(
         audit.note(
             conn,
             actor=f"user:{caller.user_id}",
-            act="record.exported",
+            act="record.export",
             at=caller.now,
             subject=str(export.export_id),
             detail={"kinds": list(kinds), "since": begin.isoformat() if begin else None, "of": "panel"},

@@ -42,7 +42,7 @@ def add_user(
         display_name=display_name,
         role=role,
         language=language,
-        password_hash=_hash(password),
+        password_hash=hash_password(password),
         now=now,
     )
     if user_id is None:
@@ -69,7 +69,8 @@ def verify(conn: Connection, *, login: str, password: str) -> int | None:
     return credentials.user_id
 
 
-def _hash(password: str) -> str:
+def hash_password(password: str) -> str:
+    """What is stored for `password`. Raises `WeakPasswordError`."""
     shortest, longest = PASSWORD_LENGTHS
     if not shortest <= len(password) <= longest:
         raise WeakPasswordError(f"a password has {shortest} to {longest} characters; this one has {len(password)}")

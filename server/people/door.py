@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 
 from server.people import sessions
 from server.people.errors import ForgedRequestError, NotSignedInError
+from server.people.house import House
 from server.people.rule_texts import RuleText
 from server.store.people import Session
 from server.store.postgres import Pool
@@ -34,6 +35,7 @@ class Clinic:
     secure_cookies: bool
     clinic_phone: str
     glucose_unit: GlucoseUnit = "mmol/L"
+    house: House | None = None
     public_url: str | None = None
     """How people reach us, without a slash at its end; where it is not said, as the request says it."""
 

@@ -86,3 +86,11 @@ class ProgramRefusedError(PeopleError):
     def __init__(self, code: str, said: str) -> None:
         super().__init__(said)
         self.code = code
+
+
+class PasskeyRefusedError(PeopleError):
+    """A passkey does not open, or cannot be added; the sentence says what to do."""
+
+
+class HouseSignInError(PeopleError):
+    """The house's own sign-in did not lead to an account here; the sentence says what to do."""

@@ -1,19 +1,15 @@
 """Programs of other houses: who they are is proved by their own key, what they see is what an account of ours sees.
 
 SMART Backend Services (HL7, SMART App Launch 2): the program signs a short assertion with its private key and gets a token of
-five minutes. The only module that imports joserfc.
+five minutes.
 """
 
-import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from joserfc import jwk, jwt
-from joserfc.errors import JoseError
-
+from server.people import jose
 from server.people.errors import ProgramRefusedError
 from server.people.tokens import draw_token, hash_token
 from server.store import audit, people
@@ -51,14 +47,14 @@ def add(conn: Connection, program_id: str, *, login: str, key_set: str, actor: s
     user_id = store.add_program(conn, program_id, login=login, keys=keys, now=now)
     if user_id is None:
         raise MalformedError("login", f"there is no account {login!r} in force")
-    audit.note(conn, actor=actor, act="program.added", at=now, subject=program_id, detail={"user_id": user_id})
+    audit.note(conn, actor=actor, act="program.add", at=now, subject=program_id, detail={"user_id": user_id})
 
 
 def remove(conn: Connection, program_id: str, *, actor: str, now: datetime) -> bool:
     """From now on it gets no token; one that it has ends within five minutes. False if there is no such program."""
     if not store.remove_program(conn, program_id, now=now):
         return False
-    audit.note(conn, actor=actor, act="program.removed", at=now, subject=program_id)
+    audit.note(conn, actor=actor, act="program.remove", at=now, subject=program_id)
     return True
 
 
@@ -87,7 +83,7 @@ def grant(pool: Pool, assertion: str, *, scope: str, audience: str, now: datetim
         audit.note(
             conn,
             actor=f"user:{program.user_id}",
-            act="session.opened",
+            act="session.open",
             at=now,
             subject=program.program_id,
             detail={"by": "program"},
@@ -96,26 +92,20 @@ def grant(pool: Pool, assertion: str, *, scope: str, audience: str, now: datetim
 
 
 def _issuer(assertion: str) -> str:
-    """Who says to have signed it; nothing is believed of it yet."""
     if len(assertion) > ASSERTION_MAX:
         raise ProgramRefusedError("invalid_client", "the assertion is too long")
     try:
-        segments = assertion.split(".")
-        padded = segments[1] + "=" * (-len(segments[1]) % 4)
-        claims = json.loads(base64.urlsafe_b64decode(padded))
-        issuer = claims["iss"]
-    except (ValueError, KeyError, IndexError, TypeError) as e:
-        raise ProgramRefusedError("invalid_client", "the assertion is no JWT with an issuer") from e
-    return issuer if isinstance(issuer, str) and "\x00" not in issuer else ""
+        return jose.unproved_issuer(assertion)
+    except MalformedError as e:
+        raise ProgramRefusedError("invalid_client", e.message) from e
 
 
 def _checked(assertion: str, keys: Mapping[str, Any], name: str, audience: str, now: datetime) -> Mapping[str, Any]:
     """The claims of what this program has signed for us, and that is good now."""
     try:
-        key_set = jwk.KeySet.import_key_set({"keys": list(keys["keys"])})
-        claims: Mapping[str, Any] = jwt.decode(assertion, key_set, algorithms=list(ALGORITHMS)).claims
-    except (JoseError, ValueError) as e:
-        raise ProgramRefusedError("invalid_client", "the signature does not fit a key of this program") from e
+        claims = jose.claims(assertion, keys["keys"], ALGORITHMS)
+    except MalformedError as e:
+        raise ProgramRefusedError("invalid_client", e.message) from e
     expires, jti = claims.get("exp"), claims.get("jti")
     latest = now + ASSERTION_LASTS_FOR + CLOCKS_DIFFER
     if not isinstance(expires, int) or not (now - CLOCKS_DIFFER).timestamp() <= expires <= latest.timestamp():
@@ -130,12 +120,8 @@ def _checked(assertion: str, keys: Mapping[str, Any], name: str, audience: str, 
 
 
 def _public(key_set: str) -> Mapping[str, Any]:
-    """The public halves alone, whatever was given. Raises `MalformedError` (`keys`)."""
-    try:
-        keys = jwk.KeySet.import_key_set(json.loads(key_set)).keys
-        public = [key.as_dict(private=False) for key in keys]
-    except (JoseError, ValueError, KeyError, TypeError) as e:
-        raise MalformedError("keys", "this is no JSON Web Key Set") from e
+    """As they are kept. Raises `MalformedError` (`keys`)."""
+    public = jose.public_keys(key_set)
     if not 1 <= len(public) <= KEYS_MAX or any(key.get("kty") not in ("RSA", "EC") for key in public):
         raise MalformedError("keys", f"give 1 to {KEYS_MAX} public keys, RSA or EC")
     return {"keys": public}

@@ -54,11 +54,28 @@ def sign_in(pool: Pool, *, login: str, password: str, address: str, now: datetim
             raise WrongPasswordError("login and password do not fit")
         with transaction(pool) as conn:
             people.note_success(conn, login=login, address=address, now=now)
-            return _open(conn, user_id=user_id, address=address, now=now)
+            return open_for(conn, user_id=user_id, address=address, by="password", now=now)
     except (TooManyAttemptsError, WrongPasswordError) as e:
         with transaction(pool) as conn:
             _note_refused(conn, e, login=login, address=address, now=now)
         raise
+
+
+def change_password(pool: Pool, session: Session, *, present: str, new: str, address: str, now: datetime) -> None:
+    """Somebody who is signed in takes another password; all other sessions of the account end.
+
+    Raises `WeakPasswordError`, `WrongPasswordError` (the present one), `TooManyAttemptsError`.
+    """
+    hashed = accounts.hash_password(new)
+    with transaction(pool) as conn:
+        _admit(conn, login=session.login, address=address, now=now)
+    with transaction(pool) as conn:
+        if accounts.verify(conn, login=session.login, password=present) != session.user_id:
+            raise WrongPasswordError("the present password is not right")
+        people.note_success(conn, login=session.login, address=address, now=now)
+        people.set_password(conn, user_id=session.user_id, password_hash=hashed)
+        people.close_other_sessions(conn, session.token_hash, user_id=session.user_id)
+        audit.note(conn, actor=f"user:{session.user_id}", act="password.change", at=now)
 
 
 def find(pool: Pool, token: str, *, now: datetime, is_touching: bool = True) -> Session:
@@ -118,7 +135,11 @@ def _note_refused(conn: Connection, error: PeopleError, *, login: str, address: 
     )
 
 
-def _open(conn: Connection, *, user_id: int, address: str, now: datetime) -> SignedIn:
+def open_for(conn: Connection, *, user_id: int, address: str, by: str, now: datetime) -> SignedIn:
+    """A new session of somebody who has proved who they are; `by`: how.
+
+    Raises `WrongPasswordError` if the account is closed.
+    """
     token = draw_token()
     people.open_session(
         conn,
@@ -131,5 +152,5 @@ def _open(conn: Connection, *, user_id: int, address: str, now: datetime) -> Sig
     session = people.find_session(conn, hash_token(token), now=now, idle_since=now - IDLE_FOR)
     if session is None:  # the account was closed while its password was being looked at
         raise WrongPasswordError("login and password do not fit")
-    audit.note(conn, actor=f"user:{user_id}", act="session.open", at=now, detail={"address": address})
+    audit.note(conn, actor=f"user:{user_id}", act="session.open", at=now, detail={"address": address, "by": by})
     return SignedIn(token=token, session=session)

@@ -156,6 +156,11 @@ def close_session(conn: Connection, token_hash: bytes) -> None:
     conn.execute(_SQL["close_session"], {"token_hash": token_hash})
 
 
+def close_other_sessions(conn: Connection, token_hash: bytes, *, user_id: int) -> None:
+    """Whoever else is signed in under this account is not any more."""
+    conn.execute(_SQL["close_other_sessions"], {"token_hash": token_hash, "user_id": user_id})
+
+
 def forget_sessions(conn: Connection, *, now: datetime, idle_since: datetime) -> None:
     conn.execute(_SQL["forget_sessions"], {"now": now, "idle_since": idle_since})
 

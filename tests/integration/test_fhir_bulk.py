@@ -155,8 +155,8 @@ def test_everything_of_the_panel_is_taken_at_once_and_nothing_of_others(
     assert f"Patient/{stranger}" not in json.dumps(everything)
     assert "陌生人" not in json.dumps(everything, ensure_ascii=False)
     assert judge_fhir(everything) == []
-    said = clinic.rows("select act, detail ->> 'of' as of from audit_entry where act = 'record.exported'")
-    assert said == [{"act": "record.exported", "of": "panel"}]
+    said = clinic.rows("select act, detail ->> 'of' as of from audit_entry where act = 'record.export'")
+    assert said == [{"act": "record.export", "of": "panel"}]
 
 
 def test_asked_again_since_then_only_what_is_new_comes(clinic: Clinic, patient: int, his: httpx2.Client) -> None:

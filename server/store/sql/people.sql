@@ -63,6 +63,9 @@ update user_session set last_seen_at = %(now)s where token_hash = %(token_hash)s
 -- name: close_session
 delete from user_session where token_hash = %(token_hash)s;
 
+-- name: close_other_sessions
+delete from user_session where user_id = %(user_id)s and token_hash <> %(token_hash)s;
+
 -- name: forget_sessions
 -- Those that can never be used again.
 delete from user_session where expires_at <= %(now)s or last_seen_at <= %(idle_since)s;

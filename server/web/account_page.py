@@ -1,0 +1,144 @@
+"""`/account`: what is one's own here: the password, the passkeys; and signing in with one of these."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Path, Request
+from fastapi.responses import RedirectResponse, Response
+
+from server.people import passkeys, sessions
+from server.people.door import AClinic, Caller, SignedIn, address, address_of, check_same_origin
+from server.people.errors import PasskeyRefusedError, TooManyAttemptsError, WeakPasswordError, WrongPasswordError
+from server.people.passkeys import NAME_MAX, Site
+from server.store import sign_in as store
+from server.store import worklist
+from server.store.postgres import transaction
+from server.web.rendering import render, words_of
+from server.web.signing import inside, set_session, show_login
+from server.web.words import mark
+
+router: Final = APIRouter(include_in_schema=False)
+
+Answer = Annotated[str, Form(max_length=16_384)]
+Token = Annotated[str, Form(max_length=256)]
+PasskeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{2,2048}$")]
+
+CHANGED: Final = mark("Your password is changed. You are signed out everywhere else.")
+ADDED: Final = mark("The passkey is added.")
+REMOVED: Final = mark("The passkey is removed.")
+NOT_YOURS: Final = mark("The present password is not right.")
+TOO_OFTEN: Final = mark("Too many failed attempts to sign in. Wait a quarter of an hour.")
+NOT_ALIKE: Final = mark("The two new passwords are not alike.")
+WEAK: Final = mark("A password has 8 to 256 characters.")
+REFUSED: Final = mark("That did not work. Try again, or sign in with your password.")
+
+
+@router.get("/account")
+def show_account(caller: SignedIn, request: Request) -> Response:
+    return _show(caller, request)
+
+
+@router.post("/account/password")
+def change_password(
+    caller: SignedIn,
+    request: Request,
+    present: Token = "",
+    new: Token = "",
+    again: Token = "",
+    csrf_token: Token = "",
+) -> Response:
+    """The present password is asked for, because a screen may have been left open."""
+    _check(caller, request, csrf_token)
+    if new != again:
+        return _show(caller, request, complaint=NOT_ALIKE)
+    try:
+        sessions.change_password(
+            caller.clinic.pool, caller.session, present=present, new=new, address=address_of(request), now=caller.now
+        )
+    except WeakPasswordError:
+        return _show(caller, request, complaint=WEAK)
+    except WrongPasswordError:
+        return _show(caller, request, complaint=NOT_YOURS)
+    except TooManyAttemptsError:
+        return _show(caller, request, complaint=TOO_OFTEN)
+    return _show(caller, request, told=CHANGED)
+
+
+@router.post("/account/passkeys/ask")
+def ask_to_add(caller: SignedIn, request: Request, csrf_token: Token = "") -> Response:
+    _check(caller, request, csrf_token)
+    with transaction(caller.clinic.pool) as conn:
+        asked = passkeys.ask_to_add(conn, caller.session, _site(request), now=caller.now)
+    return Response(asked, media_type="application/json")
+
+
+@router.post("/account/passkeys")
+def add_passkey(
+    caller: SignedIn,
+    request: Request,
+    answer: Answer,
+    name: Annotated[str, Form(max_length=NAME_MAX, pattern=r"^[^\x00-\x1f\x7f]*$")] = "",
+    csrf_token: Token = "",
+) -> Response:
+    _check(caller, request, csrf_token)
+    try:
+        with transaction(caller.clinic.pool) as conn:
+            passkeys.add(conn, caller.session, _site(request), answer, name=name.strip(), now=caller.now)
+    except PasskeyRefusedError:
+        return _show(caller, request, complaint=REFUSED)
+    return _show(caller, request, told=ADDED)
+
+
+@router.post("/account/passkeys/{passkey_id}/remove")
+def remove_passkey(caller: SignedIn, request: Request, passkey_id: PasskeyId, csrf_token: Token = "") -> Response:
+    _check(caller, request, csrf_token)
+    with transaction(caller.clinic.pool) as conn:
+        passkeys.remove(conn, caller.session, bytes.fromhex(passkey_id), now=caller.now)
+    return _show(caller, request, told=REMOVED)
+
+
+@router.post("/login/passkey/ask")
+def ask_to_sign_in(clinic: AClinic, request: Request) -> Response:
+    check_same_origin(request)
+    with transaction(clinic.pool) as conn:
+        asked = passkeys.ask_to_sign_in(conn, _site(request), now=clinic.now())
+    return Response(asked, media_type="application/json")
+
+
+@router.post("/login/passkey")
+def sign_in(clinic: AClinic, request: Request, answer: Answer, next: Token = "/") -> Response:  # noqa: A002 - as in signing
+    check_same_origin(request)
+    try:
+        signed_in = passkeys.sign_in(clinic.pool, _site(request), answer, address=address_of(request), now=clinic.now())
+    except (PasskeyRefusedError, WrongPasswordError):
+        return show_login(request, status=401, next_path=inside(next), complaint=REFUSED)
+    answer_back = RedirectResponse(inside(next), status_code=303)
+    set_session(answer_back, clinic, signed_in.token)
+    return answer_back
+
+
+def _show(caller: Caller, request: Request, *, told: str = "", complaint: str = "") -> Response:
+    words = words_of(request, caller)
+    with transaction(caller.clinic.pool) as conn:
+        had = store.list_passkeys(conn, user_id=caller.user_id)
+        unread = worklist.count_unread(conn, user_id=caller.user_id)
+    return render(
+        request,
+        "account.html",
+        words,
+        caller=caller,
+        status=409 if complaint else 200,
+        unread=unread,
+        passkeys=had,
+        now=caller.now,
+        told=words.say(told) if told else "",
+        complaint=words.say(complaint) if complaint else "",
+    )
+
+
+def _check(caller: Caller, request: Request, csrf_token: str) -> None:
+    check_same_origin(request)
+    sessions.check_csrf(caller.session, csrf_token)
+
+
+def _site(request: Request) -> Site:
+    return Site(origin=address(request))

@@ -1,0 +1,227 @@
+"""Signing in without a password: with a passkey in a real browser, by the house's own sign-in over real HTTP; one's account."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import httpx2
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from fix_clinic import PASSWORD, Clinic, FrontDoor
+from house_sign_in import CLIENT, SECRET, STRANGER, Provider, provider
+from playwright.sync_api import BrowserContext, Page, expect
+
+from server import clock
+from server.asgi import create_app
+from server.people.house import House
+
+
+@pytest.fixture
+def page(context: BrowserContext, clinic: Clinic, doctor_id: int) -> Page:
+    page = context.new_page()
+    page.goto(f"{clinic.url.replace('127.0.0.1', 'localhost')}/login?lang=en")
+    return page
+
+
+def has_a_key(context: BrowserContext, page: Page) -> None:
+    """Chromium's own virtual authenticator, which verifies its user."""
+    devtools = context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+    devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+
+
+def sign_in(page: Page) -> None:
+    page.get_by_label("Login").fill("doctor")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url("**/")
+
+
+def sign_out(page: Page) -> None:
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/login")
+
+
+@pytest.mark.chromium
+def test_a_passkey_is_added_used_and_removed(context: BrowserContext, page: Page, clinic: Clinic) -> None:
+    has_a_key(context, page)
+    sign_in(page)
+    page.goto(page.url.rstrip("/") + "/account")
+    page.get_by_label("What do you call this device?").fill("ward tablet")
+    page.get_by_role("button", name="Add a passkey").click()
+    expect(page.get_by_text("The passkey is added.")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="ward tablet")).to_be_visible()
+    assert Axe().run(page).response["violations"] == []
+
+    sign_out(page)
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    page.wait_for_url("**/")
+    expect(page.get_by_text("Dr. Lin")).to_be_visible()
+    counted = clinic.rows("select name, sign_count > 0 as counts, last_used_at is not null as used from passkey")
+    assert counted == [{"name": "ward tablet", "counts": True, "used": True}]
+
+    page.goto(page.url.rstrip("/") + "/account")
+    page.get_by_role("button", name="Remove: ward tablet").click()
+    expect(page.get_by_text("The passkey is removed.")).to_be_visible()
+    sign_out(page)
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    expect(page.get_by_role("alert")).to_contain_text("That did not work")
+    acts = [row["act"] for row in clinic.rows("select act from audit_entry order by entry_id")]
+    assert [act for act in acts if act.startswith("passkey") or act == "session.open"].count("passkey.add") == 1
+    assert "passkey.remove" in acts
+
+
+@pytest.mark.chromium
+def test_a_copied_passkey_and_an_old_answer_open_nothing(context: BrowserContext, page: Page, clinic: Clinic) -> None:
+    has_a_key(context, page)
+    sign_in(page)
+    page.goto(page.url.rstrip("/") + "/account")
+    page.get_by_role("button", name="Add a passkey").click()
+    expect(page.get_by_text("The passkey is added.")).to_be_visible()
+    sign_out(page)
+    sent: list[str] = []
+    page.on("request", lambda each: sent.append(each.post_data or "") if each.url.endswith("/login/passkey") else None)
+    with clinic.pool.connection() as conn:  # another device has signed with the same key, further on
+        conn.execute("update passkey set sign_count = 1000000")
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    expect(page.get_by_role("alert")).to_contain_text("That did not work")
+    again = httpx2.post(
+        f"{clinic.url}/login/passkey", content=sent[0], headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+
+    assert again.status_code == 401
+
+
+def test_nonsense_is_no_answer_of_a_browser(clinic: Clinic, doctor_id: int) -> None:
+    with httpx2.Client(base_url=clinic.url) as client:
+        for answer in ("", "null", "[]", "{}", '{"response": {"clientDataJSON": "e30"}, "rawId": 7}', "x" * 9000):
+            assert client.post("/login/passkey", data={"answer": answer}).status_code in (401, 422), answer
+        assert client.post("/login/passkey/ask", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_the_password_is_changed_by_whoever_knows_it_and_everybody_else_is_signed_out(
+    clinic: Clinic, doctor_id: int
+) -> None:
+    here, csrf_token = clinic.browser_client("doctor")
+    elsewhere, _ = clinic.browser_client("doctor")
+
+    def change(present: str, new: str, again: str) -> int:
+        form = {"csrf_token": csrf_token, "present": present, "new": new, "again": again}
+        return here.post("/account/password", data=form).status_code
+
+    assert change("wrong", "another long password", "another long password") == 409
+    assert change(PASSWORD, "short", "short") == 409
+    assert change(PASSWORD, "another long password", "another one") == 409
+    assert elsewhere.get("/account").status_code == 200
+    assert change(PASSWORD, "another long password", "another long password") == 200
+    assert here.get("/account").status_code == 200
+    assert elsewhere.get("/account", follow_redirects=False).status_code == 303
+    login = {"login": "doctor", "password": "another long password"}
+    assert clinic.client().post("/api/v1/login", json=login).status_code == 200
+    assert here.post("/account/password", data={"present": "x", "new": "y" * 9, "again": "y" * 9}).status_code == 403
+
+
+@pytest.fixture
+def house(clinic: Clinic, front_door: FrontDoor) -> Iterator[Provider]:
+    with provider() as made:
+        front_door.app = create_app(
+            clinic.pool,
+            now=clinic.clock,
+            secure_cookies=False,
+            public_url=clinic.url,
+            house=House(issuer=made.url, client_id=CLIENT, client_secret=SECRET),
+        )
+        clinic.add_user("dr-lin")
+        yield made
+
+
+def by_house(clinic: Clinic, browser: httpx2.Client | None = None) -> httpx2.Response:
+    """A browser that goes there and comes back."""
+    if browser is not None:
+        return browser.get("/login/house?next=/fleet", follow_redirects=True)
+    with httpx2.Client(base_url=clinic.url) as browser:
+        return browser.get("/login/house?next=/fleet", follow_redirects=True)
+
+
+def test_who_signs_in_at_the_house_is_the_account_of_that_login(clinic: Clinic, house: Provider) -> None:
+    assert "/login/house" in clinic.client().get("/login").text
+
+    first = by_house(clinic)
+    house.who = {"sub": "0815", "preferred_username": "renamed"}
+    later = by_house(clinic)
+
+    assert [(answer.status_code, answer.url.path) for answer in (first, later)] == [(200, "/fleet")] * 2
+    acts = clinic.rows(
+        "select act, detail ->> 'by' as by from audit_entry where act in ('house.bind', 'session.open')"
+    )
+    assert [(each["act"], each["by"]) for each in acts] == [
+        ("house.bind", None),
+        ("session.open", "house"),
+        ("session.open", "house"),
+    ]
+
+
+def test_a_login_given_to_somebody_else_over_there_opens_nothing(clinic: Clinic, house: Provider) -> None:
+    assert by_house(clinic).status_code == 200
+    house.who = {"sub": "4711", "preferred_username": "dr-lin"}
+
+    assert by_house(clinic).status_code == 401
+
+
+def test_nobody_gets_an_account_by_it(clinic: Clinic, house: Provider) -> None:
+    for who in ({"sub": "1", "preferred_username": "nobody"}, {"sub": "1"}, {"sub": "1", "preferred_username": 7}):
+        house.who = who
+        assert by_house(clinic).status_code == 401
+    with clinic.pool.connection() as conn:
+        conn.execute("update app_user set active = false where login = 'dr-lin'")
+    house.who = {"sub": "0815", "preferred_username": "dr-lin"}
+    assert by_house(clinic).status_code == 401
+
+
+def test_an_answer_of_the_house_that_is_not_quite_right_opens_nothing(clinic: Clinic, house: Provider) -> None:
+    past = int((clock.now() - timedelta(hours=1)).timestamp())
+    for instead in (
+        {"iss": "https://elsewhere.example"},
+        {"aud": "another"},
+        {"aud": ["another"]},
+        {"aud": [CLIENT, "another"], "azp": "another"},
+        {"nonce": "another"},
+        {"nonce": None},
+        {"exp": past},
+        {"exp": None},
+        {"sub": None},
+        {"sub": ""},
+    ):
+        house.instead = instead
+        assert by_house(clinic).status_code == 401, instead
+    house.instead, house.key = {}, STRANGER
+    assert by_house(clinic).status_code == 401
+    assert clinic.rows("select from house_identity") == []
+
+
+def test_who_did_not_leave_from_here_does_not_come_back(clinic: Clinic, house: Provider) -> None:
+    with httpx2.Client(base_url=clinic.url) as victim, httpx2.Client(base_url=clinic.url) as attacker:
+        there = httpx2.get(attacker.get("/login/house").headers["Location"]).headers["Location"]
+
+        assert victim.get(there).status_code == 401
+        assert attacker.get(there).status_code == 303
+        assert attacker.get(there).status_code == 401
+
+
+def test_a_house_that_does_not_answer_leaves_the_password(clinic: Clinic, front_door: FrontDoor) -> None:
+    nobody = House(issuer="http://127.0.0.1:9", client_id=CLIENT, client_secret=SECRET)
+    front_door.app = create_app(
+        clinic.pool, now=clinic.clock, secure_cookies=False, public_url=clinic.url, house=nobody
+    )
+
+    answer = clinic.client().get("/login/house")
+
+    assert answer.status_code == 503
+    assert 'name="password"' in answer.text
