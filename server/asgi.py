@@ -43,8 +43,8 @@ from server.api import audit as audit_api
 from server.api.shield import Shield, protect
 from server.people.door import Clinic, GlucoseUnit, clinic_of
 from server.people.errors import PeopleError
-from server.people.looks import Looks
 from server.people.house import House
+from server.people.looks import Looks
 from server.people.rule_texts import texts_of
 from server.rules.load import load_catalog
 from server.store.postgres import Pool

@@ -158,9 +158,7 @@ def test_who_signs_in_at_the_house_is_the_account_of_that_login(clinic: Clinic, 
     later = by_house(clinic)
 
     assert [(answer.status_code, answer.url.path) for answer in (first, later)] == [(200, "/fleet")] * 2
-    acts = clinic.rows(
-        "select act, detail ->> 'by' as by from audit_entry where act in ('house.bind', 'session.open')"
-    )
+    acts = clinic.rows("select act, detail ->> 'by' as by from audit_entry where act in ('house.bind', 'session.open')")
     assert [(each["act"], each["by"]) for each in acts] == [
         ("house.bind", None),
         ("session.open", "house"),
