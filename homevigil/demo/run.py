@@ -20,7 +20,7 @@ import structlog
 
 from firmware_sims import cohort
 from firmware_sims.measure import Measure
-from homevigil.demo import population
+from homevigil.demo import follow_up, population
 from homevigil.demo.household import Household
 from homevigil.demo.line import Line
 from homevigil.demo.meters import Indicated
@@ -94,6 +94,8 @@ class Demo:
         residents = self._move_in(home, people) if is_new else home.residents(people, self._known_meters())
         with closing(Follower(self._line.database_url, check_alive=self._line.check_alive)) as follower:
             self._wait_for_the_first_page(follower)
+            if is_new:
+                self._agree(home, residents)
             self._say_addresses(home, residents)
             if self._wishes.until_alert:
                 return self._until_alert(home, residents, follower)
@@ -164,6 +166,14 @@ class Demo:
             alerts, patients = follower.open_alerts()
             step.result = f"{alerts} open alerts on {patients} patients"
         self._line.meters.wait_until_ready()
+
+    def _agree(self, home: Household, residents: tuple[Resident, ...]) -> None:
+        """Once history has been judged, quietly: a plan has its patient judged anew."""
+        pool = open_pool(self._line.database_url, max_size=1)
+        with self._show.step("follow-up") as step, closing(pool):
+            calls = follow_up.ask_for_calls(pool, residents, home.doctor, now=home.began_at)
+            agreed = follow_up.agree_plans(pool, residents, home.doctor, now=home.began_at)
+            step.result = f"plans agreed: {agreed}; calls asked for by hand and still open: {calls}"
 
     def _say_addresses(self, home: Household, residents: tuple[Resident, ...]) -> None:
         self._show.line(

@@ -23,6 +23,7 @@ from server.programme.reminding import (
     decide,
     look_again_at,
 )
+from server.push import muting
 from server.rules.keeping import WINDOW, count_readings
 from server.rules.plans import EMPTY, Plan
 from server.rules.windows import ZoneSpan
@@ -105,6 +106,7 @@ def _remind(conn: Connection, patient_id: int, plan: Plan, spans: tuple[ZoneSpan
         told_today=sum(each.fate == "told" and _day_of(each.decided_at, zone) == today for each in decided),
         at_most=plan.reminders_a_day,
         is_wanted=plan.reminders_a_day > 0,
+        is_quiet=muting.allowed_from(conn, patient_id, "patient", now) > now,
         clock=now.astimezone(zone).time(),
         now=now,
     )

@@ -44,7 +44,7 @@ class Decision:
 class Known:
     """What is known at `now`. `readings` by occasion, `answers` too; `decided`: (key, step) of what has been decided already.
 
-    `told_today`: reminders of the patient's day so far; `clock`: the patient's wall clock.
+    `told_today`: reminders of the patient's day so far; `is_quiet`: the patient has asked for quiet now; `clock`: the wall clock.
     """
 
     readings: Mapping[str, int]
@@ -53,6 +53,7 @@ class Known:
     told_today: int
     at_most: int
     is_wanted: bool
+    is_quiet: bool
     clock: time
     now: datetime
 
@@ -98,6 +99,6 @@ def _fate(occasion: Occasion, step: int, known: Known, told: int) -> Fate | None
         return "measured"
     if not known.is_wanted:
         return "unwanted"
-    if not AWAKE_FROM <= known.clock < AWAKE_UNTIL:
+    if known.is_quiet or not AWAKE_FROM <= known.clock < AWAKE_UNTIL:
         return "quiet"
     return "told" if told < known.at_most else "enough"

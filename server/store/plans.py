@@ -56,12 +56,13 @@ def list_versions(conn: Connection, patient_id: int) -> Sequence[PlanVersion]:
     return [
         PlanVersion(
             version=version,
-            plan=_whole(plan, _open(conn, patient_id, wording)),
-            reason=reason,
+            plan=_whole(plan, words.medicines),
+            reason=words.reason,
             set_by=set_by,
             set_at=set_at,
         )
-        for version, plan, wording, reason, set_by, set_at in rows
+        for version, plan, wording, set_by, set_at in rows
+        for words in [_open(conn, patient_id, wording)]
     ]
 
 
@@ -70,15 +71,15 @@ def add_version(
 ) -> None:
     """The next version, to be looked at now; rings when the transaction commits."""
     written = plan.model_dump(mode="json")
-    wording = [
+    medicines = [
         {key: item.pop(key) for key in ("name", "dose")} for item in written["items"] if item["kind"] == "medicine"
     ]
+    words = _Words(reason=reason, medicines=medicines)
     row = {
         "patient_id": patient_id,
         "version": version,
         "plan": Jsonb(written),
-        "wording": _seal(conn, patient_id, json.dumps(wording, ensure_ascii=False)) if wording else None,
-        "reason": reason,
+        "wording": _seal(conn, patient_id, words),
         "set_by": set_by,
         "set_at": now,
     }
@@ -206,20 +207,30 @@ def _count(conn: Connection, name: str, values: Mapping[str, object]) -> int:
     return int(row[0])
 
 
-def _whole(plan: Mapping[str, Any], wording: Sequence[Mapping[str, str]]) -> Plan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """What was written about a patient in a plan: why, and the names and doses of the medicines, in their order."""
+
+    reason: str = ""
+    medicines: Sequence[Mapping[str, str]] = ()
+
+
+_ERASED: Final = {"name": "–", "dose": ""}
+"""A medicine of somebody whose words are gone."""
+
+
+def _whole(plan: Mapping[str, Any], medicines: Sequence[Mapping[str, str]]) -> Plan:
     """The plan with the words of its medicines."""
-    words = iter(wording)
-    items = [{**item, **next(words)} if item["kind"] == "medicine" else item for item in plan["items"]]
+    words = iter(medicines)
+    items = [{**item, **next(words, _ERASED)} if item["kind"] == "medicine" else item for item in plan["items"]]
     return read_plan({**plan, "items": items})
 
 
-def _seal(conn: Connection, patient_id: int, text: str) -> bytes | None:
-    """What was written about a patient, as it is kept."""
+def _seal(conn: Connection, patient_id: int, words: _Words) -> bytes | None:
+    text = json.dumps({"reason": words.reason, "medicines": words.medicines}, ensure_ascii=False)
     return notes.seal(conn, patient_id, text, "patient_plan.wording")
 
 
-def _open(conn: Connection, patient_id: int, kept: bytes | None) -> Sequence[Mapping[str, str]]:
-    found: Sequence[Mapping[str, str]] = json.loads(
-        notes.unseal(conn, patient_id, kept, "patient_plan.wording") or "[]"
-    )
-    return found
+def _open(conn: Connection, patient_id: int, kept: bytes | None) -> _Words:
+    """Of somebody erased, nothing."""
+    return _Words(**json.loads(notes.unseal(conn, patient_id, kept, "patient_plan.wording") or "{}"))

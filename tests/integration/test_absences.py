@@ -360,6 +360,7 @@ def test_the_back_test_and_the_oracle_are_told_what_the_judge_is_told(life: Life
 
     life.ask("delete from push")
     life.ask("delete from episode_transition")
+    life.ask("delete from follow_up_episode")
     life.ask("delete from episode")
     for days in (3, 60):
         with life.pool.connection() as conn:

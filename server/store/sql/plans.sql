@@ -7,14 +7,15 @@ select pg_advisory_xact_lock(hashtextextended('homevigil plan', %(patient_id)s))
 
 -- name: list
 -- Every version, the newest first.
-select p.version, p.plan, p.wording, p.reason, u.display_name as set_by, p.set_at
+select p.version, p.plan, p.wording, u.display_name as set_by, p.set_at
 from patient_plan p join app_user u on u.user_id = p.set_by
 where p.patient_id = %(patient_id)s
 order by p.version desc;
 
 -- name: add
-insert into patient_plan (patient_id, version, plan, wording, reason, set_by, set_at)
-values (%(patient_id)s, %(version)s, %(plan)s, %(wording)s, %(reason)s, %(set_by)s, %(set_at)s);
+-- Why it was agreed is among the words.
+insert into patient_plan (patient_id, version, plan, wording, set_by, set_at)
+values (%(patient_id)s, %(version)s, %(plan)s, %(wording)s, %(set_by)s, %(set_at)s);
 
 -- name: make_due
 -- To be looked at now; rings.
