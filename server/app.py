@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from server.people.house import House
-    from server.store.postgres import Pool
+    from server.store.postgres import OpenPool, Pool
 
 log = structlog.get_logger()
 
@@ -80,7 +80,7 @@ async def _until_ended(roles: Coroutine[None, None, None], end: Callable[[], Non
 
 
 async def _roles(
-    settings: Settings, roles: frozenset[str], pool: "Pool", stop: threading.Event, ending: asyncio.Event
+    settings: Settings, roles: frozenset[str], pool: "OpenPool", stop: threading.Event, ending: asyncio.Event
 ) -> None:
     async with asyncio.TaskGroup() as group:
         for name, loop in _loops(settings, roles, pool, stop).items():
@@ -122,7 +122,7 @@ async def _in_thread(name: str, work: Callable[[], None]) -> None:
     await done
 
 
-def _web(settings: Settings, pool: "Pool") -> "FastAPI":
+def _web(settings: Settings, pool: "OpenPool") -> "FastAPI":
     from server.asgi import create_app
 
     token = settings.metrics_token
@@ -234,7 +234,7 @@ async def _serve(app: "FastAPI", host: str, port: int, ending: asyncio.Event, **
 
 
 @contextmanager
-def _open(settings: Settings) -> "Iterator[Pool]":
+def _open(settings: Settings) -> "Iterator[OpenPool]":
     from server.store.postgres import open_pool
 
     pool = open_pool(settings.database_url.get_secret_value(), min_size=2, max_size=settings.pool_size)

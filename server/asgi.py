@@ -47,7 +47,7 @@ from server.people.house import House
 from server.people.looks import Looks
 from server.people.rule_texts import texts_of
 from server.rules.load import load_catalog
-from server.store.postgres import Pool
+from server.store.postgres import OpenPool
 from server.web import (
     account_page,
     backtest_page,
@@ -129,7 +129,7 @@ class Api(FastAPI):
 
 
 def create_app(
-    pool: Pool,
+    pool: OpenPool,
     *,
     now: Callable[[], datetime],
     secure_cookies: bool,

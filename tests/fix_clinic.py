@@ -27,7 +27,7 @@ from server.people import accounts, panels, sessions
 from server.people.accounts import Language, Role
 from server.rules.load import load_catalog
 from server.store import enrolment
-from server.store.postgres import Pool, open_pool, transaction
+from server.store.postgres import OpenPool, open_pool, transaction
 
 PASSWORD = "a long enough password"
 ZONE = "Asia/Shanghai"
@@ -50,7 +50,7 @@ class Clock:
 class Clinic:
     """A clinic with nobody in it. Each `add_` puts in one more, through the product's own functions where it has them."""
 
-    pool: Pool
+    pool: OpenPool
     clock: Clock
     url: str
     clients: ExitStack

@@ -99,9 +99,10 @@ def list_patient_audit(caller: SignedIn, patient_id: PatientId, page: Annotated[
     """What was done about one patient, newest first, and who has looked."""
     _check(caller)
     asked = Asked(patient_id=patient_id, act=page.act, since=page.since, until=page.until)
-    with transaction(caller.pool) as conn:
+    with transaction(caller.house) as conn:  # an auditor sees no patients, but may ask about any
         if not audit.has_patient(conn, patient_id):
             raise NotOnPanelError("no such patient")
+    with transaction(caller.pool) as conn:
         rows = audit.list_entries(conn, asked, limit=page.limit + 1, before=_decode(page.cursor))
         viewers = audit.list_viewers(conn, patient_id)
     return PatientAuditOut(**_shown(rows, page.limit), viewers=tuple(_viewer(each) for each in viewers))

@@ -12,7 +12,6 @@ from fastapi import APIRouter
 
 from server.api.shapes import PatientOut, Shape
 from server.people.door import SignedIn
-from server.store.postgres import transaction
 from server.watch import sight
 from server.watch.gateways import GatewaySaid, GatewayState
 from server.watch.house import HouseSaid, HouseState, Part
@@ -191,5 +190,4 @@ class FleetOut(Shape):
 @router.get("/fleet")
 def show_fleet(caller: SignedIn) -> FleetOut:
     """What works and what does not, now."""
-    with transaction(caller.pool) as conn:
-        return FleetOut.of(sight.see_fleet(conn, caller.session, now=caller.now))
+    return FleetOut.of(sight.see_fleet(caller.house, caller.pool, caller.session, now=caller.now))

@@ -29,5 +29,5 @@ def sign_in(clinic: AClinic, request: Request, body: SignInIn) -> SessionOut:
 @router.post("/logout", status_code=204, responses=problems.FORBIDDEN)
 def sign_out(caller: Changing) -> Response:
     """Ends the session."""
-    sessions.sign_out(caller.pool, caller.session, now=caller.now)
+    sessions.sign_out(caller.house, caller.session, now=caller.now)
     return Response(status_code=204)

@@ -13,7 +13,6 @@ from server.people.door import SignedIn
 from server.programme.figures import PUBLISHED_STAFF_ALERTS, Figures
 from server.programme.report import CELL_MIN, DAYS_DEFAULT, DAYS_MAX, DEFINITIONS, cells, figures_for
 from server.programme.silent import Silent, silent_patients
-from server.store.postgres import transaction
 
 router: Final = APIRouter(prefix="/api/v1", tags=["programme"])
 
@@ -137,8 +136,7 @@ def find_figures(caller: SignedIn, asked: Annotated[Asked, Query()]) -> Programm
 @router.get("/silent-patients")
 def list_silent_patients(caller: SignedIn) -> SilentPatientsOut:
     """Of the caller's panel, with what is silent: the patient, the meter or the line."""
-    with transaction(caller.pool) as conn:
-        found = silent_patients(conn, caller.session, now=caller.now)
+    found = silent_patients(caller.house, caller.pool, caller.session, now=caller.now)
     return SilentPatientsOut(patients=tuple(SilentOut.of(each) for each in found))
 
 

@@ -17,7 +17,7 @@ from server.people.errors import ForgedRequestError, NotSignedInError
 from server.people.house import House
 from server.people.rule_texts import RuleText
 from server.store.people import Session
-from server.store.postgres import Pool
+from server.store.postgres import OpenPool, Pool, Walled
 
 CSRF_HEADER: Final = "X-CSRF-Token"
 
@@ -29,7 +29,7 @@ GlucoseUnit = Literal["mmol/L", "mg/dL"]
 class Clinic:
     """What every request needs of the house. It is kept in `app.state.clinic`."""
 
-    pool: Pool
+    pool: OpenPool
     now: Callable[[], datetime]
     rules: Mapping[str, RuleText]
     secure_cookies: bool
@@ -58,9 +58,14 @@ class Caller:
         return self.session.user_id
 
     @property
-    def pool(self) -> Pool:
-        """What is read and written in this person's name goes through here."""
+    def house(self) -> Pool:
+        """For what is of no patient: how the house is, and who may come in. Whoever uses it says whom it shows to whom."""
         return self.clinic.pool
+
+    @property
+    def pool(self) -> Pool:
+        """What is read and written in this person's name goes through here, and meets this person's patients alone."""
+        return Walled(pool=self.clinic.pool, user_id=self.user_id, now=self.clinic.now)
 
 
 def address(request: Request) -> str:

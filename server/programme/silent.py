@@ -15,7 +15,7 @@ from server.rules.rule import RuleSet, SilenceRule
 from server.store import thresholds
 from server.store.follow_ups import Wanted, list_follow_ups
 from server.store.people import Session
-from server.store.postgres import Connection
+from server.store.postgres import Connection, Pool, transaction
 from server.store.rule_book import in_force
 from server.watch.sight import see_fleet
 from server.watch.silence import PatientSaid, PatientState
@@ -56,15 +56,15 @@ class Silent:
         return self.cause == "patient" and self.days >= self.lost_after
 
 
-def silent_patients(conn: Connection, who: Session, *, now: datetime) -> list[Silent]:
-    """Of the panel of `who`, the longest silent first."""
-    sight = see_fleet(conn, who, now=now)
+def silent_patients(house: Pool, own: Pool, who: Session, *, now: datetime) -> list[Silent]:
+    """Of the panel of `who`, the longest silent first. The lines are the house's to ask; the patients are asked for by `who`."""
+    sight = see_fleet(house, own, who, now=now)
     quiet = [each for each in sight.patients if each.state in CAUSES]
-    tasks = {
-        task.patient_id: task.follow_up_id for task in list_follow_ups(conn, Wanted(), user_id=who.user_id, now=now)
-    }
-    rules = in_force(conn)
-    found = [_silent(conn, each, sight.names, tasks, rules) for each in quiet]
+    with transaction(own) as conn:
+        open_tasks = list_follow_ups(conn, Wanted(), user_id=who.user_id, now=now)
+        tasks = {task.patient_id: task.follow_up_id for task in open_tasks}
+        rules = in_force(conn)
+        found = [_silent(conn, each, sight.names, tasks, rules) for each in quiet]
     return sorted(found, key=lambda each: (-each.days, each.patient_id))
 
 

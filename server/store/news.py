@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 from psycopg.rows import scalar_row
 
-from server.store.postgres import PATIENCE, Connection, Pool, load_sql
+from server.store.postgres import PATIENCE, Connection, OpenPool, load_sql
 from vitals.errors import UnavailableError
 
 _SQL: Final = load_sql("news")
@@ -19,7 +19,7 @@ _SQL: Final = load_sql("news")
 class Ear:
     """Listens on a connection of its own to where `pool` leads. Used by one thread."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: OpenPool) -> None:
         self._address = pool.conninfo if isinstance(pool.conninfo, str) else pool.conninfo()
         self._conn: Connection | None = None
 

@@ -6,10 +6,12 @@ ours and keeps its own name. No table is named in this module.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -18,7 +20,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequest
 from vitals.errors import UnavailableError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-Pool = ConnectionPool[Connection]
+OpenPool = ConnectionPool[Connection]
 
 POOL_WAIT_S: Final = 5.0
 """How long to wait for a connection before the database counts as unavailable."""
@@ -52,7 +54,13 @@ _CONTENDED: Final = (errors.DeadlockDetected, errors.SerializationFailure)
 T = TypeVar("T")
 
 
-def open_pool(database_url: str, *, min_size: int = 1, max_size: int = 8) -> Pool:
+class Pool(Protocol):
+    """Where connections come from: one block, one transaction."""
+
+    def connection(self) -> AbstractContextManager[Connection]: ...
+
+
+def open_pool(database_url: str, *, min_size: int = 1, max_size: int = 8) -> OpenPool:
     """A pool of connections in UTC. Opening never waits: a database that is down is met at the first use.
 
     Statements are not prepared, so that a partition attached by another process never meets a stale plan, and so that the
@@ -75,6 +83,33 @@ def open_pool(database_url: str, *, min_size: int = 1, max_size: int = 8) -> Poo
 def _configure(conn: Connection) -> None:
     conn.execute("set timezone to 'UTC'")
     conn.commit()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walled:
+    """Connections for what is asked in one person's name: each transaction sees the patients of that person alone.
+
+    What is said to PostgreSQL holds for one transaction (`set local`), so nothing of it is left on the connection that the
+    next request is given. Whoever commits in the middle would leave the wall: nobody but the pool ends a transaction.
+    """
+
+    pool: Pool
+    user_id: int
+    now: Callable[[], datetime]
+    """The clock of the door; what ends (a record opened in an emergency) ends by it."""
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        with self.pool.connection() as conn:
+            conn.execute(self._wall())
+            yield conn
+
+    def _wall(self) -> bytes:
+        """Commands and no query: whoever wants another isolation level can still say so."""
+        return (
+            "set local role homevigil_people; set local search_path to people, public, pg_temp; "
+            f"set local homevigil.user_id to '{self.user_id:d}'; set local homevigil.now to '{self.now().isoformat()}'"
+        ).encode()
 
 
 @contextmanager

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from server.store import audit
 from server.store import fleet as store
 from server.store.alarms import Alarm, AlarmKind, open_alarms
 from server.store.fleet import Scope
 from server.store.people import Session
-from server.store.postgres import Connection
+from server.store.postgres import Connection, Pool, transaction
 from server.watch.gateways import GatewaySaid
 from server.watch.house import HouseSaid
 from server.watch.silence import MeterSaid, PatientSaid, PatientState
@@ -107,10 +108,14 @@ class Sight:
     alarms: Sequence[SeenAlarm]
 
 
-def see_fleet(conn: Connection, who: Session, *, now: datetime) -> Sight:
-    """The fleet at `now` as `who` sees it."""
-    scope = _scope(conn, who)
-    fleet = look(conn, now=now, scope=scope)
+def see_fleet(house: Pool, own: Pool, who: Session, *, now: datetime) -> Sight:
+    """The fleet at `now` as `who` sees it. How the house is, is asked in its own name; whom `who` may see, in that of `who`."""
+    with transaction(own) as conn:
+        scope = _scope(conn, who)
+        names = store.names_of(conn, who.user_id) if scope is not None else {}
+    with transaction(house) as conn:
+        fleet = look(conn, now=now, scope=scope)
+        alarms = _seen(conn, fleet.facts.alarms, scope)
     patients = [each for each in fleet.patients if scope is not None and each.facts.patient_id in scope.patient_ids]
     counted = fleet.patients if scope is None else patients
     return Sight(
@@ -121,17 +126,23 @@ def see_fleet(conn: Connection, who: Session, *, now: datetime) -> Sight:
         meters=[each for each in fleet.meters if scope is None or each.facts.gateway_id in scope.gateway_ids],
         patients=patients,
         patient_counts=Counter(each.state for each in counted),
-        names=store.names_of(conn, who.user_id) if scope is not None else {},
-        alarms=_seen(conn, fleet.facts.alarms, scope),
+        names=names,
+        alarms=alarms,
     )
 
 
-def see_alarm(conn: Connection, who: Session, alarm_id: int, *, times: int) -> bool:
+def see_alarm(house: Pool, own: Pool, who: Session, alarm_id: int, *, times: int, now: datetime) -> bool:
     """Note that `who` has looked at an event that happened `times` times; False if there is no such event to see for `who`, or
     if it has happened again."""
-    seen = {each.alarm_id: each for each in _seen(conn, open_alarms(conn), _scope(conn, who))}
-    alarm = seen.get(alarm_id)
-    return alarm is not None and alarm.is_event and store.see_alarm(conn, alarm_id, times=times, login=who.login)
+    with transaction(own) as conn:
+        scope = _scope(conn, who)
+    with transaction(house) as conn:
+        seen = {each.alarm_id: each for each in _seen(conn, open_alarms(conn), scope)}
+        alarm = seen.get(alarm_id)
+        if alarm is None or not alarm.is_event or not store.see_alarm(conn, alarm_id, times=times, login=who.login):
+            return False
+        audit.note(conn, actor=f"user:{who.user_id}", act="alarm.see", at=now, subject=str(alarm_id))
+    return True
 
 
 def _scope(conn: Connection, who: Session) -> Scope | None:

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from server.people import sessions
 from server.people.door import Caller, LookingOn, SignedIn, check_same_origin
-from server.store import audit, worklist
+from server.store import worklist
 from server.store.postgres import transaction
 from server.watch import sight
 from server.web.fleet_rows import (
@@ -41,8 +41,7 @@ def show_fleet(caller: SignedIn, request: Request) -> Response:
 @router.get("/fleet/news")
 def show_news(caller: LookingOn, request: Request, shown: Annotated[str, Query(max_length=64)] = "") -> Response:
     """Whether a page that shows `shown` still shows what is; asked for by the page itself."""
-    with transaction(caller.pool) as conn:
-        seen = sight.see_fleet(conn, caller.session, now=caller.now)
+    seen = sight.see_fleet(caller.house, caller.pool, caller.session, now=caller.now)
     return render(
         request,
         "fleet_news.html",
@@ -64,18 +63,15 @@ def see_alarm(
     """The caller has looked at what happened; refused if it has happened again since the page was shown."""
     check_same_origin(request)
     sessions.check_csrf(caller.session, csrf_token)
-    with transaction(caller.pool) as conn:
-        is_seen = sight.see_alarm(conn, caller.session, alarm_id, times=times)
-        if is_seen:
-            audit.note(conn, actor=f"user:{caller.user_id}", act="alarm.see", at=caller.now, subject=str(alarm_id))
+    is_seen = sight.see_alarm(caller.house, caller.pool, caller.session, alarm_id, times=times, now=caller.now)
     return RedirectResponse("/fleet#alarms", status_code=303) if is_seen else _show(caller, request, is_refused=True)
 
 
 def _show(caller: Caller, request: Request, *, is_refused: bool = False) -> Response:
     words, named = words_of(request, caller), names_of(request)
+    seen = sight.see_fleet(caller.house, caller.pool, caller.session, now=caller.now)
+    seen = replace(seen, names={patient_id: named(name) for patient_id, name in seen.names.items()})
     with transaction(caller.pool) as conn:
-        seen = sight.see_fleet(conn, caller.session, now=caller.now)
-        seen = replace(seen, names={patient_id: named(name) for patient_id, name in seen.names.items()})
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     parts, gateways, meters = say_parts(seen, words), say_gateways(seen, words), say_meters(seen, words)
     patients = say_patients(seen, words)

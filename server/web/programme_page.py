@@ -59,8 +59,10 @@ def show_programme(
     words = words_of(request, caller)
     is_house = caller.session.role == "admin"
     figures = figures_for(caller, of="house" if is_house else "panel", days=days)
+    silent: Sequence[Silent] = (
+        () if is_house else silent_patients(caller.house, caller.pool, caller.session, now=caller.now)
+    )
     with transaction(caller.pool) as conn:
-        silent: Sequence[Silent] = () if is_house else silent_patients(conn, caller.session, now=caller.now)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
         names = {} if is_house else names_of(conn, caller.user_id)
     is_few = is_house and figures.patients < CELL_MIN

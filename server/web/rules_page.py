@@ -103,7 +103,7 @@ def _decide(caller: Caller, request: Request, csrf_token: str, decide: Callable[
     sessions.check_csrf(caller.session, csrf_token)
     words = words_of(request, caller)
     try:
-        in_transaction(caller.pool, decide)
+        in_transaction(caller.house, decide)  # what judges is judged anew, whoever's patient it is
     except NotAClinicianError:
         return _page(caller, request, told=words.say(FOR_DOCTORS), status=403)
     except (StaleVersionError, DecisionConflictError):

@@ -120,7 +120,7 @@ def come_back(clinic: AClinic, request: Request, state: Annotated[str, Query(max
 def sign_out(caller: SignedIn, request: Request, csrf_token: Field = "") -> Response:
     check_same_origin(request)
     sessions.check_csrf(caller.session, csrf_token)
-    sessions.sign_out(caller.pool, caller.session, now=caller.now)
+    sessions.sign_out(caller.house, caller.session, now=caller.now)
     answer = RedirectResponse("/login", status_code=303)
     answer.delete_cookie(caller.clinic.cookie_name, path="/", secure=caller.clinic.secure_cookies, httponly=True)
     return answer

@@ -19,7 +19,7 @@ from server.people.door import Caller, SignedIn
 from server.people.errors import NotOnPanelError
 from server.people.rule_texts import text_of
 from server.store import worklist, worklist_rows
-from server.store.postgres import Connection, transaction
+from server.store.postgres import transaction
 from server.watch import sight
 from server.web.fleet_rows import say_gateways, say_meters, say_patients
 from server.web.newsroom import known, short_name
@@ -57,9 +57,9 @@ def show_worklist(
         cases = [case for case in everybody if filters.let_through(case.member, case.alerts)]
         mine = [case for case in cases if case.is_in(tab)] if tab != "problems" else []
         rows = build_rows(conn, caller, words, mine[:shown])
-        problems = _problems(conn, caller, words, filters) if tab == "problems" else None
         median = worklist_rows.median_answer(conn, user_id=caller.user_id, since=caller.now - MEDIAN_OVER)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
+    problems = _problems(caller, words, filters) if tab == "problems" else None
     context = {
         "unread": unread,
         "tab": tab,
@@ -159,9 +159,9 @@ def _choices(cases: Sequence[Case], caller: Caller, words: Words) -> Mapping[str
     }
 
 
-def _problems(conn: Connection, caller: Caller, words: Words, filters: Filters) -> Mapping[str, Any]:
+def _problems(caller: Caller, words: Words, filters: Filters) -> Mapping[str, Any]:
     """What keeps readings of the panel from arriving: patients of whom nothing is heard, their meters, their gateways."""
-    seen = sight.see_fleet(conn, caller.session, now=caller.now)
+    seen = sight.see_fleet(caller.house, caller.pool, caller.session, now=caller.now)
     text = filters.text.casefold()
     return {
         "patients": [each for each in say_patients(seen, words) if text in each.name.casefold()],

@@ -120,7 +120,9 @@ def test_readings_of_the_first_release_keep_their_place_and_other_kinds_find_the
         with pytest.raises(psycopg.errors.CheckViolation):
             conn.execute(row.replace("2026-05", "2026-06").encode(), ("height",))
         found = conn.execute("select count(*), count(weight_kg) from reading").fetchone()
-        shape = """select count(*) from information_schema.columns where table_name = '%s'"""
+        shape = (
+            """select count(*) from information_schema.columns where table_schema = 'public' and table_name = '%s'"""
+        )
         assert len({conn.execute((shape % name).encode()).fetchone() for name in ("reading", "reading_shape")}) == 1
     assert found == (1 + len(KINDS), 0)
 
