@@ -17,7 +17,7 @@ from server.api.fhir_json import ERRORS, RESOURCE, base_of, fhir
 from server.api.fhir_search import Search, kinds_of, page_of, says_code
 from server.fhir import alerts, bundles, capability, devices, observations, patients
 from server.fhir.codes import Resource
-from server.people import panels
+from server.people import looks, panels
 from server.people.door import AClinic, Caller, SignedIn
 from server.people.errors import NotOnPanelError
 from server.people.evidence import reading_ids
@@ -69,7 +69,7 @@ def show_patient(caller: SignedIn, patient_id: PatientId) -> Response:
 def list_devices(caller: SignedIn, request: Request, search: Annotated[Search, Query()]) -> Response:
     """The gateways and meters by which a patient is or was measured, and this program."""
     with transaction(caller.pool) as conn:
-        _check(conn, caller, search.patient_id)
+        _check(conn, caller, request, search.patient_id)
         found = _devices(conn, [search.patient_id])
     return _page(request, list(found.values())[: search.count], None)
 
@@ -104,13 +104,13 @@ def list_observations(caller: SignedIn, request: Request, search: Annotated[Sear
         return [each for each in observations.observations(reading) if says_code(each, search.code)]
 
     with transaction(caller.pool) as conn:
-        _check(conn, caller, search.patient_id)
+        _check(conn, caller, request, search.patient_id)
         shown, cursor = page_of(search, lambda limit: read(conn, search, limit), build)
     return _page(request, shown, cursor)
 
 
 @router.get("/Observation/{observation_id}")
-def show_observation(caller: SignedIn, observation_id: FhirId) -> Response:
+def show_observation(caller: SignedIn, request: Request, observation_id: FhirId) -> Response:
     """A reading's main Observation is named by the reading, those that hang on it by the reading and a suffix."""
     with transaction(caller.pool) as conn:
         panel = worklist.list_panel(conn, user_id=caller.user_id, since=caller.now, now=caller.now)
@@ -122,6 +122,7 @@ def show_observation(caller: SignedIn, observation_id: FhirId) -> Response:
     ]
     if not found:
         raise NotOnPanelError("no such Observation")
+    looks.looked_at(request, readings[0].patient_id)
     return fhir(found[0])
 
 
@@ -151,6 +152,7 @@ def show_task(caller: SignedIn, episode_id: FhirId) -> Response:
 def list_communications(caller: SignedIn, request: Request, search: Annotated[Search, Query()]) -> Response:
     """Who was told what about a patient, the newest 500."""
     with transaction(caller.pool) as conn:
+        _check(conn, caller, request, search.patient_id)
         person = _patient(conn, caller, search.patient_id)
         pushes = worklist.list_pushes(conn, search.patient_id, limit=PUSHES_MAX)
     wanted = [each for each in pushes if search.measured.holds(each.sent_at or each.due_at)]
@@ -159,7 +161,7 @@ def list_communications(caller: SignedIn, request: Request, search: Annotated[Se
 
 @router.get("/Communication/{push_id}")
 def show_communication(
-    caller: SignedIn, push_id: FhirId, patient: Annotated[int | None, Query(ge=1, lt=2**62)] = None
+    caller: SignedIn, request: Request, push_id: FhirId, patient: Annotated[int | None, Query(ge=1, lt=2**62)] = None
 ) -> Response:
     """One message. `patient` spares looking through the panel."""
     wanted = _uuid(push_id)
@@ -170,6 +172,7 @@ def show_communication(
                 continue
             for push in worklist.list_pushes(conn, person.patient_id, limit=PUSHES_MAX):
                 if push.push_id == wanted:
+                    looks.looked_at(request, person.patient_id)
                     return fhir(_told(push, person))
     raise NotOnPanelError("no such Communication")
 
@@ -182,7 +185,7 @@ def _alerts(caller: Caller, request: Request, search: Search, build: Callable[[A
         return [each for each in found if search.measured.holds(each.opened_at)]
 
     with transaction(caller.pool) as conn:
-        _check(conn, caller, search.patient_id)
+        _check(conn, caller, request, search.patient_id)
         shown, cursor = page_of(search, lambda limit: read(conn, limit), lambda alert: [build(alert)])
     return _page(request, shown, cursor)
 
@@ -212,8 +215,10 @@ def _patient(conn: Connection, caller: Caller, patient_id: int) -> PanelPatient:
     return found
 
 
-def _check(conn: Connection, caller: Caller, patient_id: int) -> None:
+def _check(conn: Connection, caller: Caller, request: Request, patient_id: int) -> None:
+    """Whoever is asked about is on the panel, and the look is written down."""
     panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
+    looks.looked_at(request, patient_id)
 
 
 def _devices(conn: Connection, patient_ids: Sequence[int]) -> dict[str, Resource]:

@@ -289,3 +289,17 @@ def test_nobody_reads_without_signing_in_but_what_the_facade_can_do(clinic: Clin
     answer = stranger.get("Patient")
     assert (answer.status_code, answer.json()["issue"][0]["code"]) == (401, "login")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_every_look_through_the_facade_is_written_down(
+    clinic: Clinic, patient: int, doctor: int, reader: Client
+) -> None:
+    reading = clinic.add_pressure(patient, clock.now() - timedelta(days=1), 120, 80)
+
+    reader.read("Observation", patient=patient)
+    reader.read(f"Observation/{reading}")
+    reader.read(f"Patient/{patient}")
+    reader.read("Communication", patient=patient)
+
+    noted = clinic.rows("select actor, patient_id from audit_entry where act = 'record.read'")
+    assert noted == [{"actor": f"user:{doctor}", "patient_id": patient}] * 4
