@@ -1,13 +1,12 @@
 """An alert in the hands of people, on a real PostgreSQL: it sleeps, wakes, is silent, is spoken for, and its clock runs out."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from wards import MINUTE, Ward, ask, make_ward
+from wards import MINUTE, Ward, alert, ask, let_pass, make_ward
 
 from server.clock import now
 from server.judge import Judge
@@ -27,31 +26,11 @@ SECOND = timedelta(seconds=1)
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-INSTANTS: Mapping[str, tuple[str, ...]] = {
-    "push": ("due_at", "retry_at", "lease_until", "created_at", "sent_at"),
-    "due": ("due_at", "since"),
-    "reading": ("measured_at", "received_at", "stored_at"),
-    "episode": (
-        *("started_at", "opened_at", "resolved_at", "acknowledged_at"),
-        *("snoozed_until", "known_at", "answer_by", "answered_at"),
-    ),
-    "symptom_answer": ("answered_at",),
-    "silence": ("made_at", "until", "ended_at"),
-}
-
 
 @pytest.fixture
 def ward(pool: Pool) -> Ward:
     with transaction(pool) as conn:
         return make_ward(conn, pool)
-
-
-def let_pass(ward: Ward, span: timedelta) -> None:
-    """So long ago has become everything that was written; nobody has judged or sent meanwhile."""
-    ask(ward.pool, "alter table symptom_answer disable trigger symptom_answer_is_kept")
-    for table, columns in INSTANTS.items():
-        moved = ", ".join(f"{column} = {column} - %(span)s" for column in columns)
-        ask(ward.pool, f"update {table} set {moved}", span=span)
 
 
 def judge(ward: Ward) -> None:
@@ -68,11 +47,6 @@ def run(ward: Ward, span: timedelta) -> None:
 
 def sugar(ward: Ward, mmol_l: float, *, seq: int, ago: timedelta = 10 * SECOND) -> None:
     ward.take(ward.home.glucose(now().replace(microsecond=0) - ago, mmol_l * 18.0182), seq=seq)
-
-
-def alert(ward: Ward, rule_id: str) -> dict[str, Any]:
-    ((found,),) = ask(ward.pool, "select to_jsonb(e) from episode e where rule_id = %(rule_id)s", rule_id=rule_id)
-    return dict(found)
 
 
 def decision(ward: Ward, rule_id: str, **changes: Any) -> Decision:

@@ -1,40 +1,27 @@
 """The server as a process: it waits for its parts, does the whole line, and ends within five seconds when told to."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
-import ending
 import psycopg
 import pytest
 from households import enrol
 from plain_gateway import PlainGateway
+from running_server import WAIT_S, environment, running
 
 from homevigil.embedded.broker import EmbeddedBroker
 from homevigil.embedded.postgres import EmbeddedPostgres
 from server.clock import now
 from server.store.migrate import MIGRATIONS
 from server.store.postgres import Bell
-from server.store.vault_keys import SETTING
-
-WAIT_S = 60.0
-
-
-def environment(database_url: str, **more: str) -> dict[str, str]:
-    keep = {name: value for name, value in os.environ.items() if not name.startswith("HOMEVIGIL_")}
-    return {**keep, "HOMEVIGIL_SERVER_DATABASE_URL": database_url, SETTING: os.environ[SETTING], **more}
 
 
 def free_port() -> int:
@@ -45,59 +32,6 @@ def free_port() -> int:
 
 def command(*words: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-m", "server", *words], env=env, capture_output=True, text=True, timeout=60)
-
-
-class Running:
-    """A server process; its log lines are read as they come."""
-
-    def __init__(self, roles: str, env: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "server", "run", "--role", roles], env=env, stderr=subprocess.PIPE, text=True
-        )
-        self.lines: list[dict[str, Any]] = []
-        self._news = threading.Condition()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            with self._news:
-                self.lines.append(json.loads(line))
-                self._news.notify_all()
-
-    def wait_for(self, event: str) -> dict[str, Any]:
-        def found() -> "dict[str, Any] | None":
-            return next((line for line in self.lines if line.get("event") == event), None)
-
-        with self._news:
-            assert self._news.wait_for(found, WAIT_S), self.lines
-        line = found()
-        assert line is not None
-        return line
-
-    def end(self, with_signal: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """The exit code and how long it took to end."""
-        code, took_s = ending.end(self.process, with_signal)
-        self.close()
-        return code, took_s
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-
-
-@contextmanager
-def running(roles: str, env: dict[str, str]) -> Iterator[Running]:
-    server = Running(roles, env)
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def answers(page: str) -> bool:
