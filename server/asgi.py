@@ -50,6 +50,7 @@ from server.rules.load import load_catalog
 from server.store.postgres import OpenPool
 from server.web import (
     account_page,
+    alert_page,
     backtest_page,
     deciding,
     fleet_page,
@@ -102,6 +103,7 @@ ROUTERS: Final = (
     account_page.router,
     worklist_page.router,
     deciding.router,
+    alert_page.router,
     worklist_news.router,
     fleet_page.router,
     follow_ups_page.router,

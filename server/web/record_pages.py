@@ -1,8 +1,8 @@
-"""`/a/{episode_id}` and `/inbox`: one alert with its evidence, what one was told."""
+"""`/inbox`: what one was told; and what every ledger of messages shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Path, Request
@@ -10,19 +10,15 @@ from fastapi.responses import RedirectResponse, Response
 
 from server.people import sessions
 from server.people.door import Caller, SignedIn, check_same_origin
-from server.people.errors import NotOnPanelError
-from server.people.evidence import reading_ids
-from server.people.rule_texts import text_of
 from server.store import worklist
 from server.store.corrections import list_corrections
 from server.store.postgres import Connection, transaction
-from server.store.reading_lists import ShownReading, list_these_readings
-from server.store.worklist import Alert, PanelPatient, ShownPush, ShownTransition
+from server.store.reading_lists import ShownReading
+from server.store.worklist import InboxMessage, ShownPush
 from server.web.correction_words import newest
-from server.web.history import NOTHING_SAID, Corrections, reading_row
+from server.web.history import NOTHING_SAID, Corrections
 from server.web.rendering import render, words_of
-from server.web.rows import ASSESSED_FOR, age_of, alert_line, conditions_for, own_thresholds
-from server.web.words import CHANNELS, PUSH_STATES, RESOLUTIONS, STATES, Words
+from server.web.words import CHANNELS, PUSH_STATES, Words
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -31,49 +27,47 @@ MESSAGES_SHOWN: Final = 100
 PatientId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
-@router.get("/a/{episode_id}")
-def show_alert(caller: SignedIn, request: Request, episode_id: UUID) -> Response:
-    words = words_of(request, caller)
-    with transaction(caller.pool) as conn:
-        alert = worklist.find_alert(conn, episode_id, user_id=caller.user_id)
-        if alert is None:
-            raise NotOnPanelError("no such alert")
-        patient = worklist.find_panel_patient(
-            conn, alert.patient_id, user_id=caller.user_id, since=caller.now - ASSESSED_FOR, now=caller.now
-        )
-        if patient is None:
-            raise NotOnPanelError("no such alert")
-        evidence = list_these_readings(conn, alert.patient_id, reading_ids(alert.verdict))
-        corrected = said(conn, caller, evidence)
-        transitions = worklist.list_transitions(conn, episode_id)
-        pushes = worklist.list_pushes(conn, alert.patient_id, episode_id=episode_id)
-        own = own_thresholds(conn, [alert.patient_id])
-        unread = worklist.count_unread(conn, user_id=caller.user_id)
-    conditions = conditions_for(caller.clinic, own, alert.patient_id, alert)
-    return render(
-        request,
-        "alert.html",
-        words,
-        caller=caller,
-        unread=unread,
-        line=alert_line(caller, words, alert),
-        patient=patient,
-        age=age_of(patient.birth_date, caller.now, patient.zone),
-        rule=text_of(caller.clinic.rules, alert.rule_id),
-        rows=[reading_row(each, patient.zone, conditions, words, corrected) for each in evidence],
-        steps=[_step(each, patient, words) for each in transitions],
-        pushes=[told(push, patient.zone, words) for push in pushes],
-        days=_days(alert, words),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """The messages about one alert, the newest first."""
+
+    messages: tuple[InboxMessage, ...]
+
+    @property
+    def newest(self) -> InboxMessage:
+        return self.messages[0]
+
+    @property
+    def is_new(self) -> bool:
+        return any(each.read_at is None for each in self.messages)
 
 
 @router.get("/inbox")
-def show_inbox(caller: SignedIn, request: Request) -> Response:
+def show_inbox(caller: SignedIn, request: Request, only: Literal["unread", ""] = "") -> Response:
     words = words_of(request, caller)
     with transaction(caller.pool) as conn:
-        messages = worklist.list_inbox(conn, user_id=caller.user_id, limit=MESSAGES_SHOWN)
+        found = worklist.list_inbox(conn, user_id=caller.user_id, limit=MESSAGES_SHOWN)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
-    return render(request, "inbox.html", words, caller=caller, unread=unread, messages=messages, now=caller.now)
+    messages = [each for each in found if not only or each.read_at is None]
+    return render(
+        request,
+        "inbox.html",
+        words,
+        caller=caller,
+        unread=unread,
+        only=only,
+        talks=_by_alert(messages),
+        new_ones=[each.push_id for each in messages if each.read_at is None],
+        now=caller.now,
+    )
+
+
+def _by_alert(messages: Sequence[InboxMessage]) -> list[Talk]:
+    """What was said of one alert is one entry, where its newest message would be."""
+    talks: dict[UUID, list[InboxMessage]] = {}
+    for each in messages:
+        talks.setdefault(each.episode_id, []).append(each)
+    return [Talk(messages=tuple(found)) for found in talks.values()]
 
 
 @router.post("/inbox/read")
@@ -130,31 +124,3 @@ def _recipient(push: ShownPush, words: Words) -> str:
     if push.recipient == "doctor":
         return words.say("the patient's own doctor")
     return push.recipient_name or push.recipient
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step in the life of an alert."""
-
-    at: str
-    state: str
-    who: str
-    reason: str
-
-
-def _step(transition: ShownTransition, patient: PanelPatient, words: Words) -> Step:
-    code, _, old_note = transition.reason.partition(": ")
-    note = transition.note or old_note
-    reason = f"{words.say(RESOLUTIONS[code])}{f' – {note}' if note else ''}" if code in RESOLUTIONS else ""
-    return Step(
-        at=words.moment(transition.at, patient.zone),
-        state=words.among(STATES, transition.to_state),
-        who=transition.by_name or words.say("HomeVigil"),
-        reason=reason,
-    )
-
-
-def _days(alert: Alert, words: Words) -> str:
-    if alert.first_day == alert.last_day:
-        return words.day(alert.first_day)
-    return words.say("%(first)s to %(last)s", first=words.day(alert.first_day), last=words.day(alert.last_day))

@@ -26,7 +26,7 @@ def sign_in(clinic: Clinic, context: BrowserContext) -> SignIn:
         page.goto(f"{clinic.url}/login?lang={language}")
         page.get_by_label("Login" if language == "en" else "登录名").fill(login)
         page.get_by_label("Password" if language == "en" else "密码").fill(PASSWORD)
-        page.locator("main button").click()
+        page.locator("main button.primary").click()
         page.wait_for_url(f"{clinic.url}/")
         return page
 
@@ -80,7 +80,8 @@ def test_resolving_takes_an_outcome_and_a_note(clinic: Clinic, doctor_id: int, s
         {"state": "resolved", "resolution": "medication_changed", "is_useful": True}
     ]
     page.goto(f"{clinic.url}/a/{episode_id}")
-    expect(page.locator(".life")).to_contain_text("Dr. Lin · Medication changed – took the tablet late")
+    happened = page.get_by_role("region", name="What happened")
+    expect(happened).to_contain_text("Resolved · Dr. Lin · Medication changed took the tablet late")
 
 
 def test_of_two_browsers_the_second_is_told_and_nothing_is_changed(
@@ -194,7 +195,7 @@ def test_everything_works_without_scripts(clinic: Clinic, doctor_id: int, contex
     page.goto(f"{clinic.url}/login?lang=en&next=/p/{patient_id}")
     page.get_by_label("Login").fill("doctor")
     page.get_by_label("Password").fill(PASSWORD)
-    page.locator("main button").click()
+    page.locator("main button.primary").click()
 
     page.get_by_role("button", name="Acknowledge").click()
 
