@@ -27,32 +27,16 @@ def canonical(value: object) -> str:
     No spaces; members sorted by code point; text escaped only where JSON demands it; numbers in plain decimal digits, as many
     as there are, never with an exponent; instants in UTC with six digits; bytes in hexadecimal. Raises `TypeError` for others.
     """
-    match value:
-        case str():
-            return encode_basestring(value)
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return str(value)
-        case float() | Decimal():
-            return _number(value)
-        case Mapping():
-            return "{" + ",".join(f"{encode_basestring(k)}:{canonical(value[k])}" for k in sorted(value)) + "}"
-        case list() | tuple():
-            return "[" + ",".join(map(canonical, value)) + "]"
-        case datetime():
-            return f'"{spell_instant(value)}"'
-        case date() | UUID():
-            return f'"{value}"'
-        case bytes():
-            return f'"{value.hex()}"'
-    raise TypeError(f"{type(value).__name__} has no canonical spelling")
+    spell = _SPELLINGS.get(type(value))
+    if spell is None:
+        raise TypeError(f"{type(value).__name__} has no canonical spelling")
+    return spell(value)
 
 
 def spell_instant(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    if at.tzinfo is None:
+        raise TypeError("an instant without a zone is none")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat("T", "microseconds") + "Z"
 
 
 def _number(value: float | Decimal) -> str:
@@ -61,6 +45,31 @@ def _number(value: float | Decimal) -> str:
         return text
     exact = Decimal(text)
     return format(exact, "f") if exact.is_finite() else f'{{"number":"{exact}"}}'
+
+
+def _object(value: Mapping[str, Any]) -> str:
+    return "{" + ",".join([f"{encode_basestring(name)}:{canonical(value[name])}" for name in sorted(value)]) + "}"
+
+
+def _array(value: Sequence[Any]) -> str:
+    return "[" + ",".join([canonical(each) for each in value]) + "]"
+
+
+_SPELLINGS: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    type(None): lambda _: "null",
+    bool: lambda value: "true" if value else "false",
+    int: str,
+    float: _number,
+    Decimal: _number,
+    dict: _object,
+    list: _array,
+    tuple: _array,
+    datetime: lambda value: f'"{spell_instant(value)}"',
+    date: lambda value: f'"{value}"',
+    UUID: lambda value: f'"{value}"',
+    bytes: lambda value: f'"{value.hex()}"',
+}
 
 
 def spell_row(ledger: str, row: Mapping[str, Any] | None, columns: Iterable[str]) -> bytes:

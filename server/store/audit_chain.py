@@ -251,8 +251,11 @@ def _rows(conn: Connection, statement: sql.Composed | bytes, values: Mapping[str
         yield from cursor.execute(statement, values)
 
 
+_DECODER: Final = json.JSONDecoder(parse_float=Decimal)
+
+
 def _exactly(text: str | bytes) -> Any:
-    return json.loads(text, parse_float=Decimal)
+    return _DECODER.decode(text if isinstance(text, str) else text.decode())
 
 
 def look_at_one_instant(conn: Connection) -> None:

@@ -1,5 +1,9 @@
 """What was written down is sealed once, whole, in order, and nobody has to wait for it."""
 
+import json
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -7,9 +11,12 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from server.audit.anchoring import examine
 from server.audit.proofs import NOTHING, hash_link, hash_seal, merkle_root
 from server.audit.sealing import seal, seal_all
+from server.audit.verifying import verify
 from server.store import audit, audit_chain
+from server.store.alarms import AlarmKind, open_alarms
 from server.store.audit_chain import Link
 from server.store.postgres import Pool, transaction
 
@@ -117,3 +124,57 @@ def test_nobody_changes_or_deletes_what_was_written(pool: Pool, table: str, deed
     column = {"audit_link": "key", "audit_seal": "at", "audit_anchor": "at"}.get(table, column)
     with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"), transaction(pool) as conn:
         conn.execute(deed.format(table, column, column).encode())
+
+
+def test_a_sealer_that_is_killed_at_any_time_loses_nothing_and_breaks_no_chain(database_url: str, pool: Pool) -> None:
+    program = "import threading, sys; from server.audit.sealing import keep_sealing; from server.store.postgres import open_pool;"
+    program += "print('ready', flush=True); keep_sealing(open_pool(sys.argv[1]), threading.Event())"
+    for life in range(3):
+        note(pool, 300)
+        command = [sys.executable, "-c", program, database_url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as sealer:
+            assert sealer.stdout is not None
+            sealer.stdout.readline()
+            for _ in range(life * 40):  # it dies before it has begun, in the middle, and after it has ended
+                note(pool)
+            sealer.kill()
+    written = 3 * 300 + (0 + 40 + 80)
+    seal_all(pool)
+    assert sorted(map(int, entries_sealed(pool))) == list(range(1, written + 1))
+    with transaction(pool) as conn:
+        assert verify(conn).findings == []
+
+
+def test_what_was_changed_past_the_product_is_an_alarm_at_the_next_look(pool: Pool) -> None:
+    note(pool, 3)
+    seal_all(pool)
+    assert examine(pool).is_whole
+    with transaction(pool) as conn:
+        conn.execute(b"set local session_replication_role = replica")
+        conn.execute(b"update audit_entry set actor = 'user:2' where entry_id = 2")
+    assert [each.says for each in examine(pool).findings] == ["audit_entry 2 is not what was sealed"]
+    with transaction(pool) as conn:
+        assert AlarmKind.AUDIT_CHANGED in {alarm.kind for alarm in open_alarms(conn)}
+
+
+def test_the_command_line_verifies_lists_and_says_what_it_found(database_url: str, pool: Pool) -> None:
+    note(pool, 2, patient_id=None)
+    sealed = server("audit", "seal", url=database_url)
+    assert sealed.stdout.startswith("sealed: ")
+    whole = server("audit", "verify", url=database_url)
+    assert (whole.returncode, "everything is as it was sealed" in whole.stdout) == (0, True)
+    assert "nobody outside knows this chain" in whole.stdout
+    listed = json.loads(server("audit", "list", "--act", "record", "--json", url=database_url).stdout)
+    assert [(entry["entry_id"], entry["act"]) for entry in listed] == [(2, "record.read"), (1, "record.read")]
+    with transaction(pool) as conn:
+        conn.execute(b"set local session_replication_role = replica")
+        conn.execute(b"delete from audit_entry where entry_id = 1")
+    broken = server("audit", "verify", "--json", url=database_url)
+    assert broken.returncode == 1
+    assert [each["says"] for each in json.loads(broken.stdout)["findings"]] == ["audit_entry 1 is gone"]
+
+
+def server(*words: str, url: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "homevigil", "server", *words]
+    env = {**os.environ, "HOMEVIGIL_SERVER_DATABASE_URL": url}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
