@@ -144,7 +144,7 @@ def build(
         not_enough="" if made.is_enough else _say_not_enough(made, words),
         means=mean_lines(made, words),
         lines=(_home_line(made, words), *_rule_line(made, lines, text_of(rules, rule_id), bool(own), words)),
-        chart=draw(features, _span(period, whose), _home_conditions(), words, height=210),
+        chart=draw(features, _span(period, whose), _home_conditions(), words, height=210 if period.days <= 14 else 170),
         days=tuple(_days(readings, uses, made, period, words)),
         meters=tuple(dict.fromkeys(each.meter_id for each in readings if each.standing == "in_use")),
         left_out=_say_left_out(readings, uses, made, words),
