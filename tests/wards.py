@@ -130,6 +130,7 @@ def make_ward(conn: Connection, pool: Pool) -> Ward:
 def let_pass(ward: Ward, span: timedelta) -> None:
     """So long ago has become everything that was written; nobody has judged or sent meanwhile."""
     ask(ward.pool, "alter table symptom_answer disable trigger symptom_answer_is_kept")
+    ask(ward.pool, "select reading_make_room(measured_at - %(span)s) from reading", span=span)
     for table, columns in INSTANTS.items():
         moved = ", ".join(f"{column} = {column} - %(span)s" for column in columns)
         ask(ward.pool, f"update {table} set {moved}", span=span)
