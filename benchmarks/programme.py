@@ -1,20 +1,24 @@
 """How long the programme's figures take: a panel of `--patients` over a year, on the embedded PostgreSQL.
 
-The readings lie in the database as intake stores them (four a day, some missed), with a plan for everybody and an alert now and
-then. Timed is what a page asks for: read everything and count everything, over 366 days with twelve steps of trend.
+The readings lie in the database as intake stores them (four a day, some missed), with a plan for everybody and an alert now
+and then. Timed is what a page asks for: read everything and count everything, over 366 days with twelve steps of trend. The
+target is of processor time, ours and the database's, which a busy machine does not stretch.
 
     python -m benchmarks.programme [--patients 500] [--days 366] [--runs 5]
 """
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import statistics
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -33,8 +37,8 @@ END: Final = datetime(2026, 6, 30, 12, tzinfo=UTC)
 
 _PEOPLE: Final = b"""
 insert into app_user (login, display_name, role, password_hash) values ('doctor', 'doctor', 'doctor', '-');
-insert into patient (name, enrolled_on, doctor_id, created_at)
-select 'p' || n, %(begin)s::date, (select user_id from app_user), %(begin)s from generate_series(1, %(patients)s) n;
+insert into patient (language, enrolled_on, doctor_id, created_at)
+select 'en', %(begin)s::date, (select user_id from app_user), %(begin)s from generate_series(1, %(patients)s) n;
 insert into patient_zone select patient_id, %(begin)s, 'Asia/Shanghai', 'bench' from patient where not is_watchdog;
 insert into patient_plan (patient_id, version, plan, reason, set_by, set_at)
 select patient_id, 1, '{"items": [{"kind": "measure", "of": "blood_pressure", "at": ["07:30", "19:30"], "readings": 2}]}',
@@ -101,48 +105,60 @@ def _fill(url: str, patients: int, days: int) -> int:
     return int(row[0])
 
 
-def _once(pool: Pool, days: int) -> tuple[float, float, Figures]:
-    """(seconds of reading, seconds of counting, what came of it)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Seconds on the clock of reading and of counting, and of a core: ours and the database's for this connection."""
+
+    read_s: float
+    count_s: float
+    core_s: float
+    figures: Figures
+
+
+def _once(pool: Pool, days: int) -> Run:
     begin = END - timedelta(days=days)
-    started = time.perf_counter()
+    started, ours = time.perf_counter(), time.process_time()
     with transaction(pool) as conn:
+        before = _core_s(conn.info.backend_pid)
         ground = load_ground(conn, user_id=1, since=begin - timedelta(days=LOOKED_BACK_DAYS + 1), until=END)
+        theirs = _core_s(conn.info.backend_pid) - before
     read = time.perf_counter()
     figures = count(ground, begin=begin, end=END)
-    return read - started, time.perf_counter() - read, figures
+    return Run(
+        read_s=read - started,
+        count_s=time.perf_counter() - read,
+        core_s=time.process_time() - ours + theirs,
+        figures=figures,
+    )
 
 
-def _say(patients: int, days: int, readings: int, times: list[tuple[float, float, Figures]]) -> int:
-    figures = times[-1][2]
+def _core_s(pid: int) -> float:
+    """Processor time of a process (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _say(patients: int, days: int, readings: int, runs: list[Run]) -> int:
+    figures = runs[-1].figures
     assert figures.patients == patients
     assert figures.control.known == patients, "everybody measures"
     assert figures.adherence.share is not None
     assert 0.9 < figures.adherence.share <= 1, "at least one of two is there nearly always"
-    assert figures.alerts.staff == len(range(days // 10)) * patients
-    read, counted = (statistics.median(each[place] for each in times) for place in (0, 1))
-    whole = statistics.median(each[0] + each[1] for each in times)
+    assert figures.alerts.staff == days // 10 * patients
+    found = {name: statistics.median(getattr(run, name) for run in runs) for name in ("read_s", "count_s", "core_s")}
     table = Table(title=f"The programme's figures: {patients} patients, {days} days, {readings} readings")
-    table.add_column("part")
-    table.add_column("median, s", justify="right")
-    for name, seconds in (("read", read), ("count", counted), ("both", whole)):
-        table.add_row(name, f"{seconds:.2f}")
+    table.add_column("median, s")
+    table.add_column("", justify="right")
+    for name, words in (("read_s", "read"), ("count_s", "count"), ("core_s", "of a core, both, with the database's")):
+        table.add_row(words, f"{found[name]:.2f}")
     Console().print(table)
+    facts = {"benchmark": "programme", "python": platform.python_version(), "patients": patients, "days": days}
     print(
         json.dumps(
-            {
-                "benchmark": "programme",
-                "python": platform.python_version(),
-                "patients": patients,
-                "days": days,
-                "readings": readings,
-                "read_s": round(read, 3),
-                "count_s": round(counted, 3),
-                "whole_s": round(whole, 3),
-                "target_s": TARGET_S,
-            }
+            facts | {"readings": readings, "target_core_s": TARGET_S} | {k: round(v, 3) for k, v in found.items()}
         )
     )
-    return 0 if whole <= TARGET_S else 1
+    return 0 if found["core_s"] <= TARGET_S else 1
 
 
 if __name__ == "__main__":

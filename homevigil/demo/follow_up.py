@@ -1,4 +1,4 @@
-"""What the demo's doctor agreed with people a month ago, and whom somebody is to call: so that no page of it is empty.
+"""What the demo's doctor agreed with people in the last weeks, and whom somebody is to call: so that no page of it is empty.
 
 It goes through the doors that a clinic uses. Reminders begin with the demo; what lies before it was nobody's to remind of.
 """
@@ -15,7 +15,8 @@ from server.people.plans import NO_PLAN, Setting
 from server.rules.plans import Medicine, Plan, plan_templates
 from server.store.postgres import Pool
 
-AGREED_AGO: Final = timedelta(days=30)
+AGREED_AGO: Final = timedelta(days=10)
+"""The first; each further plan a day before, so that the regular calls do not all come due together."""
 PLANS: Final = ("pressure-adjustment", "pressure-maintenance", "glucose-tablets")
 MEDICINE: Final = Medicine(kind="medicine", name="氨氯地平 amlodipine", dose="5 mg", at=("08:00",))
 NOTES: Final = (
@@ -43,7 +44,7 @@ def agree_plans(pool: Pool, residents: Sequence[Resident], doctor: Doctor, *, no
             user_id=doctor.user_id,
             login=doctor.login,
             role="doctor",
-            now=now - AGREED_AGO,
+            now=now - AGREED_AGO - timedelta(days=place),
         )
         plans.set_plan(pool, setting)
     return len(chosen)
