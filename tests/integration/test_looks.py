@@ -106,6 +106,33 @@ def test_what_cannot_be_written_down_is_not_shown(
     assert "Content-Security-Policy" in answer.headers
 
 
+def test_auditors_see_who_saw_a_record_and_nobody_else_does(
+    clinic: Clinic, doctor_id: int, doctor: httpx2.Client, patient_id: int
+) -> None:
+    auditor_id = clinic.add_user("auditor", role="admin")
+    clinic.rows("alter table app_user drop constraint app_user_role_check")
+    clinic.rows("update app_user set role = 'auditor' where user_id = %s", auditor_id)
+    auditor = clinic.client("auditor")
+    doctor.get(f"/api/v1/patients/{patient_id}/readings")
+    found = auditor.get(f"/api/v1/patients/{patient_id}/audit").json()
+    assert [(each["actor"], each["who"], each["times"]) for each in found["viewers"]] == [
+        (f"user:{doctor_id}", "Dr. Lin", 1)
+    ]
+    assert [each["act"] for each in found["entries"]] == ["record.read"]
+    assert auditor.get(f"/api/v1/patients/{patient_id}/audit").json()["viewers"][0]["actor"] == f"user:{auditor_id}"
+    assert auditor.get("/api/v1/patients/999/audit").status_code == 404
+    first = auditor.get("/api/v1/audit", params={"limit": 2}).json()
+    second = auditor.get("/api/v1/audit", params={"limit": 2, "cursor": first["next"]}).json()
+    numbers = [each["entry_id"] for each in first["entries"] + second["entries"]]
+    assert numbers == sorted(numbers, reverse=True)
+    assert len(set(numbers)) == 4
+    signed_in = auditor.get("/api/v1/audit", params={"act": "session"}).json()["entries"]
+    assert [each["act"] for each in signed_in] == ["session.open", "session.open"]
+    for path in ("/api/v1/audit", f"/api/v1/patients/{patient_id}/audit", "/api/v1/patients/999/audit"):
+        assert doctor.get(path).status_code == 403
+    assert auditor.get("/api/v1/audit", params={"cursor": "none"}).status_code == 422
+
+
 def test_every_path_about_one_patient_says_whose_record_it_is() -> None:
     """A path with another name for a patient's own must be known to `looks`, or its handler says `looked_at`."""
     from server.asgi import ROUTERS
