@@ -165,6 +165,38 @@ def report(context: typer.Context) -> None:
 
 
 @_group
+def consent(context: typer.Context) -> None:
+    """What patients have agreed to: give, withdraw, list, and what they are asked."""
+    from server.privacy_commands import consents
+
+    consents(args=context.args, prog_name="server consent")
+
+
+@_group
+def erase(context: typer.Context) -> None:
+    """Take a patient out of everything, and destroy what names them unless the law has it kept."""
+    from server.privacy_commands import erasures
+
+    erasures(args=context.args, prog_name="server erase")
+
+
+@_group
+def hold(context: typer.Context) -> None:
+    """Whose record may not be erased, and why: add, end, list."""
+    from server.privacy_commands import holds
+
+    holds(args=context.args, prog_name="server hold")
+
+
+@_group
+def retention(context: typer.Context) -> None:
+    """Who is kept under seal because the law says so, and until when."""
+    from server.privacy_commands import retention as kept
+
+    kept(args=context.args, prog_name="server retention")
+
+
+@_group
 def vault(context: typer.Context) -> None:
     """The key to the patients' keys: make it, check it, put a new one in its place."""
     from server.vault_commands import app as keys

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     glucose_unit: Annotated[
         Literal["mmol/L", "mg/dL"], Field(description="in which the clinic reads glucose; the other stands beside it")
     ] = "mmol/L"
+    retention_clinical_years: Annotated[
+        int, Field(strict=False, ge=0, le=100, description="the law has a record kept so long after its last entry")
+    ] = 15
     vault_key_file: Annotated[
         str | None,
         Field(

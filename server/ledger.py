@@ -121,6 +121,8 @@ def attribute(row: Candidate, bindings: Sequence[Binding], now: datetime) -> Att
     then = [binding for binding in mine if binding.holds_at(reading.measured_at)]
     if not then:
         return refuse(row, "unknown_meter", "not bound to anybody at that time")
+    if not then[-1].is_watched:
+        return refuse(row, "no_consent", "the patient is not watched")
     quality, reasons = grade(reading.measurement)
     return Attributed(
         patient_id=then[-1].patient_id, reading=reading, sent=row.sent, quality=quality, quality_reasons=reasons

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from psycopg.rows import class_row
 
-from server.store import vault
+from server.store import consents, vault
+from server.store.consents import AT_ENROLMENT, Purpose, Word
 from server.store.postgres import Connection, load_sql
 from server.store.vault import identified
 from vitals.errors import MalformedError
@@ -109,9 +110,11 @@ def add_patient(
     phone: str | None = None,
     conditions: Sequence[str] = (),
     doctor_id: int | None = None,
+    purposes: Sequence[Purpose] = AT_ENROLMENT,
+    enrolled_by: str = "server:enrolment",
     now: datetime,
 ) -> int:
-    """Enrol a patient; returns `patient_id`. The zone is in force from as far back as a reading may lie."""
+    """Enrol a patient, who agrees to `purposes`; returns `patient_id`. The zone is in force from as far back as readings lie."""
     patient_id = vault.next_patient(conn)
     conn.execute(
         SQL["add_patient"],
@@ -128,6 +131,11 @@ def add_patient(
         },
     )
     vault.identify(conn, patient_id, vault.Identity(name=name, phone=phone, birth_date=birth_date))
+    for purpose in purposes:
+        word = Word(
+            purpose=purpose, is_given=True, text_version=None, how="enrolment", said_at=now, recorded_by=enrolled_by
+        )
+        consents.add(conn, patient_id, word)
     return patient_id
 
 

@@ -41,6 +41,8 @@ class Binding:
     valid_from: datetime
     valid_to: datetime | None
     enrolled_on: date
+    is_watched: bool = True
+    """Whether the patient has agreed to it, and is not to be erased."""
 
     def holds_at(self, instant: datetime) -> bool:
         return self.valid_from <= instant and (self.valid_to is None or instant < self.valid_to)

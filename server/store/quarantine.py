@@ -28,7 +28,10 @@ counted, and the first and the last of it are kept."""
 WRONG_GATEWAY_MESSAGES: Final = 3
 """Messages in another gateway's name before a gateway is suspended: one may be a mistake while renaming it."""
 
-WANTING_AN_OWNER: Final = ("unknown_meter", "unmapped_slot", "binding_conflict")
+RELEASABLE: Final = ("unknown_meter", "unmapped_slot", "binding_conflict", "no_consent")
+"""What may become a reading later: its meter is bound, or the patient agrees to be watched again."""
+
+WANTING_AN_OWNER: Final = RELEASABLE[:3]
 """The reasons that a later binding may do away with. The others are about the bytes, the time or the gateway."""
 
 
@@ -193,13 +196,13 @@ def list_open(conn: Connection, *, limit: int) -> tuple[Sequence[OpenRow], int]:
 
 def take_held(conn: Connection, *, meter_id: str, user_slot: int | None) -> Sequence[Held]:
     """Lock and return the meter's readings that wait for an owner, in the order in which they came; `None`: of every slot."""
-    wanted = {"meter_id": meter_id, "user_slot": user_slot, "reasons": list(WANTING_AN_OWNER)}
+    wanted = {"meter_id": meter_id, "user_slot": user_slot, "reasons": list(RELEASABLE)}
     return _opened(conn, Held, conn.cursor(row_factory=dict_row).execute(SQL["take_held"], wanted).fetchall())
 
 
 def take_these(conn: Connection, quarantine_ids: Sequence[int]) -> Sequence[Held]:
     """Lock and return those of them that are readings that wait for an owner."""
-    wanted = {"quarantine_id": list(quarantine_ids), "reasons": list(WANTING_AN_OWNER)}
+    wanted = {"quarantine_id": list(quarantine_ids), "reasons": list(RELEASABLE)}
     return _opened(conn, Held, conn.cursor(row_factory=dict_row).execute(SQL["take_these"], wanted).fetchall())
 
 

@@ -7,7 +7,8 @@ select now();
 
 -- name: bindings
 -- Every binding that these meters ever had, with what bounds a believable time.
-select b.meter_id, b.user_slot, b.gateway_id, b.patient_id, b.valid_from, b.valid_to, p.enrolled_on
+select b.meter_id, b.user_slot, b.gateway_id, b.patient_id, b.valid_from, b.valid_to, p.enrolled_on,
+       p.standing = 'active' as is_watched
 from meter_binding b join patient p using (patient_id)
 where b.meter_id = any(%(meter_ids)s)
 order by b.valid_from, b.binding_id;

@@ -12,6 +12,7 @@ select pg_try_advisory_xact_lock(hashtextextended('homevigil judge', %(patient_i
 -- name: take_due
 select due_id, since, quiet, now() from due
 where patient_id = %(patient_id)s and due_at <= now()
+  and exists (select from patient p where p.patient_id = due.patient_id and p.standing = 'active')
 order by due_id
 for update skip locked;
 

@@ -50,7 +50,7 @@ select now();
 -- name: patients
 -- Everybody but the watchdog's patient, some at a time.
 select patient_id from patient
-where not is_watchdog and patient_id > %(after)s
+where not is_watchdog and standing = 'active' and patient_id > %(after)s
 order by patient_id limit %(limit)s;
 
 -- name: enrolments

@@ -1,0 +1,219 @@
+"""`python -m server consent|erase|hold|retention`: what patients have agreed to, and who is to be forgotten."""
+
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from server.terminal import RefusedError, fail, in_database, load_settings, operator, print_json
+
+if TYPE_CHECKING:
+    from server.people.erasure import Outcome, Traces
+    from server.store.postgres import Connection
+
+Purposes = Literal["care", "reminders", "channels", "research"]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PatientNumber = Annotated[int, typer.Argument(metavar="PATIENT", help="The patient's number.", show_default=False)]
+
+
+def _commands(words: str) -> typer.Typer:
+    return typer.Typer(rich_markup_mode=None, help=words, no_args_is_help=True)
+
+
+consents = _commands("What patients have agreed to.")
+holds = _commands("Whose record may not be erased, and why.")
+erasures = typer.Typer(rich_markup_mode=None)
+retention = typer.Typer(rich_markup_mode=None)
+
+
+@consents.command(name="list")
+def list_consents(patient_id: PatientNumber, as_json: AsJson = False) -> None:
+    """All that a patient has ever said, the oldest first."""
+    from server.store import consents as store
+
+    words = in_database(lambda conn: store.history(conn, patient_id))
+    if as_json:
+        print_json(words)
+        return
+    for word in words:
+        typer.echo(
+            f"{word.said_at.date()} {word.purpose:<10} {'yes' if word.is_given else 'no':<4}"
+            f" {word.how:<9} {word.recorded_by}"
+        )
+
+
+def _say(
+    patient_id: int, purpose: Purposes, how: Literal["paper", "clinic"], on: datetime | None, *, given: bool
+) -> None:
+    from server import clock
+    from server.people import consents as people
+    from server.people.errors import NotOnPanelError
+    from server.store.consents import Purpose
+
+    now = clock.now()
+    said_at = None if on is None else datetime.combine(on.date(), time(), tzinfo=UTC)
+    saying = people.Saying(
+        patient_id=patient_id,
+        purpose=Purpose(purpose),
+        is_given=given,
+        how=how,
+        actor=operator(),
+        now=now,
+        said_at=said_at,
+    )
+    try:
+        is_new = in_database(lambda conn: people.say(conn, saying))
+    except NotOnPanelError as e:
+        fail(str(e))
+    typer.echo("written down" if is_new else "it is so already")
+
+
+How = Annotated[Literal["paper", "clinic"], typer.Option(help="How the patient said so.")]
+On = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="When, if not now.", show_default=False)]
+
+
+@consents.command()
+def give(patient_id: PatientNumber, purpose: Purposes, how: How = "paper", on: On = None) -> None:
+    """The patient agrees. Watched again, what was missed is judged."""
+    _say(patient_id, purpose, how, on, given=True)
+
+
+@consents.command()
+def withdraw(patient_id: PatientNumber, purpose: Purposes, how: How = "clinic", on: On = None) -> None:
+    """The patient takes it back: what waits to be sent for it is cancelled, and without `care` nobody watches any more."""
+    _say(patient_id, purpose, how, on, given=False)
+
+
+@consents.command()
+def text(purpose: Purposes) -> None:
+    """What the patient is asked, in English and Chinese."""
+    from server.people.consents import TEXT_VERSION, TEXTS
+    from server.store.consents import Purpose
+
+    typer.echo(f"version {TEXT_VERSION}")
+    for language, words in TEXTS[Purpose(purpose)].items():
+        typer.echo(f"{language}: {words}")
+
+
+@erasures.command()
+def erase(
+    patient_id: PatientNumber,
+    reason: Annotated[
+        Literal["asked", "withdrawn", "over", "ordered"],
+        typer.Option(
+            help="The patient asked, or took consent back; there is no purpose any more; an authority ordered it."
+        ),
+    ],
+    by: Annotated[str, typer.Option(help="The login of who wants it.")],
+    second: Annotated[str, typer.Option(help="The login of a second person who wants it.")],
+    folder: Annotated[
+        list[Path] | None, typer.Option(help="Where to look for what is left: logs, exports. May be said again.")
+    ] = None,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Look for what is left in every table and in the folders.")
+    ] = False,
+) -> None:
+    """Take a patient out of everything; destroy what names them, unless the law has it kept. Exit 1 if `--prove` finds any."""
+    from server import clock
+    from server.people import erasure
+    from server.people.errors import NotOnPanelError
+
+    years = load_settings().retention_clinical_years
+    actor, now = operator(), clock.now()
+    wish = erasure.Wish(patient_id=patient_id, reason=reason, by=by, second=second, actor=actor, now=now)
+
+    def work(conn: "Connection") -> "tuple[Outcome, Traces]":
+        traces = erasure.traces_of(conn, patient_id)
+        try:
+            return erasure.erase(conn, wish, clinical_years=years), traces
+        except (NotOnPanelError, erasure.HeldError) as e:
+            raise RefusedError(str(e)) from e
+
+    outcome, traces = in_database(work)
+    if not outcome.is_destroyed:
+        typer.echo(f"out of everything; kept under seal until {outcome.keep_until.date()}, as the law says")
+        return
+    typer.echo(
+        "destroyed: the keys are gone, and with them what they sealed; from backups with the next `vault rotate`"
+    )
+    if prove:
+        places = in_database(
+            lambda conn: erasure.prove(conn, patient_id, traces, folder or (), actor=actor, now=clock.now())
+        )
+        for place in places:
+            typer.echo(f"found in {place}", err=True)
+        if places:
+            raise typer.Exit(1)
+        typer.echo(f"looked for {len(traces.words)} traces: nothing is left")
+
+
+@holds.command(name="add")
+def add_hold(
+    patient_id: PatientNumber,
+    reason: Annotated[str, typer.Option(help="Why; it is shown to whoever wants to erase.")],
+    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day on which it ends.")],
+) -> None:
+    """Nothing of this patient is erased until then."""
+    from server import clock
+    from server.people import erasure
+    from server.people.errors import NotOnPanelError
+
+    end = datetime.combine(until.date(), time(), tzinfo=UTC)
+    try:
+        hold_id = in_database(
+            lambda conn: erasure.hold(conn, patient_id, reason=reason, until=end, actor=operator(), now=clock.now())
+        )
+    except NotOnPanelError as e:
+        fail(str(e))
+    typer.echo(f"hold {hold_id}")
+
+
+@holds.command(name="end")
+def end_hold(hold_id: Annotated[int, typer.Argument(metavar="HOLD", help="Its number.", show_default=False)]) -> None:
+    """The record may be erased again."""
+    from server import clock
+    from server.people import erasure
+
+    if not in_database(lambda conn: erasure.end_hold(conn, hold_id, actor=operator(), now=clock.now())):
+        fail(f"there is no hold {hold_id} in force")
+    typer.echo(f"hold {hold_id} has ended")
+
+
+@holds.command(name="list")
+def list_holds(as_json: AsJson = False) -> None:
+    """Those in force."""
+    from server import clock
+    from server.store import erasure
+
+    found = in_database(lambda conn: erasure.list_holds(conn, now=clock.now()))
+    if as_json:
+        print_json(found)
+        return
+    for each in found:
+        typer.echo(f"{each.hold_id:>6} patient {each.patient_id} until {each.until.date()}, by {each.made_by}")
+
+
+@retention.command()
+def keep(
+    carry_out: Annotated[
+        bool, typer.Option("--carry-out", help="Destroy whom the law does not have kept any longer.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Who is kept under seal, and until when; with `--carry-out`, every night from a timer, what is over is destroyed."""
+    from server import clock
+    from server.people import erasure as people
+    from server.store import erasure
+
+    gone = in_database(lambda conn: people.carry_out(conn, actor=operator(), now=clock.now())) if carry_out else ()
+    kept = in_database(erasure.list_kept)
+    if as_json:
+        print_json({"destroyed": list(gone), "kept": kept})
+        return
+    for patient_id in gone:
+        typer.echo(f"patient {patient_id}: destroyed")
+    for each in kept:
+        typer.echo(
+            f"patient {each.patient_id}: under seal since {each.restricted_at.date()}, until {each.keep_until.date()}"
+        )

