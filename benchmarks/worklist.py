@@ -85,12 +85,11 @@ def _measure(database: EmbeddedPostgres, folder: Path, patients: int) -> Figures
     url = database.create_database(f"clinic_{patients}")
     migrate(url)
     with open_pool(url) as pool, _served(pool) as address:
-        user_id = _fill(pool, patients)
-        return _figures(pool, address, user_id, patients)
+        return _figures(pool, address, _fill(pool, patients), patients)
 
 
-def _fill(pool: Pool, patients: int) -> int:
-    """A doctor with that many patients, judged; the doctor's number."""
+def _fill(pool: Pool, patients: int) -> population.Doctor:
+    """A doctor with that many patients, judged."""
     until = clock.now()
     since = until - timedelta(days=DAYS)
     with transaction(pool) as conn:
@@ -107,13 +106,13 @@ def _fill(pool: Pool, patients: int) -> int:
     judge = Judge(pool, load_catalog())
     while judge.judge_due():
         pass
-    return doctor.user_id
+    return doctor
 
 
-def _figures(pool: Pool, address: str, user_id: int, patients: int) -> Figures:
+def _figures(pool: Pool, address: str, doctor: population.Doctor, patients: int) -> Figures:
     import httpx2
 
-    session = _sign_in(pool, user_id)
+    session = sessions.sign_in(pool, login=doctor.login, password=doctor.password, address="benchmark", now=clock.now())
     with httpx2.Client(base_url=address, cookies={"homevigil": session.token}, timeout=30) as client:
         client.get("/").raise_for_status()
         pages = [_clock_ms(lambda: client.get("/").raise_for_status()) for _ in range(TRIES)]
@@ -135,13 +134,6 @@ def _figures(pool: Pool, address: str, user_id: int, patients: int) -> Figures:
         browser_page_ms=None if shown is None else shown[0],
         browser_acknowledge_ms=None if shown is None else shown[1],
     )
-
-
-def _sign_in(pool: Pool, user_id: int) -> sessions.SignedIn:
-    """A session without its password: argon2 is not what is measured."""
-    now = clock.now()
-    with transaction(pool) as conn:
-        return sessions._open(conn, user_id=user_id, now=now)
 
 
 def _press(client: Any, pool: Pool, csrf_token: str) -> float:
