@@ -27,8 +27,9 @@ from server.push import muting
 from server.rules.keeping import WINDOW, count_readings
 from server.rules.plans import EMPTY, Plan
 from server.rules.windows import ZoneSpan
+from server.store import consents, pushes
 from server.store import plans as store
-from server.store import pushes
+from server.store.consents import Purpose
 from server.store.postgres import Bell, Connection, Pool, in_transaction
 from vitals.errors import UnavailableError
 
@@ -84,6 +85,9 @@ def look_in(conn: Connection, patient_id: int, *, now: datetime | None = None) -
     if not spans or (not plan.items and plan.call_every_days is None):
         store.put_off(conn, patient_id, None)
         return True
+    if not store.is_active(conn, patient_id):
+        store.put_off(conn, patient_id, now + LOOK_AGAIN)
+        return True
     next_at = _remind(conn, patient_id, plan, spans, now)
     if plan.call_every_days is not None:
         call_at = _call(conn, patient_id, plan.call_every_days, versions[0].set_at, _zone_at(spans, now), now)
@@ -105,7 +109,7 @@ def _remind(conn: Connection, patient_id: int, plan: Plan, spans: tuple[ZoneSpan
         decided={(each.occasion, each.step) for each in decided},
         told_today=sum(each.fate == "told" and _day_of(each.decided_at, zone) == today for each in decided),
         at_most=plan.reminders_a_day,
-        is_wanted=plan.reminders_a_day > 0,
+        is_wanted=plan.reminders_a_day > 0 and consents.allows(conn, patient_id, Purpose.REMINDERS),
         is_quiet=muting.allowed_from(conn, patient_id, "patient", now) > now,
         clock=now.astimezone(zone).time(),
         now=now,

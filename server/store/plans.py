@@ -201,6 +201,12 @@ def last_contact(conn: Connection, patient_id: int) -> datetime | None:
     return at
 
 
+def is_active(conn: Connection, patient_id: int) -> bool:
+    """Whether the house acts for the patient: not while consent to care is withdrawn, or the record is held or gone."""
+    row = conn.execute(_SQL["is_active"], {"patient_id": patient_id}).fetchone()
+    return row is not None and bool(row[0])
+
+
 def _count(conn: Connection, name: str, values: Mapping[str, object]) -> int:
     row = conn.execute(_SQL[name], values).fetchone()
     assert row is not None

@@ -13,6 +13,8 @@ from server.people import links
 from server.programme.planner import Planner, look_in
 from server.push.dispatch import Dispatcher
 from server.push.inbox import Inbox
+from server.store import consents
+from server.store.consents import Purpose, Word
 from server.store.postgres import transaction
 
 MORNING_AND_EVENING = {"kind": "measure", "of": "blood_pressure", "at": ["07:30", "19:30"], "readings": 2}
@@ -161,6 +163,28 @@ def test_nobody_is_woken_and_nobody_is_told_more_often_than_was_agreed(
         look(clinic, patient_id, at_wall(today, clock))
     look(clinic, patient_id, at_wall(today + timedelta(days=1), "07:30"))
     assert [fate for _, fate in fates(clinic)] == ["told", "told", "enough", "quiet", "told"]
+
+
+def test_who_has_withdrawn_consent_is_not_reminded_and_who_pauses_care_is_not_called(
+    clinic: Clinic, doctor: httpx2.Client, patient_id: int, today: date
+) -> None:
+    agree(doctor, patient_id, MORNING_AND_EVENING, call_every_days=14).raise_for_status()
+    later = at_wall(today, "07:30") + timedelta(days=21)
+    for purpose, found in ((Purpose.REMINDERS, [(0, "unwanted")]), (Purpose.CARE, [(0, "unwanted")])):
+        with transaction(clinic.pool) as conn:
+            word = Word(
+                purpose=purpose,
+                is_given=False,
+                text_version=None,
+                how="paper",
+                said_at=clinic.clock(),
+                recorded_by="doctor",
+            )
+            consents.add(conn, patient_id, word)
+        look(clinic, patient_id, at_wall(today, "07:30") if purpose is Purpose.REMINDERS else later)
+        assert fates(clinic) == found
+    assert clinic.rows("select push_id from push") == []
+    assert clinic.rows("select follow_up_id from follow_up") == []
 
 
 def test_a_look_that_is_killed_leaves_no_trace_and_the_next_one_tells_once(

@@ -87,6 +87,6 @@ on conflict (push_id) do nothing;
 select max(at) from follow_up_event
 where patient_id = %(patient_id)s and (result = 'reached' or act = 'closed');
 
--- name: patient
--- Whom the house reminds.
-select language, enrolled_on, conditions from patient where patient_id = %(patient_id)s and not is_watchdog;
+-- name: is_active
+-- Whether the house acts for the patient at all.
+select standing = 'active' and not is_watchdog from patient where patient_id = %(patient_id)s;
