@@ -181,6 +181,14 @@ def erase(context: typer.Context) -> None:
 
 
 @_group
+def export(context: typer.Context) -> None:
+    """All that is known about a patient, to be given to them."""
+    from server.privacy_commands import exports
+
+    exports(args=context.args, prog_name="server export")
+
+
+@_group
 def hold(context: typer.Context) -> None:
     """Whose record may not be erased, and why: add, end, list."""
     from server.privacy_commands import holds

@@ -25,6 +25,7 @@ consents = _commands("What patients have agreed to.")
 holds = _commands("Whose record may not be erased, and why.")
 erasures = typer.Typer(rich_markup_mode=None)
 retention = typer.Typer(rich_markup_mode=None)
+exports = typer.Typer(rich_markup_mode=None)
 
 
 @consents.command(name="list")
@@ -217,3 +218,38 @@ def keep(
         typer.echo(
             f"patient {each.patient_id}: under seal since {each.restricted_at.date()}, until {each.keep_until.date()}"
         )
+
+
+@exports.command()
+def export(
+    patient_id: PatientNumber,
+    by: Annotated[str, typer.Option(help="The login of who gives it out; they must see the patient.")],
+    out: Annotated[Path, typer.Option(help="The ZIP file to write; it must not be there yet.")],
+) -> None:
+    """All that is known about a patient, to be given to them: FHIR, tables, and who has seen it."""
+    from server import clock
+    from server.people import portability
+    from server.people.errors import NotOnPanelError
+    from server.store import erasure
+
+    base = f"{load_settings().public_url or 'http://localhost:8080'}/fhir"
+
+    def work(conn: "Connection") -> bytes:
+        people = erasure.users(conn, by)
+        if by not in people:
+            raise RefusedError(f"no account {by!r} that is in use")
+        try:
+            return portability.export(
+                conn, patient_id, user_id=people[by], actor=f"user:{people[by]}", base=base, now=clock.now()
+            )
+        except NotOnPanelError as e:
+            raise RefusedError(f"no patient {patient_id} whom {by} sees") from e
+
+    packed = in_database(work)
+    try:
+        with out.open("xb") as file:
+            out.chmod(0o600)
+            file.write(packed)
+    except FileExistsError:
+        fail(f"{out} is there already: name another file")
+    typer.echo(f"written: {out}; give it to the patient alone, and delete it here")
