@@ -56,6 +56,7 @@ from server.web import (
     fleet_page,
     follow_ups_page,
     masking,
+    own_consents,
     own_page,
     own_plan,
     own_rules_page,
@@ -117,6 +118,7 @@ ROUTERS: Final = (
     reports_page.router,
     rules_page.router,
     own_page.router,
+    own_consents.router,
     own_plan.router,
 )
 

@@ -160,6 +160,24 @@ def test_a_patient_says_so_by_the_link_and_nobody_else_does(clinic: Clinic) -> N
         consents.say_by_link(clinic.pool, "no-such-link", Purpose.CARE, is_given=False, now=clock.now())
 
 
+def test_the_own_page_says_what_was_agreed_and_takes_it_back_in_both_languages(clinic: Clinic) -> None:
+    patient_id, token = clinic_patient(clinic)
+    client = clinic.client()
+    page = client.get(f"/me/{token}")
+    assert page.status_code == 200, page.text
+    assert TEXTS[Purpose.CARE]["zh"] in page.text
+    assert page.text.count("已于") == 3
+    answer = client.post(f"/me/{token}/consent", data={"purpose": "care", "said": "no"})
+    assert answer.status_code == 303, answer.text
+    assert "撤回" in client.get(f"/me/{token}").text
+    with transaction(clinic.pool) as conn:
+        assert store.lock(conn, patient_id) == "paused"
+    client.post(f"/me/{token}/consent", data={"purpose": "care", "said": "yes"})
+    with transaction(clinic.pool) as conn:
+        assert store.lock(conn, patient_id) == "active"
+    assert client.post("/me/nobody/consent", data={"purpose": "care", "said": "no"}).status_code == 404
+
+
 def clinic_patient(clinic: Clinic) -> tuple[int, str]:
     from datetime import timedelta
 
