@@ -173,7 +173,10 @@ def test_a_machine_without_a_bus_is_a_failure_with_advice(tmp_path: Path, monkey
     assert "D-Bus" in found.do
 
 
-def test_what_is_not_configured_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_configured_is_said_to_be_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(SETTING)  # which the tests have for their databases
     assert main(["doctor", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["ok"]
