@@ -18,6 +18,7 @@ _STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     errors.NotSignedInError: (401, "Not signed in"),
     errors.WrongPasswordError: (401, "Not signed in"),
     errors.ForgedRequestError: (403, "Request refused"),
+    errors.WrongRoleError: (403, "For other roles"),
     errors.NotAClinicianError: (403, "For clinicians"),
     errors.NotAnAuditorError: (403, "For auditors"),
     errors.NotOnPanelError: (404, "Not found"),
@@ -49,6 +50,7 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     for status, description in (
         (400, "The body could not be read"),
         (401, "Not signed in"),
+        (403, "For other roles"),
         (413, "The body is longer than 64 KiB"),
         (422, "Not understood"),
         (503, "The database does not answer"),

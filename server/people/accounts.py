@@ -16,7 +16,7 @@ from server.store import people
 from server.store.people import User
 from server.store.postgres import Connection
 
-Role = Literal["doctor", "nurse", "admin"]
+Role = Literal["doctor", "nurse", "patient", "admin", "auditor"]
 Language = Literal["zh", "en"]
 
 PASSWORD_LENGTHS: Final = (8, 256)
@@ -34,8 +34,13 @@ def add_user(
     password: str,
     language: Language,
     now: datetime,
+    patient_id: int | None = None,
 ) -> int:
-    """The new account's id. Raises `WeakPasswordError`, `LoginTakenError`."""
+    """The new account's id; `patient_id`: of a patient's own account, which sees that patient and nobody else.
+
+    Raises `WeakPasswordError`, `LoginTakenError`.
+    """
+    assert (role == "patient") == (patient_id is not None), role
     user_id = people.add_user(
         conn,
         login=login,
@@ -47,6 +52,8 @@ def add_user(
     )
     if user_id is None:
         raise LoginTakenError(f"the login {login!r} is taken; choose another")
+    if patient_id is not None:
+        people.bind_account(conn, user_id=user_id, patient_id=patient_id)
     return user_id
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     from typing import Literal
 
-    Role = Literal["doctor", "nurse", "admin"]
+    Role = Literal["doctor", "nurse", "patient", "admin", "auditor"]
     Language = Literal["zh", "en"]
 
 app = typer.Typer(
@@ -37,14 +37,19 @@ def add_user(
     name: Annotated[str, typer.Option("--name", help="The name that others see.")],
     role: Annotated[Role, typer.Option(help="What the person does at the clinic.")] = "doctor",
     language: Annotated[Language, typer.Option(help="The language of the pages.")] = "zh",
+    patient_id: Annotated[
+        int | None, typer.Option("--patient", help="Of a patient's own account: whose. It sees that patient alone.")
+    ] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
     ] = False,
 ) -> None:
     """Add an account; asks for its password twice."""
     from server.people import accounts
-    from server.people.errors import LoginTakenError, WeakPasswordError
+    from server.people.errors import LoginTakenError, NotOnPanelError, WeakPasswordError
 
+    if (role == "patient") != (patient_id is not None):
+        fail("a patient's own account, and no other, is bound to a patient: --role patient --patient NUMBER")
     password = (
         sys.stdin.readline().rstrip("\r\n")
         if password_stdin
@@ -52,6 +57,8 @@ def add_user(
     )
 
     def work(conn: "Connection") -> int:
+        if patient_id is not None and not _has_patient(conn, patient_id):
+            raise NotOnPanelError(f"no patient {patient_id}")
         user_id = accounts.add_user(
             conn,
             login=login,
@@ -60,13 +67,14 @@ def add_user(
             password=password,
             language=language,
             now=clock.now(),
+            patient_id=patient_id,
         )
         note_deed(conn, "account.add", subject=f"user:{user_id}", role=role)
         return user_id
 
     try:
         user_id = in_database(work)
-    except (LoginTakenError, WeakPasswordError) as e:
+    except (LoginTakenError, NotOnPanelError, WeakPasswordError) as e:
         fail(str(e))
     typer.echo(f"user {user_id}: {login}")
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from server.people import sessions
+from server.people import access, sessions
 from server.people.errors import ForgedRequestError, NotSignedInError
 from server.people.house import House
 from server.people.rule_texts import RuleText
@@ -120,6 +120,7 @@ def _find(request: Request, *, is_touching: bool) -> Caller:
     now = clinic.now()
     session = sessions.find(clinic.pool, token, now=now, is_touching=is_touching)
     caller = Caller(clinic=clinic, session=session, now=now)
+    access.admit(session.role, request.method, getattr(request.scope.get("route"), "path", request.url.path))
     request.state.caller = caller  # for `looks`, which writes down what the caller is shown
     return caller
 

@@ -39,6 +39,10 @@ class NotOnPanelError(PeopleError):
     """For this user the patient, or the patient's alert, does not exist."""
 
 
+class WrongRoleError(PeopleError):
+    """The address is for other roles than the caller's."""
+
+
 class NotAClinicianError(PeopleError):
     """What was asked for is a clinician's to decide, and the user's role is another."""
 

@@ -62,11 +62,11 @@ def apply(pool: Pool, applying: Applying, *, rules: RuleSet, presets: Collection
 
     Raises `NotAClinicianError`, `NotOnPanelError`.
     """
-    if applying.role != "doctor":
-        raise NotAClinicianError("only a doctor may choose a patient's rules")
 
     def work(conn: Connection) -> list[OwnVersion]:
         panels.check(conn, user_id=applying.user_id, patient_id=applying.patient_id)
+        if applying.role != "doctor":
+            raise NotAClinicianError("only a doctor may choose a patient's rules")
         store.lock_thresholds(conn, applying.patient_id)
         found = proposals(conn, applying.patient_id, rules=rules, presets=presets, today=applying.now.date())
         wanted = [_version(each, applying) for each in found if not each.is_so and not each.is_by_hand]

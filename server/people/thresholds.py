@@ -53,8 +53,10 @@ def set_thresholds(pool: Pool, setting: Setting) -> OwnVersion:
     """
 
     def work(conn: Connection) -> OwnVersion:
+        panels.check(
+            conn, user_id=setting.user_id, patient_id=setting.patient_id
+        )  # before all else: a stranger does not exist
         _check(setting, in_force(conn))
-        panels.check(conn, user_id=setting.user_id, patient_id=setting.patient_id)
         store.lock_thresholds(conn, setting.patient_id)
         before = next(iter(store.list_versions(conn, setting.patient_id, rule_id=setting.rule_id)), None)
         _check_version(before, setting)

@@ -17,7 +17,7 @@ _SQL: Final = load_sql("people")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account. `role` is doctor, nurse or admin; `language` is zh or en."""
+    """An account. `role` is doctor, nurse, patient, admin or auditor; `language` is zh or en."""
 
     user_id: int
     login: str
@@ -79,6 +79,11 @@ def add_user(
     }
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(_SQL["add_user"], values).fetchone()
+
+
+def bind_account(conn: Connection, *, user_id: int, patient_id: int) -> None:
+    """The account is this patient's own."""
+    conn.execute(_SQL["bind_account"], {"user_id": user_id, "patient_id": patient_id})
 
 
 def set_password(conn: Connection, *, user_id: int, password_hash: str) -> None:

@@ -39,6 +39,7 @@ HERE: Final = "<!-- here -->"
 """Where a template leaves room for what takes its time; see `with_parts`."""
 
 NOT_AVAILABLE: Final = mark("The service does not answer at the moment. Try again shortly; readings are not lost.")
+_OTHER_ROLE: Final = mark("This page is for people in another role. What is yours is in the line at the top.")
 _APOLOGIES: Final = {
     400: mark("The request could not be understood."),
     403: mark("The request was refused, because it did not come from a page of this session. Reload and try again."),
@@ -134,7 +135,9 @@ def answer(request: Request, error: Exception) -> Response:
         return _to_sign_in(request)
     status = _status(error)
     words = words_for(request)
-    apology = words.say(_APOLOGIES.get(status, _APOLOGIES[500]))
+    apology = words.say(
+        _OTHER_ROLE if isinstance(error, errors.WrongRoleError) else _APOLOGIES.get(status, _APOLOGIES[500])
+    )
     if is_htmx(request):
         # Said on top of what was to be replaced; what a page asks by itself leaves it as it is and asks again.
         swap = "none" if request.method == "GET" else "afterbegin"
@@ -162,7 +165,7 @@ def _status(error: Exception) -> int:
         case RequestValidationError():
             # A path that is no number or id is a page that does not exist.
             return 404 if any(each["loc"][:1] == ("path",) for each in error.errors()) else 422
-        case errors.ForgedRequestError():
+        case errors.ForgedRequestError() | errors.WrongRoleError():
             return HTTPStatus.FORBIDDEN
         case errors.NotOnPanelError():
             return HTTPStatus.NOT_FOUND

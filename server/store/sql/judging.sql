@@ -71,7 +71,7 @@ from patient p left join app_user u on u.user_id = p.doctor_id
 where p.patient_id = %(patient_id)s;
 
 -- name: backup
-select m.user_id from panel_member m join app_user u using (user_id) join patient p using (patient_id)
+select m.user_id from panel_regular m join app_user u using (user_id) join patient p using (patient_id)
 where m.patient_id = %(patient_id)s and u.active and m.user_id is distinct from p.doctor_id
 order by m.user_id;
 

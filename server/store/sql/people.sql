@@ -7,6 +7,9 @@ values (%(login)s, %(display_name)s, %(role)s, %(language)s, %(password_hash)s, 
 on conflict (login) do nothing
 returning user_id;
 
+-- name: bind_account
+insert into patient_account (user_id, patient_id) values (%(user_id)s, %(patient_id)s);
+
 -- name: set_password
 update app_user set password_hash = %(password_hash)s where user_id = %(user_id)s;
 

@@ -78,9 +78,9 @@ select l.push_id, l.episode_id, l.patient_id, l.recipient, l.channel, l.kind, l.
        case when l.channel = 'webhook' then w.webhook_id is not null
             when l.recipient = 'patient' then true
             when l.recipient = 'clinic' then exists (
-                select from panel_member m join app_user u using (user_id) where m.patient_id = l.patient_id and u.active)
+                select from panel_regular m join app_user u using (user_id) where m.patient_id = l.patient_id and u.active)
             else exists (
-                select from panel_member m join app_user u using (user_id)
+                select from panel_regular m join app_user u using (user_id)
                 where m.patient_id = l.patient_id and u.active and l.recipient = 'user:' || u.user_id)
        end as is_reachable
 from leased l

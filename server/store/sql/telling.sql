@@ -73,7 +73,7 @@ select exists (select from app_user where user_id = %(user_id)s and active and r
 
 -- name: sees
 -- Of these users, who can sign in and see the patient.
-select m.user_id from panel_member m join app_user u using (user_id)
+select m.user_id from panel_regular m join app_user u using (user_id)
 where m.patient_id = %(patient_id)s and u.active and m.user_id = any(%(user_ids)s::bigint[])
 order by m.user_id;
 

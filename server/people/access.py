@@ -1,0 +1,196 @@
+"""Who may come to which address: one table, asked by the door before anything is looked up; a test holds it against the app.
+
+It says nothing of patients: whose record somebody sees is the panel's matter (`panels`) and the database's. What a role may do
+with a record it sees (only a doctor sets a number) is said where it is done.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from server.people.errors import NotOnPanelError, WrongRoleError
+
+Roles = frozenset[str]
+
+ALL: Final[Roles] = frozenset({"doctor", "nurse", "patient", "admin", "auditor"})
+CLINICIANS: Final[Roles] = frozenset({"doctor", "nurse"})
+HOUSE: Final[Roles] = CLINICIANS | {"admin"}
+ADMINS: Final[Roles] = frozenset({"admin"})
+AUDITORS: Final[Roles] = frozenset({"auditor"})
+OWN: Final[Roles] = CLINICIANS | {"patient"}
+"""What a patient's own account may read of itself, too."""
+
+NOBODY_YET: Final[Roles] = frozenset()
+"""Who comes here is not signed in: a probe, a program with a secret of its own, a patient by the link, somebody who signs in."""
+
+_NAMES_A_PATIENT: Final = (
+    "{patient_id}",
+    "{episode_id}",
+    "{follow_up_id}",
+    "{push_id}",
+    "{device_id}",
+    "{observation_id}",
+)
+
+_SAID: Final[Mapping[Roles, str]] = {
+    NOBODY_YET: """
+        GET /healthz
+        GET /readyz
+        GET /metrics
+        GET /asyncapi.json
+        GET /fhir/metadata
+        GET /fhir/.well-known/smart-configuration
+        POST /fhir/auth/token
+        POST /api/v1/login
+        GET /login
+        POST /login
+        GET /login/house
+        GET /login/house/back
+        POST /login/passkey/ask
+        POST /login/passkey
+        POST /api/v1/own/{token}/symptoms
+        POST /api/v1/own/{token}/answers
+        GET /me/{token}
+        POST /me/{token}/symptoms
+        POST /me/{token}/taken
+        GET /me/{token}/app.webmanifest
+        GET /me/{token}/report
+    """,
+    ALL: """
+        POST /api/v1/logout
+        POST /logout
+        GET /account
+        POST /account/password
+        POST /account/passkeys/ask
+        POST /account/passkeys
+        POST /account/passkeys/{passkey_id}/remove
+    """,
+    HOUSE | AUDITORS: """
+        GET /api/v1/audit
+        GET /api/v1/patients/{patient_id}/audit
+    """,
+    HOUSE: """
+        GET /
+        POST /masking
+        GET /worklist/rows
+        GET /worklist/row/{patient_id}
+        GET /worklist/stream
+        GET /worklist/news
+        GET /inbox
+        POST /inbox/read
+        GET /api/v1/inbox
+        GET /fleet
+        GET /fleet/news
+        POST /fleet/alarms/{alarm_id}/seen
+        GET /api/v1/fleet
+        GET /programme
+        GET /api/v1/programme
+        GET /api/v1/silent-patients
+        GET /rules
+        GET /rules/backtest
+        POST /rules/{rule_id}/{version}/approve
+        POST /rules/{rule_id}/{version}/withdraw
+        GET /api/v1/ladders
+        PUT /api/v1/ladders
+        GET /api/v1/quiet-hours
+        PUT /api/v1/quiet-hours/{subject}
+        GET /api/v1/plan-templates
+        GET /api/v1/alerts
+        GET /api/v1/alerts/figures
+        GET /api/v1/silences
+        GET /api/v1/follow-ups
+        GET /follow-ups
+        GET /fhir/Group/panel
+        GET /fhir/Group/panel/$export
+        GET /fhir/export/{export_id}
+        DELETE /fhir/export/{export_id}
+        GET /fhir/export/{export_id}/{kind}
+    """,
+    CLINICIANS: """
+        GET /api/v1/alerts/{episode_id}
+        GET /api/v1/alerts/{episode_id}/life
+        POST /api/v1/alerts/{episode_id}/acknowledge
+        POST /api/v1/alerts/{episode_id}/snooze
+        POST /api/v1/alerts/{episode_id}/resolve
+        POST /api/v1/alerts/{episode_id}/rate
+        POST /api/v1/alerts/{episode_id}/notes
+        POST /api/v1/alerts/{episode_id}/undo
+        POST /api/v1/silences
+        POST /api/v1/silences/{silence_id}/end
+        POST /api/v1/patients/{patient_id}/readings/{reading_id}/void
+        POST /api/v1/patients/{patient_id}/readings/{reading_id}/reassign
+        POST /api/v1/patients/{patient_id}/readings/{reading_id}/restore
+        GET /api/v1/patients/{patient_id}/thresholds
+        PUT /api/v1/patients/{patient_id}/thresholds/{rule_id}
+        GET /api/v1/patients/{patient_id}/presets
+        POST /api/v1/patients/{patient_id}/presets
+        POST /api/v1/follow-ups
+        GET /api/v1/follow-ups/{follow_up_id}
+        POST /api/v1/follow-ups/{follow_up_id}/calls
+        POST /api/v1/follow-ups/{follow_up_id}/assign
+        POST /api/v1/follow-ups/{follow_up_id}/move
+        POST /api/v1/follow-ups/{follow_up_id}/close
+        POST /api/v1/follow-ups/{follow_up_id}/reopen
+        GET /api/v1/patients/{patient_id}/plan
+        PUT /api/v1/patients/{patient_id}/plan
+        GET /api/v1/patients/{patient_id}/adherence
+        GET /a/{episode_id}
+        POST /a/{episode_id}/acknowledge
+        POST /a/{episode_id}/snooze
+        POST /a/{episode_id}/resolve
+        POST /a/{episode_id}/rate
+        POST /a/{episode_id}/note
+        POST /a/{episode_id}/undo
+        GET /follow-ups/{follow_up_id}
+        POST /follow-ups/{follow_up_id}/call
+        POST /follow-ups/{follow_up_id}/close
+        POST /follow-ups/{follow_up_id}/assign
+        POST /follow-ups/{follow_up_id}/reopen
+        POST /follow-ups
+        GET /p/{patient_id}
+        GET /p/{patient_id}/plan
+        POST /p/{patient_id}/plan
+        GET /p/{patient_id}/rules
+        POST /p/{patient_id}/rules/presets
+        POST /p/{patient_id}/rules/{rule_id}
+        GET /p/{patient_id}/r/{reading_id}
+        POST /p/{patient_id}/r/{reading_id}/void
+        POST /p/{patient_id}/r/{reading_id}/reassign
+        POST /p/{patient_id}/r/{reading_id}/restore
+        GET /report/{about}/{patient_id}
+        GET /report/{about}/{patient_id}/pdf
+    """,
+    OWN: """
+        GET /api/v1/patients/{patient_id}/readings
+        GET /api/v1/patients/{patient_id}/readings/{reading_id}
+        GET /fhir/Patient
+        GET /fhir/Patient/{patient_id}
+        GET /fhir/Device
+        GET /fhir/Device/{device_id}
+        GET /fhir/Observation
+        GET /fhir/Observation/{observation_id}
+        GET /fhir/DetectedIssue
+        GET /fhir/DetectedIssue/{episode_id}
+        GET /fhir/Task
+        GET /fhir/Task/{episode_id}
+        GET /fhir/Communication
+        GET /fhir/Communication/{push_id}
+    """,
+}
+
+ACCESS: Final[Mapping[str, Roles]] = {
+    line.strip(): roles for roles, said in _SAID.items() for line in said.split("\n") if line.strip()
+}
+"""`METHOD /path` as the route says it: the roles that may come."""
+
+
+def admit(role: str, method: str, path: str) -> None:
+    """Raises unless `role` may come to this address.
+
+    `WrongRoleError`; where the address names a patient, `NotOnPanelError`: for that role there is no such record, whoever it is.
+    """
+    roles = ACCESS.get(f"{method} {path}", NOBODY_YET)
+    if role in roles:
+        return
+    if any(name in path for name in _NAMES_A_PATIENT):
+        raise NotOnPanelError("no such patient")
+    raise WrongRoleError(f"this is for {', '.join(sorted(roles)) or 'nobody'}; you are signed in as {role}")
