@@ -26,6 +26,8 @@ NOT_ASKED = frozenset(
         "GET /login/house",  # leads elsewhere, where there is an elsewhere
         "GET /worklist/stream",  # never ends; names nobody
         "POST /account/password",
+        "POST /break-glass",  # opens a stranger's record, as it should (test_panels)
+        "POST /api/v1/break-glass",
         "POST /api/v1/login",
         "POST /login",
     }

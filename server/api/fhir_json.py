@@ -31,6 +31,7 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     for status, said in (
         (400, "OperationOutcome: what was asked for is not understood"),
         (401, "OperationOutcome: not signed in"),
+        (403, "OperationOutcome: for other roles"),
         (404, "OperationOutcome: it does not exist, or is not on your panel"),
         (503, "OperationOutcome: the database does not answer"),
     )

@@ -64,6 +64,16 @@ FORBIDDEN: Final[dict[int | str, dict[str, Any]]] = {
 NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {
     404: {**RESPONSES[400], "description": "It does not exist, or is not on your panel"}
 }
+PANEL: Final[dict[int | str, dict[str, Any]]] = {
+    **FORBIDDEN,
+    404: {**RESPONSES[400], "description": "There is no such patient"},
+    409: {**RESPONSES[400], "description": "It is so already, or was never so"},
+}
+BREAK_GLASS: Final[dict[int | str, dict[str, Any]]] = {
+    **PANEL,
+    409: {**RESPONSES[400], "description": "The caller sees the patient already"},
+    429: {**RESPONSES[400], "description": "Too many tries in the last hour; `Retry-After` says when to come back"},
+}
 DECISION: Final[dict[int | str, dict[str, Any]]] = {
     **FORBIDDEN,
     **NOT_FOUND,

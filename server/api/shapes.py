@@ -217,13 +217,13 @@ class OtherOut(Shape):
 
 
 class MessageOut(Shape):
-    """A push in the inbox. `step` 0 opens an alert, 1 and on repeat it, -1 takes it back.
+    """A push in the inbox. `step` 0 opens an alert, 1 and on repeat it, -1 takes it back; of no alert without `episode_id`.
 
     `is_for_clinic`: to the clinic's desk, so everybody who sees the patient has it, and one reads it for all.
     """
 
     push_id: UUID
-    episode_id: UUID
+    episode_id: UUID | None
     patient: PatientOut
     step: int
     state: str

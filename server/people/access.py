@@ -52,6 +52,7 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /me/{token}
         POST /me/{token}/symptoms
         POST /me/{token}/taken
+        POST /me/{token}/consent
         GET /me/{token}/app.webmanifest
         GET /me/{token}/report
     """,
@@ -105,7 +106,18 @@ _SAID: Final[Mapping[Roles, str]] = {
         DELETE /fhir/export/{export_id}
         GET /fhir/export/{export_id}/{kind}
     """,
+    ADMINS: """
+        GET /api/v1/panels/changes
+        POST /api/v1/panels/changes
+        GET /api/v1/panels/{user_id}
+    """,
     CLINICIANS: """
+        GET /api/v1/break-glass
+        POST /api/v1/break-glass
+        POST /api/v1/break-glass/{break_glass_id}/end
+        GET /break-glass
+        POST /break-glass
+        POST /break-glass/{break_glass_id}/end
         GET /api/v1/alerts/{episode_id}
         GET /api/v1/alerts/{episode_id}/life
         POST /api/v1/alerts/{episode_id}/acknowledge

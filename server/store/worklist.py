@@ -164,11 +164,12 @@ class ShownPush:
 class InboxMessage:
     """A push that has reached a clinician's inbox. `is_for_clinic`: all who see the patient have it, and one reads it for all.
 
-    `others`: the other alerts of the patient that were told with it, each with its `episode_id` and `text`.
+    `episode_id` None: it is of no alert (somebody has opened the record). `others`: the other alerts of the patient that were
+    told with it, each with its `episode_id` and `text`.
     """
 
     push_id: UUID
-    episode_id: UUID
+    episode_id: UUID | None
     patient_id: int
     patient_name: str
     step: int

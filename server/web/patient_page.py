@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from server.people.break_glass import SHOWN_FOR
 from server.people.door import Caller, SignedIn
 from server.people.errors import NotOnPanelError
 from server.people.rule_texts import Condition, text_of, trend_conditions
 from server.rules.clinical_days import Calendar
 from server.rules.features import Features, features_of
-from server.store import quarantine, record, thresholds, worklist
+from server.store import panels, quarantine, record, thresholds, worklist
 from server.store.postgres import Connection, transaction
 from server.store.quarantine import Conflict
 from server.store.reading_lists import (
@@ -136,6 +137,7 @@ def show_patient(
         versions = thresholds.list_versions(conn, patient_id)
         meters = record.list_meters(conn, patient_id, since=caller.now - METERS_HEARD)
         conflicts = quarantine.binding_conflicts(conn, patient_id=patient_id)
+        opened = panels.opened_of(conn, patient_id, since=caller.now - SHOWN_FOR)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
     rows, following = shown.page[:PAGE], shown.page[PAGE:]
     lines = [alert_line(caller, words, alert) for alert in alerts]
@@ -148,6 +150,7 @@ def show_patient(
         patient=patient,
         age=age_of(patient.birth_date, caller.now, patient.zone),
         assessed=say_assessed(patient, words, caller.now),
+        opened=opened,
         conflicts=[_say_conflict(each, patient, words) for each in conflicts],
         open_lines=[line for line in lines if line.alert.state not in ("resolved", "retracted")],
         closed_lines=[line for line in lines if line.alert.state in ("resolved", "retracted")],

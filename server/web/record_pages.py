@@ -66,7 +66,7 @@ def _by_alert(messages: Sequence[InboxMessage]) -> list[Talk]:
     """What was said of one alert is one entry, where its newest message would be."""
     talks: dict[UUID, list[InboxMessage]] = {}
     for each in messages:
-        talks.setdefault(each.episode_id, []).append(each)
+        talks.setdefault(each.episode_id or each.push_id, []).append(each)
     return [Talk(messages=tuple(found)) for found in talks.values()]
 
 

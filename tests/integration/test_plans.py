@@ -95,7 +95,7 @@ def test_a_stranger_finds_no_plan_and_who_runs_the_house_agrees_none(clinic: Cli
     for path in ("plan", "adherence"):
         assert stranger.get(f"/api/v1/patients/{patient_id}/{path}").status_code == 404
     assert agree(stranger, patient_id, MORNING_AND_EVENING).status_code == 404
-    assert agree(admin, patient_id, MORNING_AND_EVENING).status_code == 403
+    assert agree(admin, patient_id, MORNING_AND_EVENING).status_code == 404
 
 
 def test_the_rules_about_silence_follow_the_plan_and_a_hand_goes_before_it(

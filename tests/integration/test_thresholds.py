@@ -116,7 +116,7 @@ def test_only_a_doctor_who_sees_the_patient_sets_numbers(clinic: Clinic, doctor_
 
     answers = [put(clinic.client(login), patient_id).status_code for login in ("nurse", "boss", "stranger")]
 
-    assert answers == [403, 403, 404]
+    assert answers == [403, 404, 404], "who runs the house sees no record, on whatever panel"
     assert clinic.client("stranger").get(f"/api/v1/patients/{patient_id}/thresholds").status_code == 404
     assert clinic.rows("select * from patient_threshold") == []
 

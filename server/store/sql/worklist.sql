@@ -56,11 +56,11 @@ limit %(limit)s;
 -- everybody who sees the patient; newest first. A patient taken off the panel takes the messages along. What went together is one
 -- message, which names the others.
 select s.push_id, s.episode_id, s.patient_id, i.identity as patient_name, s.step, s.text, s.state, s.sent_at, s.read_at,
-       e.priority, e.rule_id, s.recipient = 'clinic' as is_for_clinic,
+       coalesce(e.priority, 'information') as priority, coalesce(e.rule_id, '') as rule_id, s.recipient = 'clinic' as is_for_clinic,
        (select coalesce(jsonb_agg(jsonb_build_object('episode_id', o.episode_id, 'text', o.text) order by o.due_at, o.push_id), '[]')
         from push o where o.together_with = s.push_id and o.state in ('sent', 'withdrawn')) as others
 from push s
-join episode e using (episode_id)
+left join episode e using (episode_id)
 join patient_identity i on i.patient_id = s.patient_id
 join panel_member m on m.patient_id = s.patient_id and m.user_id = %(user_id)s
 where s.recipient in (%(recipient)s, 'clinic') and s.channel = 'inbox' and s.state in ('sent', 'withdrawn')

@@ -44,20 +44,29 @@ create trigger break_glass_rings after insert or update on break_glass for each 
 select wall_up('break_glass', 'select');
 select audit_keep('break_glass', '{break_glass_id}', 't.patient_id', is_mutable => true);
 
--- Whom the house tells of a patient: the patient's own doctor, and whoever has the patient on a panel. Clinicians only.
+-- Whom the house tells of a patient: the patient's own doctor, and whoever has the patient on a panel. Clinicians only; and nobody
+-- of a patient who is kept under seal, or erased.
 create view panel_regular as
-    select p.doctor_id as user_id, p.patient_id from patient p join app_user u on u.user_id = p.doctor_id where u.role in ('doctor', 'nurse')
+    select p.doctor_id as user_id, p.patient_id
+    from patient p join app_user u on u.user_id = p.doctor_id
+    where u.role in ('doctor', 'nurse') and p.standing in ('active', 'paused')
     union
-    select m.user_id, m.patient_id from panel m join app_user u using (user_id) where u.role in ('doctor', 'nurse');
+    select m.user_id, m.patient_id
+    from panel m join app_user u using (user_id) join patient p on p.patient_id = m.patient_id
+    where u.role in ('doctor', 'nurse') and p.standing in ('active', 'paused');
 
 -- Who may see whom, at this instant: those, a patient's own account, and whoever has opened the record in an emergency.
 create or replace view panel_member as
     select user_id, patient_id from panel_regular
     union
-    select a.user_id, a.patient_id from patient_account a join app_user u using (user_id) where u.role = 'patient'
+    select a.user_id, a.patient_id
+    from patient_account a join app_user u using (user_id) join patient p on p.patient_id = a.patient_id
+    where u.role = 'patient' and p.standing in ('active', 'paused')
     union
-    select b.user_id, b.patient_id from break_glass b join app_user u using (user_id)
-    where b.ended_at is null and b.opened_at <= wall_now() and b.ends_at > wall_now() and u.role in ('doctor', 'nurse');
+    select b.user_id, b.patient_id
+    from break_glass b join app_user u using (user_id) join patient p on p.patient_id = b.patient_id
+    where b.ended_at is null and b.opened_at <= wall_now() and b.ends_at > wall_now() and u.role in ('doctor', 'nurse')
+      and p.standing in ('active', 'paused');
 
 create view people.panel_regular with (security_barrier) as
     select m.user_id, m.patient_id from public.panel_regular m

@@ -1,0 +1,169 @@
+"""Rows about panels, their history, and records opened in an emergency. Statements are in `sql/panels.sql`.
+
+They are the house's own: who is let in is not asked of those who want to come in.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from server.store.postgres import Connection, load_sql
+
+_SQL: Final = load_sql("panels")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """How a panel came to be: `act` is added, removed, transferred or doctor_set."""
+
+    change_id: int
+    at: datetime
+    changed_by: str
+    act: str
+    patient_id: int
+    from_user: int | None
+    to_user: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A patient on somebody's panel, by number; `is_doctor`: as the patient's own doctor."""
+
+    patient_id: int
+    is_doctor: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glass:
+    """A record that somebody has open in an emergency."""
+
+    break_glass_id: int
+    user_id: int
+    patient_id: int
+    opened_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """That somebody opened a patient's record in an emergency."""
+
+    break_glass_id: int
+    user_id: int
+    by_name: str
+    opened_at: datetime
+    ends_at: datetime
+
+
+def lock_patient(conn: Connection, patient_id: int) -> tuple[bool, int | None]:
+    """Whether there is such a patient, and whose; nobody else changes the patient's panels until this transaction ends."""
+    row = conn.execute(_SQL["lock_patient"], {"patient_id": patient_id}).fetchone()
+    return (False, None) if row is None else (True, row[0])
+
+
+def role_of_clinician(conn: Connection, user_id: int) -> str | None:
+    """`doctor` or `nurse`; None for everybody else."""
+    row = conn.execute(_SQL["clinician"], {"user_id": user_id}).fetchone()
+    return None if row is None else str(row[1])
+
+
+def add(conn: Connection, *, user_id: int, patient_id: int) -> bool:
+    return conn.execute(_SQL["add"], {"user_id": user_id, "patient_id": patient_id}).rowcount == 1
+
+
+def remove(conn: Connection, *, user_id: int, patient_id: int) -> bool:
+    return conn.execute(_SQL["remove"], {"user_id": user_id, "patient_id": patient_id}).rowcount == 1
+
+
+def set_doctor(conn: Connection, *, user_id: int | None, patient_id: int) -> None:
+    conn.execute(_SQL["set_doctor"], {"user_id": user_id, "patient_id": patient_id})
+
+
+def unassign(conn: Connection, *, user_id: int, patient_id: int) -> None:
+    conn.execute(_SQL["unassign"], {"user_id": user_id, "patient_id": patient_id})
+
+
+def note_change(
+    conn: Connection,
+    *,
+    at: datetime,
+    changed_by: str,
+    act: str,
+    patient_id: int,
+    from_user: int | None,
+    to_user: int | None,
+    reason: str,
+) -> int:
+    values = {"at": at, "changed_by": changed_by, "act": act, "patient_id": patient_id}
+    row = conn.execute(
+        _SQL["note_change"], {**values, "from_user": from_user, "to_user": to_user, "reason": reason}
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def list_changes(conn: Connection, *, patient_id: int | None, user_id: int | None, limit: int) -> Sequence[Change]:
+    """The newest first."""
+    with conn.cursor(row_factory=class_row(Change)) as cursor:
+        values = {"patient_id": patient_id, "user_id": user_id, "limit": limit}
+        return cursor.execute(_SQL["list_changes"], values).fetchall()
+
+
+def list_members(conn: Connection, user_id: int) -> Sequence[Member]:
+    with conn.cursor(row_factory=class_row(Member)) as cursor:
+        return cursor.execute(_SQL["members"], {"user_id": user_id}).fetchall()
+
+
+def open_glass(
+    conn: Connection, *, user_id: int, patient_id: int, reason: bytes, opened_at: datetime, ends_at: datetime
+) -> int:
+    values = {
+        "user_id": user_id,
+        "patient_id": patient_id,
+        "reason": reason,
+        "opened_at": opened_at,
+        "ends_at": ends_at,
+    }
+    row = conn.execute(_SQL["open_glass"], values).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def end_glass(conn: Connection, *, break_glass_id: int, user_id: int, now: datetime) -> int | None:
+    """Whose record it was; None if the user has no such thing open."""
+    values = {"break_glass_id": break_glass_id, "user_id": user_id, "now": now}
+    row = conn.execute(_SQL["end_glass"], values).fetchone()
+    return None if row is None else int(row[0])
+
+
+def list_open(conn: Connection, user_id: int, *, now: datetime) -> Sequence[Glass]:
+    with conn.cursor(row_factory=class_row(Glass)) as cursor:
+        return cursor.execute(_SQL["open_now"], {"user_id": user_id, "now": now}).fetchall()
+
+
+def opened_of(conn: Connection, patient_id: int, *, since: datetime) -> Sequence[Opened]:
+    """The newest first."""
+    with conn.cursor(row_factory=class_row(Opened)) as cursor:
+        return cursor.execute(_SQL["opened_of"], {"patient_id": patient_id, "since": since}).fetchall()
+
+
+def count_tries(conn: Connection, actor: str, *, since: datetime) -> tuple[int, datetime | None]:
+    """How often since then, and the first of them. Whoever counts is alone until the transaction ends."""
+    conn.execute(_SQL["lock_tries"], {"actor": actor})
+    row = conn.execute(_SQL["count_tries"], {"actor": actor, "since": since}).fetchone()
+    assert row is not None
+    return int(row[0]), row[1]
+
+
+def tell_doctor(
+    conn: Connection, *, push_id: UUID, patient_id: int, text: Mapping[str, Mapping[str, str]], now: datetime
+) -> None:
+    conn.execute(
+        _SQL["tell_doctor"], {"push_id": push_id, "patient_id": patient_id, "text": Jsonb(dict(text)), "now": now}
+    )
