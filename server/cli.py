@@ -205,6 +205,14 @@ def retention(context: typer.Context) -> None:
 
 
 @_group
+def research(context: typer.Context) -> None:
+    """Records for research, under other names, of those who have agreed: ask, approve, export, gone, end, list."""
+    from server.research_commands import app as studies
+
+    studies(args=context.args, prog_name="server research")
+
+
+@_group
 def vault(context: typer.Context) -> None:
     """The key to the patients' keys: make it, check it, put a new one in its place."""
     from server.vault_commands import app as keys

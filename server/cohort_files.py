@@ -6,7 +6,7 @@ same: who exports it answers for it.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -48,6 +48,8 @@ AT_ONCE: Final = 64
 """Patients whose readings are turned from columns of a file into columns of windows in one go, and back."""
 
 ROWS_OF_A_GROUP: Final = 1 << 18
+ROWS_AT_ONCE: Final = 1 << 15
+"""Rows of any other table that are turned into columns in one go."""
 
 T = TypeVar("T")
 
@@ -69,6 +71,13 @@ _OF_READINGS: Final = pa.schema(
     + [(name, pa.float64()) for name in _NUMBERS]
     + [(name, _WORD) for name in _CODES]
 )
+_KINDS: Final = {
+    "text": pa.string(),
+    "texts": pa.list_(pa.string()),
+    "whole": pa.int64(),
+    "number": pa.float64(),
+    "wall_clock": pa.timestamp("us"),
+}
 _OF_PATIENTS: Final = pa.schema(
     [("patient_id", pa.int64()), ("enrolled_on", pa.date32()), ("last_counted_before", _INSTANT)]
     + [(name, pa.string()) for name in ("zones", "thresholds", "symptoms", "unheard")]
@@ -127,6 +136,18 @@ def write_alerts(alerts: Iterable[Alert], file: Path) -> None:
     )
     assert set(schema.names) == set(names)
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
+
+
+def write_rows(file: Path, columns: Sequence[tuple[str, str]], rows: Iterable[Mapping[str, Any]]) -> int:
+    """Rows of any table, a batch at a time; how many. `columns`: name and kind, which is text, texts (a list), whole, number or
+    wall_clock (an instant without a zone)."""
+    schema = pa.schema([(name, _KINDS[kind]) for name, kind in columns])
+    written = 0
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for some in _taken(rows, ROWS_AT_ONCE):
+            writer.write_table(pa.Table.from_pylist([dict(each) for each in some], schema=schema))
+            written += len(some)
+    return written
 
 
 def _readings(history: PatientHistory) -> pa.Table:

@@ -3,7 +3,6 @@
 A doctor's name alone approves nothing: the password is asked for, or read from standard input.
 """
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from server import clock
 from server.backtest_commands import app
-from server.terminal import RefusedError, fail, in_database, print_json
+from server.terminal import RefusedError, fail, in_database, print_json, read_password
 
 if TYPE_CHECKING:
     from server.people.rule_approvals import Judgment
@@ -54,7 +53,7 @@ def approve(
 
     if every == (rule_id is not None):
         fail("say which rule, or --all", code=2)
-    password = _password(password_stdin)
+    password = read_password(is_piped=password_stdin)
 
     def work(conn: "Connection") -> "list[RuleVersion]":
         user_id, role = _sign(conn, by, password)
@@ -82,7 +81,7 @@ def withdraw(
     """Let a rule judge no more; or decide against one that waits. Open alerts by it end; nobody is told that they were untrue."""
     from server.people import rule_approvals
 
-    password = _password(password_stdin)
+    password = read_password(is_piped=password_stdin)
 
     def work(conn: "Connection") -> "list[RuleVersion]":
         user_id, role = _sign(conn, by, password)
@@ -118,19 +117,12 @@ def _find(conn: "Connection", rule_id: str, version: int | None, *, is_in_force_
     return in_force[0] if is_in_force_first and in_force else mine[0]
 
 
-def _password(password_stdin: bool) -> str:
-    return sys.stdin.readline().rstrip("\r\n") if password_stdin else typer.prompt("Password", hide_input=True)
-
-
 def _sign(conn: "Connection", login: str, password: str) -> tuple[int, str]:
     """Whose account this is, and in what role."""
     from server.people import accounts
 
-    user_id = accounts.verify(conn, login=login, password=password)
-    role = next((user.role for user in accounts.list_users(conn) if user.user_id == user_id), None)
-    if user_id is None or role is None:
-        raise RefusedError("login and password do not fit")
-    return user_id, role
+    user = accounts.sign(conn, login=login, password=password)
+    return user.user_id, user.role
 
 
 def _judgment(found: "RuleVersion", user_id: int, role: str, note: str) -> "Judgment":

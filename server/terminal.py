@@ -3,6 +3,7 @@
 Imports nothing heavy before it is used, so that `--help` is there at once.
 """
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -60,6 +61,11 @@ def operator() -> str:
     import getpass
 
     return f"cli:{getpass.getuser()}"
+
+
+def read_password(*, is_piped: bool) -> str:
+    """The password that is typed, or the first line of standard input."""
+    return sys.stdin.readline().rstrip("\r\n") if is_piped else str(typer.prompt("Password", hide_input=True))
 
 
 def note_deed(

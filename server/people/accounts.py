@@ -11,7 +11,7 @@ from typing import Final, Literal
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
-from server.people.errors import LoginTakenError, WeakPasswordError
+from server.people.errors import LoginTakenError, WeakPasswordError, WrongPasswordError
 from server.store import people
 from server.store.people import User
 from server.store.postgres import Connection
@@ -74,6 +74,15 @@ def verify(conn: Connection, *, login: str, password: str) -> int | None:
     if _hasher.check_needs_rehash(stored):
         people.set_password(conn, user_id=credentials.user_id, password_hash=_hasher.hash(password))
     return credentials.user_id
+
+
+def sign(conn: Connection, *, login: str, password: str) -> User:
+    """Whose account this is: a name alone decides nothing. Raises `WrongPasswordError`."""
+    user_id = verify(conn, login=login, password=password)
+    found = next((user for user in people.list_users(conn) if user.user_id == user_id), None)
+    if found is None:
+        raise WrongPasswordError("login and password do not fit")
+    return found
 
 
 def hash_password(password: str) -> str:
