@@ -57,6 +57,7 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /me/{token}/report
     """,
     ALL: """
+        GET /
         POST /api/v1/logout
         POST /logout
         GET /account
@@ -70,12 +71,6 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /api/v1/patients/{patient_id}/audit
     """,
     HOUSE: """
-        GET /
-        POST /masking
-        GET /worklist/rows
-        GET /worklist/row/{patient_id}
-        GET /worklist/stream
-        GET /worklist/news
         GET /inbox
         POST /inbox/read
         GET /api/v1/inbox
@@ -99,7 +94,6 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /api/v1/alerts/figures
         GET /api/v1/silences
         GET /api/v1/follow-ups
-        GET /follow-ups
         GET /fhir/Group/panel
         GET /fhir/Group/panel/$export
         GET /fhir/export/{export_id}
@@ -112,6 +106,12 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /api/v1/panels/{user_id}
     """,
     CLINICIANS: """
+        POST /masking
+        GET /worklist/rows
+        GET /worklist/row/{patient_id}
+        GET /worklist/stream
+        GET /worklist/news
+        GET /follow-ups
         GET /api/v1/break-glass
         POST /api/v1/break-glass
         POST /api/v1/break-glass/{break_glass_id}/end
@@ -195,14 +195,19 @@ ACCESS: Final[Mapping[str, Roles]] = {
 """`METHOD /path` as the route says it: the roles that may come."""
 
 
+def may(role: str, method: str, path: str) -> bool:
+    """Whether `role` may come to this address."""
+    return role in ACCESS.get(f"{method} {path}", NOBODY_YET)
+
+
 def admit(role: str, method: str, path: str) -> None:
     """Raises unless `role` may come to this address.
 
     `WrongRoleError`; where the address names a patient, `NotOnPanelError`: for that role there is no such record, whoever it is.
     """
-    roles = ACCESS.get(f"{method} {path}", NOBODY_YET)
-    if role in roles:
+    if may(role, method, path):
         return
     if any(name in path for name in _NAMES_A_PATIENT):
         raise NotOnPanelError("no such patient")
+    roles = ACCESS.get(f"{method} {path}", NOBODY_YET)
     raise WrongRoleError(f"this is for {', '.join(sorted(roles)) or 'nobody'}; you are signed in as {role}")

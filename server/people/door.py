@@ -120,8 +120,8 @@ def _find(request: Request, *, is_touching: bool) -> Caller:
     now = clinic.now()
     session = sessions.find(clinic.pool, token, now=now, is_touching=is_touching)
     caller = Caller(clinic=clinic, session=session, now=now)
+    request.state.caller = caller  # for `looks`, which writes down what the caller is shown, and for pages that refuse
     access.admit(session.role, request.method, getattr(request.scope.get("route"), "path", request.url.path))
-    request.state.caller = caller  # for `looks`, which writes down what the caller is shown
     return caller
 
 

@@ -14,9 +14,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response, Streamin
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
-from server.people import errors
+from server.people import access, errors
 from server.people.door import Caller
 from server.web.masking import shown_by
+from server.web.rooms import rooms_of
 from server.web.words import (
     LANGUAGES,
     PRIORITIES,
@@ -87,6 +88,7 @@ def render(
         template,
         words,
         caller=caller,
+        rooms=rooms_of(caller.session.role) if caller else (),
         csrf_token=caller.session.csrf_token if caller else "",
         switches=_switches(request),
         path=request.url.path,
@@ -98,6 +100,7 @@ def render(
         named=shown.name,
         phoned=shown.phone,
         is_masked=shown.is_masked,
+        hides_names=caller is not None and access.may(caller.session.role, "POST", "/masking"),
         **context,
     )
     answer = HTMLResponse(html, status_code=status, headers=dict(headers or {}))
@@ -134,7 +137,8 @@ def answer(request: Request, error: Exception) -> Response:
     if isinstance(error, errors.NotSignedInError):
         return _to_sign_in(request)
     status = _status(error)
-    words = words_for(request)
+    caller: Caller | None = getattr(request.state, "caller", None)
+    words = words_of(request, caller) if caller else words_for(request)
     apology = words.say(
         _OTHER_ROLE if isinstance(error, errors.WrongRoleError) else _APOLOGIES.get(status, _APOLOGIES[500])
     )
@@ -142,7 +146,15 @@ def answer(request: Request, error: Exception) -> Response:
         # Said on top of what was to be replaced; what a page asks by itself leaves it as it is and asks again.
         swap = "none" if request.method == "GET" else "afterbegin"
         return render(request, "told.html", words, status=status, headers={"HX-Reswap": swap}, told=apology)
-    return render(request, "apology.html", words, status=status, apology=apology)
+    return render(
+        request,
+        "apology.html",
+        words,
+        caller=caller,
+        status=status,
+        unread=0,  # not looked up: what is said here must not depend on the database
+        apology=apology,
+    )
 
 
 def dialled(phone: str) -> str:

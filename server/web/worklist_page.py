@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from server.people.door import Caller, SignedIn
 from server.people.errors import NotOnPanelError
@@ -24,6 +24,7 @@ from server.watch import sight
 from server.web.fleet_rows import say_gateways, say_meters, say_patients
 from server.web.newsroom import known, short_name
 from server.web.rendering import render, words_of
+from server.web.rooms import home_of
 from server.web.rows import AlertLine, alert_line, build_row, build_rows, list_cases
 from server.web.words import Words
 from server.web.worklist_order import TABS, Case, Filters, Tab, filters_of
@@ -51,6 +52,9 @@ class Choice:
 def show_worklist(
     caller: SignedIn, request: Request, filters: TheFilters, tab: Tab = "attention", shown: Shown = SHOWN_FIRST
 ) -> Response:
+    home = home_of(caller.session.role)
+    if home != "/":
+        return RedirectResponse(home, status_code=303)
     words = words_of(request, caller)
     with transaction(caller.pool) as conn:
         everybody = list_cases(conn, caller, Filters())
