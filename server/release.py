@@ -18,6 +18,7 @@ from server.store import intake, quarantine
 from server.store.intake import Attributed, Binding, Fate
 from server.store.postgres import Connection
 from server.store.quarantine import Held
+from server.store.quarantine_inbox import find_owner
 from vitals.envelope import decode_stored_reading
 from vitals.errors import MalformedError
 from vitals.reading import Reading
@@ -62,11 +63,24 @@ def release(conn: Connection, *, meter_id: str, user_slot: int | None, by: str) 
     return outcome
 
 
+def release_these(conn: Connection, *, quarantine_ids: Sequence[int], by: str) -> Outcome:
+    """As `release`, of single rows: store those of them that are somebody's by the bindings as they are."""
+    held = quarantine.take_these(conn, quarantine_ids)
+    bindings = intake.bindings_of(conn, {row.meter_id for row in held})
+    sorted_out = _sorted(held, lambda reading: bindings.get(reading.meter_id, ()), intake.transaction_time(conn))
+    outcome = _take_in(conn, *sorted_out, by=by)
+    log.info("quarantine_released", rows=len(quarantine_ids), by=by, stored=outcome.taken_in, left=outcome.stay)
+    return outcome
+
+
 def assign(conn: Connection, *, quarantine_ids: Sequence[int], patient_id: int, enrolled_on: date, by: str) -> Outcome:
     """Store these as this patient's, because a person says so; `by`: the login who says it. No meter is bound by it.
 
-    A number of what is no reading without an owner is in none of the outcome's counts.
+    A number of what is no reading without an owner is in none of the outcome's counts. Of a patient who has not agreed to be
+    watched nothing is taken in.
     """
+    owner = find_owner(conn, patient_id)
+    is_watched = owner is not None and owner.standing == "active"
 
     def as_said(reading: Reading) -> Sequence[Binding]:
         said = Binding(
@@ -77,6 +91,7 @@ def assign(conn: Connection, *, quarantine_ids: Sequence[int], patient_id: int, 
             valid_from=reading.measured_at,
             valid_to=None,
             enrolled_on=enrolled_on,
+            is_watched=is_watched,
         )
         return (said,)
 

@@ -78,6 +78,14 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /fleet/news
         POST /fleet/alarms/{alarm_id}/seen
         GET /api/v1/fleet
+        GET /quarantine
+        POST /quarantine/bind
+        POST /quarantine/set-aside
+        POST /quarantine/open-again
+        GET /api/v1/quarantine
+        POST /api/v1/quarantine/bind
+        POST /api/v1/quarantine/set-aside
+        POST /api/v1/quarantine/open-again
         GET /programme
         GET /api/v1/programme
         GET /api/v1/silent-patients
@@ -158,6 +166,10 @@ _SAID: Final[Mapping[Roles, str]] = {
         POST /follow-ups/{follow_up_id}/assign
         POST /follow-ups/{follow_up_id}/reopen
         POST /follow-ups
+        POST /quarantine/assign
+        POST /quarantine/release
+        POST /api/v1/quarantine/assign
+        POST /api/v1/quarantine/release
         GET /p/{patient_id}
         GET /p/{patient_id}/plan
         POST /p/{patient_id}/plan

@@ -74,6 +74,7 @@ class DecisionConflictError(PeopleError):
     def __init__(self, state: str, *, what: str = "alert") -> None:
         super().__init__(f"the {what} is {state}")
         self.state = state
+        self.what = what
 
 
 class NothingToUndoError(PeopleError):

@@ -206,6 +206,12 @@ def take_these(conn: Connection, quarantine_ids: Sequence[int]) -> Sequence[Held
     return _opened(conn, Held, conn.cursor(row_factory=dict_row).execute(SQL["take_these"], wanted).fetchall())
 
 
+def raws(conn: Connection, quarantine_ids: Sequence[int]) -> Sequence[Held]:
+    """Readings of persons, opened to be looked at; who may look is the caller's matter. Those whose key is gone are left out."""
+    wanted = {"quarantine_id": list(quarantine_ids)}
+    return _opened(conn, Held, conn.cursor(row_factory=dict_row).execute(SQL["raws"], wanted).fetchall())
+
+
 def take_newer(conn: Connection, *, after: int, limit: int) -> Sequence[Unread]:
     """Lock and return the next that no build could read when they came."""
     wanted = {"after": after, "limit": limit}

@@ -26,6 +26,7 @@ ROOMS: Final = (
     Room(address="/follow-ups", wording=mark("Follow-ups")),
     Room(address="/programme", wording=mark("Programme")),
     Room(address="/fleet", wording=mark("Fleet")),
+    Room(address="/quarantine", wording=mark("Quarantine")),
     Room(address="/rules", wording=mark("Rules")),
     Room(address="/break-glass", wording=mark("Emergency access")),
 )

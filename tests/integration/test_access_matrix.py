@@ -8,6 +8,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import pytest
 from access_cases import Answer, Asker, Case, Matrix, Target, named, routes
 from fix_clinic import PASSWORD, Clinic
+from waiting_readings import home_of
 
 import server.store.postgres
 from server import clock
@@ -22,8 +23,8 @@ WITH_A_PATIENT = ("{patient_id}", "{episode_id}", "{follow_up_id}", "{push_id}",
 THE_AUDIT = "GET /api/v1/patients/{patient_id}/audit"
 """An auditor may ask about any patient, and for all others the address is closed, whoever the patient is."""
 
-THE_FLEET = ("GET /fleet", "GET /api/v1/fleet")
-"""An admin is told which message could not be delivered, by its number."""
+THE_FLEET = ("GET /fleet", "GET /api/v1/fleet", "POST /fleet/alarms/{alarm_id}/seen")
+"""An admin is told which message could not be delivered, by its number; and of every meter that it waits to be bound."""
 
 
 def test_every_address_says_which_roles_may_come() -> None:
@@ -122,11 +123,27 @@ def _target(clinic: Clinic, kind: str, patient_id: int, episode_id: UUID) -> Tar
         "silence_id": one("select silence_id from silence where patient_id = %s limit 1"),
     }
     ids |= {"patient": ids["patient_id"], "subject": f"patient:{patient_id}"}
+    home = home_of(clinic, number_of(kind), patient_id)
+    home.measures(30, meter_id=f"CuffOf{kind.title()}")
+    ids |= {
+        "quarantine_ids": one("select max(quarantine_id) from quarantine where %s > 0"),
+        "meter_id": f"CuffOf{kind.title()}",
+        "gateway_id": home.gateway_id,
+    }
     rows = clinic.rows("select reading_id::text as id from reading where patient_id = %s", patient_id)
     rows += clinic.rows("select push_id::text as id from push where patient_id = %s", patient_id)
-    number = {"own": 7001, "foreign": 7002, "unowned": 7003, "transferred": 7004, "second": 7005}[kind]
-    markers = {f"Marker{kind.title()}", f"139 0000 {number}", str(episode_id), *(str(row["id"]) for row in rows)}
+    markers = {
+        f"Marker{kind.title()}",
+        f"139 0000 {number_of(kind)}",
+        ids["meter_id"],
+        str(episode_id),
+        *(str(row["id"]) for row in rows),
+    }
     return Target(kind=kind, ids=ids, markers=frozenset(markers))
+
+
+def number_of(kind: str) -> int:
+    return {"own": 7001, "foreign": 7002, "unowned": 7003, "transferred": 7004, "second": 7005}[kind]
 
 
 def _nobody(name: str, like: str, number: int) -> str:
@@ -145,7 +162,7 @@ def _faults(answers: list[Answer], everybody: list[Target]) -> Iterator[str]:
             if target.kind in case.asker.sees:
                 continue
             if case.asker.role == "admin" and case.route in THE_FLEET:
-                said = said.replace(target.ids["push_id"], "")
+                said = said.replace(target.ids["push_id"], "").replace(target.ids["meter_id"], "")
             if seen := [marker for marker in target.markers if marker in said and marker not in case.asked]:
                 yield f"{case} answers {each.status} with {seen[0]} of {target.kind}"
         if each.status >= 500:

@@ -80,6 +80,13 @@ where quarantine_id = any(%(quarantine_id)s) and reason = any(%(reasons)s) and r
 order by quarantine_id
 for update;
 
+-- name: raws
+-- Bytes of readings, whatever became of them.
+select quarantine_id, gateway_id, meter_id, coalesce(seq, 0) as seq, raw, fingerprint, meter_id as holder_meter
+from quarantine
+where quarantine_id = any(%(quarantine_id)s) and meter_id is not null and raw <> ''
+order by quarantine_id;
+
 -- name: take_newer
 -- What no build could read yet, of gateways that are listened to, locked, in the order in which it came: whole messages, and
 -- readings of a kind that was not known; 0.1.0 had no reason of its own for these and said what the decoder says.
