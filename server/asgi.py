@@ -41,6 +41,7 @@ from server.api import (
     silences,
     telling,
     thresholds,
+    users,
 )
 from server.api import audit as audit_api
 from server.api.shield import Shield, protect
@@ -53,6 +54,7 @@ from server.rules.load import load_catalog
 from server.store.postgres import OpenPool
 from server.web import (
     account_page,
+    admin_users_page,
     alert_page,
     backtest_page,
     break_glass_page,
@@ -74,6 +76,7 @@ from server.web import (
     reports_page,
     rules_page,
     signing,
+    welcome_page,
     worklist_news,
     worklist_page,
 )
@@ -97,6 +100,7 @@ ROUTERS: Final = (
     own.router,
     follow_ups.router,
     panels.router,
+    users.router,
     break_glass.router,
     plans.router,
     programme.router,
@@ -110,6 +114,8 @@ ROUTERS: Final = (
     signing.router,
     masking.router,
     account_page.router,
+    admin_users_page.router,
+    welcome_page.router,
     worklist_page.router,
     deciding.router,
     alert_page.router,

@@ -23,6 +23,7 @@ _STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     errors.NotAnAuditorError: (403, "For auditors"),
     errors.NotOnPanelError: (404, "Not found"),
     errors.DecisionConflictError: (409, "No longer open"),
+    errors.LoginTakenError: (409, "Taken"),
     errors.NothingToUndoError: (409, "Nothing to undo"),
     errors.KeyReusedError: (422, "Key used before"),
     errors.StaleVersionError: (412, "Changed since it was read"),
@@ -68,6 +69,14 @@ PANEL: Final[dict[int | str, dict[str, Any]]] = {
     **FORBIDDEN,
     404: {**RESPONSES[400], "description": "There is no such patient"},
     409: {**RESPONSES[400], "description": "It is so already, or was never so"},
+}
+ACCOUNT: Final[dict[int | str, dict[str, Any]]] = {
+    **FORBIDDEN,
+    404: {**RESPONSES[400], "description": "There is no such account"},
+    409: {
+        **RESPONSES[400],
+        "description": "The login is taken; it is so already; or it is one's own, or the last admin's",
+    },
 }
 BREAK_GLASS: Final[dict[int | str, dict[str, Any]]] = {
     **PANEL,

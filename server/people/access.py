@@ -47,6 +47,8 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /login/house/back
         POST /login/passkey/ask
         POST /login/passkey
+        GET /welcome/{token}
+        POST /welcome/{token}
         POST /api/v1/own/{token}/symptoms
         POST /api/v1/own/{token}/answers
         GET /me/{token}
@@ -109,6 +111,19 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /fhir/export/{export_id}/{kind}
     """,
     ADMINS: """
+        GET /admin/users
+        POST /admin/users
+        GET /admin/users/{user_id}
+        POST /admin/users/{user_id}/{deed}
+        POST /admin/users/{user_id}/passkeys/{passkey_id}/remove
+        GET /api/v1/users
+        POST /api/v1/users
+        GET /api/v1/users/{user_id}
+        POST /api/v1/users/{user_id}/reset
+        POST /api/v1/users/{user_id}/close
+        POST /api/v1/users/{user_id}/reopen
+        POST /api/v1/users/{user_id}/sign-out
+        DELETE /api/v1/users/{user_id}/passkeys/{passkey_id}
         GET /api/v1/panels/changes
         POST /api/v1/panels/changes
         GET /api/v1/panels/{user_id}

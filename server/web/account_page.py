@@ -20,7 +20,7 @@ router: Final = APIRouter(include_in_schema=False)
 
 Answer = Annotated[str, Form(max_length=16_384)]
 Token = Annotated[str, Form(max_length=256)]
-PasskeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{2,2048}$")]
+PasskeyId = Annotated[str, Path(pattern=r"^([0-9a-f]{2}){1,1023}$")]
 
 CHANGED: Final = mark("Your password is changed. You are signed out everywhere else.")
 ADDED: Final = mark("The passkey is added.")

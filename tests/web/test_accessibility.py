@@ -24,19 +24,23 @@ def test_no_page_has_an_axe_violation(clinic: Clinic, doctor_id: int, context: B
     found = [each for path in ("/login", "/nothing") for each in _complaints(page, clinic, path, language)]
     _carry_cookie(clinic, context)
     found += [each for path in paths for each in _complaints(page, clinic, path, language)]
+    for login, theirs in _others(clinic).items():
+        _carry_cookie(clinic, context, login)
+        found += [each for path in theirs for each in _complaints(page, clinic, path, language)]
 
     assert found == []
 
 
 def test_no_page_is_wider_than_a_phone(clinic: Clinic, doctor_id: int, context: BrowserContext) -> None:
     paths = _fill(clinic, doctor_id)
-    _carry_cookie(clinic, context)
     page = context.new_page()
     page.set_viewport_size({"width": 390, "height": 844})
     widths = {}
-    for path in paths:
-        page.goto(clinic.url + path)
-        widths[path] = page.evaluate("document.documentElement.scrollWidth")
+    for login, theirs in {"doctor": paths, **_others(clinic)}.items():
+        _carry_cookie(clinic, context, login)
+        for path in theirs:
+            page.goto(clinic.url + path)
+            widths[path] = page.evaluate("document.documentElement.scrollWidth")
 
     assert {path: width for path, width in widths.items() if width > 390} == {}
 
@@ -116,6 +120,13 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
     ]
 
 
+def _others(clinic: Clinic) -> dict[str, list[str]]:
+    """Whoever else works here, and what they see."""
+    doctor = clinic.rows("select user_id from app_user where login = 'doctor'")[0]["user_id"]
+    clinic.add_user("chief", "admin")
+    return {"chief": ["/admin/users", f"/admin/users/{doctor}"]}
+
+
 def add_sensor(clinic: Clinic, patient_id: int) -> None:
     """A worn sensor, dense enough for a profile."""
     clinic.rows("select reading_make_room(now() - interval '15 days')")
@@ -135,8 +146,8 @@ def strike(clinic: Clinic, patient_id: int, reading_id: object, action: str, **b
     clinic.client("doctor").post(address, headers={"If-Match": '"1"'}, json=body).raise_for_status()
 
 
-def _carry_cookie(clinic: Clinic, context: BrowserContext) -> None:
-    client, _ = clinic.browser_client("doctor")
+def _carry_cookie(clinic: Clinic, context: BrowserContext, login: str = "doctor") -> None:
+    client, _ = clinic.browser_client(login)
     context.add_cookies([{"name": "homevigil", "value": str(client.cookies["homevigil"]), "url": clinic.url}])
 
 

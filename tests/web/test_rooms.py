@@ -51,7 +51,7 @@ def test_whoever_is_refused_is_still_led_to_what_is_theirs(browsers: dict[str, h
 
     assert refused.status_code == 403
     assert "This page is for people in another role" in refused.text
-    assert '<a href="/fleet"' in refused.text
+    assert '<a href="/admin/users"' in refused.text
     assert '<a href="/break-glass"' not in refused.text
     assert 'href="/account">Some admin</a>' in refused.text
     assert "Hide names" not in refused.text
