@@ -27,7 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from homevigil.embedded.postgres import EmbeddedPostgres, temporary_folder
-from server.programme.figures import LOOKED_BACK_DAYS, Figures, count
+from server.programme.figures import LOOKED_BACK_DAYS, count
+from server.programme.shapes import Figures
 from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool, transaction
 from server.store.programme import load_ground

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from server.api import problems
 from server.api.shapes import PatientOut, Shape
 from server.people.door import SignedIn
-from server.programme.figures import PUBLISHED_STAFF_ALERTS, Figures
+from server.programme.figures import PUBLISHED_STAFF_ALERTS
 from server.programme.report import CELL_MIN, DAYS_DEFAULT, DAYS_MAX, DEFINITIONS, cells, figures_for
+from server.programme.shapes import Figures
 from server.programme.silent import Silent, silent_patients
 
 router: Final = APIRouter(prefix="/api/v1", tags=["programme"])

@@ -9,7 +9,7 @@ from server import clock
 from server.terminal import in_database, print_json
 
 if TYPE_CHECKING:
-    from server.programme.figures import Figures
+    from server.programme.shapes import Figures
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

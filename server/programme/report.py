@@ -10,7 +10,8 @@ from typing import Final, Literal
 
 from server.people.door import Caller
 from server.people.errors import NotAClinicianError
-from server.programme.figures import LOOKED_BACK_DAYS, Figures, Share, count
+from server.programme.figures import LOOKED_BACK_DAYS, count
+from server.programme.shapes import Figures, Share
 from server.rules.load import read_yaml
 from server.store.postgres import Connection, transaction
 from server.store.programme import load_ground

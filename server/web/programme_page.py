@@ -10,8 +10,9 @@ from fastapi.responses import Response
 from markupsafe import Markup, escape
 
 from server.people.door import SignedIn
-from server.programme.figures import PUBLISHED_STAFF_ALERTS, Figures, Month
+from server.programme.figures import PUBLISHED_STAFF_ALERTS
 from server.programme.report import CELL_MIN, DAYS_DEFAULT, DAYS_MAX, DEFINITIONS, Cell, cells, figures_for
+from server.programme.shapes import Figures, Month
 from server.programme.silent import CAUSES, Silent, silent_patients
 from server.store import worklist
 from server.store.fleet import names_of
