@@ -14,6 +14,7 @@ from fix_clinic import Clinic
 from server.api.shapes import ReadingOut
 from server.people.decisions import UNTRUE, Resolution
 from server.store import worklist
+from server.store.notes import unseal
 from server.store.postgres import transaction
 
 RESOLUTIONS = list(Resolution)
@@ -131,7 +132,7 @@ def test_acknowledging_cancels_the_reminders_and_keeps_the_opening_messages(
 def test_resolving_says_how_it_ended_and_who_is_no_longer_told(
     clinic: Clinic, doctor_id: int, doctor: httpx2.Client, resolution: Resolution
 ) -> None:
-    _, episode_id = clinic.high_patient("王秀英", doctor_id)
+    patient_id, episode_id = clinic.high_patient("王秀英", doctor_id)
     _add_reminder(clinic, episode_id, doctor_id)
 
     answer = doctor.post(
@@ -147,7 +148,10 @@ def test_resolving_says_how_it_ended_and_who_is_no_longer_told(
     (step,) = clinic.rows(
         "select reason, note from episode_transition where episode_id = %s and to_state = 'resolved'", episode_id
     )
-    assert step == {"reason": resolution, "note": b"called at noon"}
+    assert step["reason"] == resolution
+    assert step["note"] != b"called at noon"  # it may name somebody: it lies sealed
+    with transaction(clinic.pool) as conn:
+        assert unseal(conn, patient_id, step["note"], "episode_transition.note") == "called at noon"
     waiting = {(row["recipient"], row["step"]) for row in _pushes(clinic, episode_id) if row["state"] == "pending"}
     assert waiting == (set() if resolution in UNTRUE else {("patient", 0), (f"user:{doctor_id}", 0)})
 

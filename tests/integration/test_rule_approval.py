@@ -306,10 +306,11 @@ def test_an_upgrade_stops_nobodys_alerts_and_lets_no_new_rule_in(own_postgres: E
     migrate(url, _migrations_before_0017(tmp_path))
     with open_pool(url) as pool:
         doctor_id = add_user(pool, "lin", "doctor")
+        ask(pool, "insert into patient (name, language, enrolled_on) values ('Wang', 'zh', '2026-01-01')")
+        migrate(url)
         with pool.connection() as conn:
             home = enrol(conn, enrolled_on=(now() - timedelta(days=90)).date(), doctor_id=doctor_id)
-        migrate(url)
-        high_days(pool, home)  # by this build's door: the tables of then lack what it writes
+        high_days(pool, home)  # all of it by this build's doors: the tables of then lack what they write
         assert judge(pool) == [(1, "active", None)]
 
         enter(pool, another(2, days=2, max_span_days=5))
