@@ -74,6 +74,7 @@ class Population:
             self._change_something()
             self.judge()
             self._decide()
+        self.judge()  # what the last decisions have asked for
 
     def judge(self) -> None:
         """Whoever is due, until nobody is."""

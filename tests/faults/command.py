@@ -25,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     from faults.plan import Part, UnknownNameError, Wish, plan
     from faults.trial import Size
     from homevigil.embedded.postgres import temporary_folder
+    from server.store import vault_keys
 
     try:
         index, of = map(int, asked.part.split("/"))
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         wish=wish, out=sys.stderr if asked.json else sys.stdout, record=asked.record, date=asked.date
     )
     folder = temporary_folder()
+    os.environ[vault_keys.SETTING] = str(folder / "vault.key")  # a house's keys, for every world of this campaign
+    vault_keys.write(vault_keys.key_file(), vault_keys.make())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops us: torn down and told, as by Ctrl-C
     reports, is_stopped = campaign.run(wish, plans, folder, teller)
     outcome = report.Outcome(wish=wish, reports=reports, seconds=time.monotonic() - started, is_stopped=is_stopped)

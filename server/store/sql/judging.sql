@@ -21,7 +21,7 @@ delete from due where due_id = any(%(due_ids)s::bigint[]);
 
 -- name: postpone
 -- A judging that breaks is tried again later and does not keep the others waiting.
-update due set due_at = now() + make_interval(secs => %(seconds)s) where patient_id = %(patient_id)s and due_at <= now();
+update due set due_at = now() + make_interval(secs => %(seconds)s), is_put_off = true where patient_id = %(patient_id)s and due_at <= now();
 
 -- name: forget_timers
 -- The judging just made says anew when time alone may change something.

@@ -61,9 +61,9 @@ select patient_id, enrolled_on from patient where patient_id = any(%(patient_ids
 select clock_timestamp();
 
 -- name: due
--- What the judge has still to look at: what is due, and readings whose judging was put off because it broke.
+-- What the judge has still to look at: what is due, and what was put off because judging broke.
 select patient_id, due_id from due
-where patient_id = any(%(patient_ids)s::bigint[]) and (due_at <= %(at)s or reason <> 'timer');
+where patient_id = any(%(patient_ids)s::bigint[]) and (due_at <= %(at)s or is_put_off);
 
 -- name: rules
 -- What is in force, and since when a clinician has let it be; null: it has always been.

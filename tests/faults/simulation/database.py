@@ -115,7 +115,6 @@ class Database:
         for _ in range(2):
             conn = psycopg.connect(self._server.url(LIVE), autocommit=True, prepare_threshold=2)
             conn.execute("set timezone to 'UTC'")
-            #            conn.execute("set plan_cache_mode to 'force_generic_plan'")
             conn.execute("set lock_timeout to '50ms'")  # who waits here waits for ever: nothing else moves meanwhile
             self._idle.append(conn)
 

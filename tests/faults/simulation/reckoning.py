@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import vaults
+
 import server.rules
 from faults.simulation.clinic import ENROLLED_BEFORE
 from faults.simulation.meters import Inflation
@@ -122,8 +124,10 @@ def _columns(reading: Reading) -> tuple[Any, ...]:
 def _quarantined(world: World) -> dict[str, list[tuple[str, Reading]]]:
     """`(reason, reading)` by reading id."""
     found: dict[str, list[tuple[str, Reading]]] = defaultdict(list)
-    for reason, raw in world.database.rows("select reason, raw from quarantine order by quarantine_id"):
-        reading = decode_stored_reading(bytes(raw))
+    with world.database.connection() as conn:
+        rows = vaults.quarantined(conn)
+    for reason, _, raw in rows:
+        reading = decode_stored_reading(raw)
         found[str(reading.reading_id)].append((reason, reading))
     return found
 
