@@ -134,6 +134,8 @@ def _web(settings: Settings, pool: "OpenPool") -> "FastAPI":
         public_url=settings.public_url,
         house=_house(settings),
         glucose_unit=settings.glucose_unit,
+        clinical_years=settings.retention_clinical_years,
+        erasure_folders=settings.folders_to_look_through,
         metrics_token=token.get_secret_value() if token else None,
     )
 

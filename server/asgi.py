@@ -4,7 +4,7 @@ It composes and decides nothing; `server.app` runs it. Errors are answered in th
 problem details under `/api`, as a page everywhere else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,7 @@ from server.api import (
     patients,
     plans,
     presets,
+    privacy,
     problems,
     programme,
     quarantine,
@@ -46,6 +47,7 @@ from server.api import (
 from server.api import audit as audit_api
 from server.api.shield import Shield, protect
 from server.people.door import Clinic, GlucoseUnit, clinic_of
+from server.people.erasure import CLINICAL_YEARS
 from server.people.errors import PeopleError
 from server.people.house import House
 from server.people.looks import Looks
@@ -59,15 +61,18 @@ from server.web import (
     backtest_page,
     break_glass_page,
     deciding,
+    erasures_page,
     fleet_page,
     follow_ups_page,
     masking,
     own_consents,
     own_page,
     own_plan,
+    own_record,
     own_rules_page,
     patient_page,
     plan_page,
+    privacy_page,
     programme_page,
     quarantine_page,
     reading_page,
@@ -103,6 +108,7 @@ ROUTERS: Final = (
     users.router,
     break_glass.router,
     plans.router,
+    privacy.router,
     programme.router,
     fleet.router,
     quarantine.router,
@@ -123,6 +129,8 @@ ROUTERS: Final = (
     fleet_page.router,
     follow_ups_page.router,
     plan_page.router,
+    privacy_page.router,
+    erasures_page.router,
     programme_page.router,
     quarantine_page.router,
     backtest_page.router,
@@ -136,6 +144,7 @@ ROUTERS: Final = (
     own_page.router,
     own_consents.router,
     own_plan.router,
+    own_record.router,
 )
 
 
@@ -158,9 +167,12 @@ def create_app(
     house: House | None = None,
     glucose_unit: GlucoseUnit = "mmol/L",
     metrics_token: str | None = None,
+    clinical_years: int = CLINICAL_YEARS,
+    erasure_folders: Sequence[Path] = (),
 ) -> FastAPI:
     """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials;
-    `public_url` how people reach us; without a `metrics_token` there are no metrics."""
+    `public_url` how people reach us; without a `metrics_token` there are no
+    metrics; `clinical_years` the law has a record kept, `erasure_folders` are looked through for whoever was erased."""
     app = _api()
     app.state.clinic = Clinic(
         pool=pool,
@@ -171,6 +183,8 @@ def create_app(
         public_url=public_url,
         house=house,
         glucose_unit=glucose_unit,
+        clinical_years=clinical_years,
+        erasure_folders=tuple(erasure_folders),
     )
     app.state.newsroom = Newsroom(app.state.clinic)
     app.state.metrics_token = metrics_token

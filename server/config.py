@@ -1,5 +1,6 @@
 """The server's settings, from the environment (`HOMEVIGIL_SERVER_…`) alone; a wrong one is refused at the start, by name."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
@@ -59,6 +60,12 @@ class Settings(BaseSettings):
     retention_clinical_years: Annotated[
         int, Field(strict=False, ge=0, le=100, description="the law has a record kept so long after its last entry")
     ] = 15
+    erasure_folders: Annotated[
+        str,
+        Field(
+            description="where else to look for somebody who was erased: logs, exports, the broker's store; `:` between"
+        ),
+    ] = ""
     vault_key_file: Annotated[
         str | None,
         Field(
@@ -120,3 +127,7 @@ class Settings(BaseSettings):
     @property
     def has_secure_cookies(self) -> bool:
         return self.public_url is not None and self.public_url.startswith("https://")
+
+    @property
+    def folders_to_look_through(self) -> tuple[Path, ...]:
+        return tuple(Path(each) for each in self.erasure_folders.split(":") if each)

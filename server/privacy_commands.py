@@ -9,7 +9,9 @@ import typer
 from server.terminal import RefusedError, fail, in_database, load_settings, operator, print_json
 
 if TYPE_CHECKING:
-    from server.people.erasure import Outcome, Traces
+    from server.people.erasure import Outcome
+    from server.people.erasure_proof import Traces
+    from server.store.erasure_requests import Proof
     from server.store.postgres import Connection
 
 Purposes = Literal["care", "reminders", "channels", "research"]
@@ -117,15 +119,16 @@ def erase(
 ) -> None:
     """Take a patient out of everything; destroy what names them, unless the law has it kept. Exit 1 if `--prove` finds any."""
     from server import clock
-    from server.people import erasure
+    from server.people import erasure, erasure_proof
     from server.people.errors import NotOnPanelError
 
-    years = load_settings().retention_clinical_years
+    settings = load_settings()
+    years = settings.retention_clinical_years
     actor, now = operator(), clock.now()
     wish = erasure.Wish(patient_id=patient_id, reason=reason, by=by, second=second, actor=actor, now=now)
 
     def work(conn: "Connection") -> "tuple[Outcome, Traces]":
-        traces = erasure.traces_of(conn, patient_id)
+        traces = erasure_proof.traces_of(conn, patient_id)
         try:
             return erasure.erase(conn, wish, clinical_years=years), traces
         except (NotOnPanelError, erasure.HeldError) as e:
@@ -139,14 +142,32 @@ def erase(
         "destroyed: the keys are gone, and with them what they sealed; from backups with the next `vault rotate`"
     )
     if prove:
-        places = in_database(
-            lambda conn: erasure.prove(conn, patient_id, traces, folder or (), actor=actor, now=clock.now())
+        where = erasure_proof.Where(folders=[*settings.folders_to_look_through, *(folder or ())])
+        _say_proof(
+            in_database(lambda conn: erasure_proof.prove(conn, patient_id, traces, where, actor=actor, now=clock.now()))
         )
-        for place in places:
-            typer.echo(f"found in {place}", err=True)
-        if places:
-            raise typer.Exit(1)
-        typer.echo(f"looked for {len(traces.words)} traces: nothing is left")
+
+
+def _say_proof(proof: "Proof") -> None:
+    for place in proof.places:
+        typer.echo(f"found in {place}", err=True)
+    for what in proof.unreached:
+        typer.echo(f"not looked at: {_UNREACHED.get(what, what)}")
+    if proof.places:
+        raise typer.Exit(1)
+    typer.echo(
+        f"looked for {proof.traces} traces in {proof.tables} tables, {proof.files} files and {proof.topics} topics:"
+        " nothing is left"
+    )
+
+
+_UNREACHED = {
+    "backups": "backups made before; nothing opens them for this patient after the next `server vault rotate`,"
+    " when the old key's copies are destroyed",
+    "given_out": "what was printed, exported or sent elsewhere before; `server audit list --patient` says what",
+    "folders": "files; name logs, exports and the broker's store by --folder or HOMEVIGIL_SERVER_ERASURE_FOLDERS",
+    "broker": "what the broker keeps; --broker asks it",
+}
 
 
 @holds.command(name="add")

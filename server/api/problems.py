@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from server.people import errors
+from server.people.erasure import HeldError
 from vitals.errors import MalformedError, UnavailableError
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -24,6 +25,7 @@ _STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     errors.NotOnPanelError: (404, "Not found"),
     errors.DecisionConflictError: (409, "No longer open"),
     errors.LoginTakenError: (409, "Taken"),
+    HeldError: (409, "Held"),
     errors.NothingToUndoError: (409, "Nothing to undo"),
     errors.KeyReusedError: (422, "Key used before"),
     errors.StaleVersionError: (412, "Changed since it was read"),
@@ -108,6 +110,14 @@ PLAN: Final[dict[int | str, dict[str, Any]]] = {
     **FOLLOW_UP,
     409: {**RESPONSES[400], "description": "It is so already"},
     412: {**RESPONSES[400], "description": "Somebody has agreed something else since it was read"},
+}
+ERASURE: Final[dict[int | str, dict[str, Any]]] = {
+    403: {**RESPONSES[400], "description": "The CSRF token is missing, or the address is for other roles"},
+    **NOT_FOUND,
+    409: {
+        **RESPONSES[400],
+        "description": "The record is held, or the request is decided, waits already or is one's own",
+    },
 }
 ASKED: Final[dict[int | str, dict[str, Any]]] = {
     404: {**RESPONSES[400], "description": "The link is unknown, past its end or revoked"},

@@ -29,6 +29,7 @@ _NAMES_A_PATIENT: Final = (
     "{push_id}",
     "{device_id}",
     "{observation_id}",
+    "{request_id}",
 )
 
 _SAID: Final[Mapping[Roles, str]] = {
@@ -55,6 +56,7 @@ _SAID: Final[Mapping[Roles, str]] = {
         POST /me/{token}/symptoms
         POST /me/{token}/taken
         POST /me/{token}/consent
+        POST /me/{token}/record
         GET /me/{token}/app.webmanifest
         GET /me/{token}/report
     """,
@@ -69,10 +71,16 @@ _SAID: Final[Mapping[Roles, str]] = {
         POST /account/passkeys/{passkey_id}/remove
     """,
     HOUSE | AUDITORS: """
+        GET /api/v1/erasure-requests
+        GET /erasures
         GET /api/v1/audit
         GET /api/v1/patients/{patient_id}/audit
     """,
     HOUSE: """
+        POST /api/v1/erasure-requests/{request_id}/confirm
+        POST /api/v1/erasure-requests/{request_id}/refuse
+        POST /erasures/{request_id}/confirm
+        POST /erasures/{request_id}/refuse
         GET /inbox
         POST /inbox/read
         GET /api/v1/inbox
@@ -188,6 +196,19 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /p/{patient_id}
         GET /p/{patient_id}/plan
         POST /p/{patient_id}/plan
+        GET /p/{patient_id}/privacy
+        POST /p/{patient_id}/privacy/consent
+        GET /p/{patient_id}/privacy/record
+        POST /p/{patient_id}/privacy/code
+        POST /p/{patient_id}/privacy/hold
+        POST /p/{patient_id}/privacy/hold/{hold_id}/end
+        POST /p/{patient_id}/privacy/erasure
+        POST /api/v1/patients/{patient_id}/consents
+        POST /api/v1/patients/{patient_id}/record-code
+        GET /api/v1/patients/{patient_id}/holds
+        POST /api/v1/patients/{patient_id}/holds
+        POST /api/v1/patients/{patient_id}/holds/{hold_id}/end
+        POST /api/v1/patients/{patient_id}/erasure-requests
         GET /p/{patient_id}/rules
         POST /p/{patient_id}/rules/presets
         POST /p/{patient_id}/rules/{rule_id}
@@ -199,6 +220,8 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /report/{about}/{patient_id}/pdf
     """,
     OWN: """
+        GET /api/v1/patients/{patient_id}/consents
+        GET /api/v1/patients/{patient_id}/record
         GET /api/v1/patients/{patient_id}/readings
         GET /api/v1/patients/{patient_id}/readings/{reading_id}
         GET /fhir/Patient

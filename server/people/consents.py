@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from server.people import links
+from server.people import links, panels
 from server.people.errors import NotOnPanelError
 from server.store import audit, consents
 from server.store.consents import How, Purpose, Word
@@ -80,6 +80,12 @@ def say(conn: Connection, saying: Saying) -> bool:
         detail={"how": saying.how, "text_version": TEXT_VERSION},
     )
     return True
+
+
+def say_at_clinic(conn: Connection, saying: Saying, *, user_id: int) -> bool:
+    """A clinician who sees the patient writes down what was said. As `say`."""
+    panels.check(conn, user_id=user_id, patient_id=saying.patient_id)
+    return say(conn, saying)
 
 
 def say_by_link(pool: Pool, token: str, purpose: Purpose, *, is_given: bool, now: datetime) -> None:

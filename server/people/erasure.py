@@ -5,26 +5,23 @@ people want it, so that nobody's record is lost by one hand. What is destroyed i
 is gone here and in every backup, whatever lies where.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, Literal
 
-from server.people.errors import NotOnPanelError
-from server.store import audit, erasure, vault
+from server.people.errors import NotOnPanelError, PeopleError
+from server.store import audit, erasure
 from server.store.postgres import Connection
 from vitals.errors import MalformedError
 
 CLINICAL_YEARS: Final = 15
 """Records of Internet consultations (draft supervision rules of 2021: 15 years at least). From the last entry on."""
 
-FRAMES_LOOKED_FOR: Final = 200
-
 Reason = Literal["asked", "withdrawn", "over", "ordered"]
 
 
-class HeldError(Exception):
+class HeldError(PeopleError):
     """Somebody holds the record; the message says who, until when, and why."""
 
 
@@ -48,25 +45,6 @@ class Outcome:
     keep_until: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traces:
-    """What must not be found anywhere any more."""
-
-    words: Sequence[bytes]
-
-    def found_in(self, text: bytes) -> bool:
-        return any(word in text for word in self.words)
-
-
-def traces_of(conn: Connection, patient_id: int) -> Traces:
-    """Name, telephone and frames of the patient, as they are and as hexadecimal. To be asked before the erasure."""
-    who = vault.identity_of(conn, patient_id)
-    plain = [who.name.encode(), (who.phone or "").encode()]
-    plain += erasure.some_frames(conn, patient_id, limit=FRAMES_LOOKED_FOR)
-    kept = [each for each in plain if len(each) >= 2]
-    return Traces(words=[*kept, *(each.hex().encode() for each in kept)])
-
-
 def erase(conn: Connection, wish: Wish, *, clinical_years: int) -> Outcome:
     """Out of everything now; destroyed if no legal period runs.
 
@@ -75,7 +53,7 @@ def erase(conn: Connection, wish: Wish, *, clinical_years: int) -> Outcome:
     """
     if erasure.lock(conn, wish.patient_id) not in ("active", "paused"):
         raise NotOnPanelError(f"no patient {wish.patient_id}, or erased already")
-    _check_hold(conn, wish.patient_id, wish.now)
+    check_hold(conn, wish.patient_id, wish.now)
     people = erasure.users(conn, wish.by, wish.second)
     if len(people) != 2:
         raise MalformedError("second", "two different people with accounts that are in use")
@@ -105,7 +83,7 @@ def erase(conn: Connection, wish: Wish, *, clinical_years: int) -> Outcome:
 
 def destroy(conn: Connection, patient_id: int, *, actor: str, now: datetime) -> None:
     """Destroy somebody who is kept under seal. Raises `HeldError`."""
-    _check_hold(conn, patient_id, now)
+    check_hold(conn, patient_id, now)
     holders = erasure.destroy(conn, patient_id, now=now)
     audit.note(
         conn, actor=actor, act="erasure.destroy", at=now, patient_id=patient_id, detail={"keys_destroyed": len(holders)}
@@ -118,18 +96,6 @@ def carry_out(conn: Connection, *, actor: str, now: datetime) -> Sequence[int]:
     for patient_id in over:
         destroy(conn, patient_id, actor=actor, now=now)
     return over
-
-
-def prove(
-    conn: Connection, patient_id: int, traces: Traces, folders: Iterable[Path], *, actor: str, now: datetime
-) -> Sequence[str]:
-    """Look for the traces in every row of every table and in every file of the folders; where they are. Written down."""
-    places = sorted({table for table, row in erasure.every_row(conn) if traces.found_in(row)})
-    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-    places += [str(path) for path in files if traces.found_in(path.read_bytes())]
-    detail = {"traces": len(traces.words), "files": len(files), "found": len(places)}
-    audit.note(conn, actor=actor, act="erasure.prove", at=now, patient_id=patient_id, detail=detail)
-    return places
 
 
 def hold(conn: Connection, patient_id: int, *, reason: str, until: datetime, actor: str, now: datetime) -> int:
@@ -152,7 +118,8 @@ def end_hold(conn: Connection, hold_id: int, *, actor: str, now: datetime) -> bo
     return patient_id is not None
 
 
-def _check_hold(conn: Connection, patient_id: int, now: datetime) -> None:
+def check_hold(conn: Connection, patient_id: int, now: datetime) -> None:
+    """Raises `HeldError`."""
     if (held := erasure.hold_of(conn, patient_id, now=now)) is not None:
         raise HeldError(
             f"hold {held.hold_id} of {held.made_by} until {held.until.date()}: {held.reason}."

@@ -118,6 +118,8 @@ _OWNERS: Final = {
     "episode_id": "patient_of_episode",
     "follow_up_id": "patient_of_follow_up",
     "silence_id": "patient_of_silence",
+    "hold_id": "patient_of_hold",
+    "request_id": "patient_of_erasure_request",
 }
 
 

@@ -13,10 +13,11 @@ from server.store.postgres import Connection
 from server.store.worklist import LinkedPatient
 from server.web.own_consents import consents_part
 from server.web.own_plan import plan_part
+from server.web.own_record import record_part
 from server.web.words import Words
 
 Part = Callable[[Connection, LinkedPatient, str, Words, datetime], Markup]
 """Whose page, the token of its link, in which language, and when."""
 
-PARTS: Final[tuple[Part, ...]] = (plan_part, consents_part)
+PARTS: Final[tuple[Part, ...]] = (plan_part, consents_part, record_part)
 """In the order in which they stand on the page, after what was measured."""

@@ -96,7 +96,7 @@ def matrix(clinic: Clinic) -> Matrix:
         "about": "bp",
         "kind": "Patient.ndjson",
     }
-    fixed |= {"user_id": "1", "break_glass_id": "1"}
+    fixed |= {"user_id": "1", "break_glass_id": "1", "hold_id": "98765", "request_id": "98765"}
     fixed |= {"token": "none", "export_id": str(UUID(int=7)), "passkey_id": "none"}
     return Matrix(app=app, askers=askers, targets=[*targets, *absent], fixed=fixed)
 

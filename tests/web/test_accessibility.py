@@ -112,6 +112,8 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
         "/follow-ups",
         f"/follow-ups/{task['follow_up_id']}",
         f"/p/{patient_id}/plan",
+        f"/p/{patient_id}/privacy",
+        "/erasures",
         "/programme",
         "/inbox",
         "/rules",
@@ -124,7 +126,7 @@ def _others(clinic: Clinic) -> dict[str, list[str]]:
     """Whoever else works here, and what they see."""
     doctor = clinic.rows("select user_id from app_user where login = 'doctor'")[0]["user_id"]
     clinic.add_user("chief", "admin")
-    return {"chief": ["/admin/users", f"/admin/users/{doctor}"]}
+    return {"chief": ["/admin/users", f"/admin/users/{doctor}", "/erasures"]}
 
 
 def add_sensor(clinic: Clinic, patient_id: int) -> None:

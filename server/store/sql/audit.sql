@@ -47,5 +47,11 @@ select patient_id from silence where silence_id::text = %(number)s;
 -- name: patient_of_follow_up
 select patient_id from follow_up where follow_up_id = %(number)s::bigint;
 
+-- name: patient_of_hold
+select patient_id from legal_hold where hold_id::text = %(number)s;
+
+-- name: patient_of_erasure_request
+select patient_id from erasure_request where request_id::text = %(number)s;
+
 -- name: has_patient
 select 1 from patient where patient_id = %(patient_id)s;
