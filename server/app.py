@@ -5,6 +5,7 @@ intake, whose name at the broker is its own. A role that dies takes the process 
 """
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from server.people.house import House
     from server.store.postgres import OpenPool, Pool
+    from server.trust.office import ClaimOffice
 
 log = structlog.get_logger()
 
@@ -137,6 +139,30 @@ def _web(settings: Settings, pool: "OpenPool") -> "FastAPI":
         clinical_years=settings.retention_clinical_years,
         erasure_folders=settings.folders_to_look_through,
         metrics_token=token.get_secret_value() if token else None,
+        claim_office=_claim_office(settings),
+    )
+
+
+def _claim_office(settings: Settings) -> "ClaimOffice | None":
+    """What the page for new gateways needs, where the settings name it. Raises `UnavailableError` for a key that is none."""
+    from pathlib import Path
+
+    from server.trust import claim_key
+    from server.trust.authority import INTAKE
+    from server.trust.folders import Secrets
+    from server.trust.office import ClaimOffice
+
+    path = None if settings.claims_key_file is None else Path(settings.claims_key_file)
+    if path is None and settings.secrets is not None:
+        beside = Secrets(Path(settings.secrets)).claims_file
+        path = beside if os.access(beside, os.R_OK) else None
+    if path is None or settings.enrol_public_host is None:
+        return None
+    return ClaimOffice(
+        key=claim_key.read(path),
+        host=settings.enrol_public_host,
+        port=settings.enrol_port,
+        reserved=(INTAKE, settings.watchdog_id),
     )
 
 
@@ -188,6 +214,7 @@ def _desk(settings: Settings, pool: "Pool") -> "tuple[FastAPI, dict[str, Any]]":
         mqtt_port=settings.enrol_mqtt_port,
         on_revoked=write_list,
         now=clock.now,
+        claim_key=secrets.claim_key,
     )
     return desk, {
         "http": ShowingProtocol,

@@ -20,6 +20,7 @@ from server.api import (
     alerts,
     asyncapi,
     break_glass,
+    claims,
     fhir,
     fhir_auth,
     fhir_bulk,
@@ -54,12 +55,14 @@ from server.people.looks import Looks
 from server.people.rule_texts import texts_of
 from server.rules.load import load_catalog
 from server.store.postgres import OpenPool
+from server.trust.office import ClaimOffice
 from server.web import (
     account_page,
     admin_users_page,
     alert_page,
     backtest_page,
     break_glass_page,
+    claim_page,
     deciding,
     erasures_page,
     fleet_page,
@@ -110,6 +113,7 @@ ROUTERS: Final = (
     plans.router,
     privacy.router,
     programme.router,
+    claims.router,
     fleet.router,
     quarantine.router,
     metrics.router,
@@ -126,6 +130,7 @@ ROUTERS: Final = (
     deciding.router,
     alert_page.router,
     worklist_news.router,
+    claim_page.router,
     fleet_page.router,
     follow_ups_page.router,
     plan_page.router,
@@ -169,10 +174,11 @@ def create_app(
     metrics_token: str | None = None,
     clinical_years: int = CLINICAL_YEARS,
     erasure_folders: Sequence[Path] = (),
+    claim_office: ClaimOffice | None = None,
 ) -> FastAPI:
     """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials;
-    `public_url` how people reach us; without a `metrics_token` there are no
-    metrics; `clinical_years` the law has a record kept, `erasure_folders` are looked through for whoever was erased."""
+    `public_url` how people reach us; without a `metrics_token` there are no metrics, without a `claim_office` no codes for new
+    gateways; `clinical_years` the law has a record kept, `erasure_folders` are looked through for whoever was erased."""
     app = _api()
     app.state.clinic = Clinic(
         pool=pool,
@@ -188,6 +194,7 @@ def create_app(
     )
     app.state.newsroom = Newsroom(app.state.clinic)
     app.state.metrics_token = metrics_token
+    app.state.claim_office = claim_office
     app.mount("/static", StaticFiles(directory=STATIC))
     for expected in (PeopleError, MalformedError, UnavailableError, RequestValidationError, HTTPException):
         app.add_exception_handler(expected, _answer)

@@ -54,7 +54,7 @@ def claim_gateway(
     def work(conn: "Connection") -> str:
         gateway_of(conn, gateway_id)
         account_of(conn, by)
-        return make_claim(conn, authority, gateway_id=gateway_id, by=by, now=clock.now(), reserved=reserved)
+        return make_claim(conn, secrets.claim_key(), gateway_id=gateway_id, by=by, now=clock.now(), reserved=reserved)
 
     invitation = Invitation(
         host=settings.enrol_public_host,

@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     secrets: Annotated[
         str | None, Field(description="folder of the clinic's own certificate authority and what it has signed")
     ] = None
+    claims_key_file: Annotated[
+        str | None,
+        Field(
+            description="by which the page for new gateways makes codes; `server ca init` writes it (server/claims.key)"
+        ),
+    ] = None
     enrol_host: Annotated[str, Field(min_length=1, description="address of the door for new gateways")] = "0.0.0.0"
     enrol_port: Annotated[Port, Field(description="port of the door for new gateways")] = 8443
     enrol_public_host: Annotated[

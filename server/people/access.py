@@ -135,6 +135,14 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /api/v1/panels/changes
         POST /api/v1/panels/changes
         GET /api/v1/panels/{user_id}
+        GET /api/v1/claims
+        POST /api/v1/claims
+        POST /api/v1/claims/take-back
+        POST /api/v1/claims/home-over
+        GET /fleet/claim
+        POST /fleet/claim
+        POST /fleet/claim/take-back
+        POST /fleet/claim/home-over
     """,
     CLINICIANS: """
         POST /masking

@@ -23,6 +23,7 @@ SHOWN: Final = 1000
 
 class Act(StrEnum):
     CLAIM_MADE = "claim_made"
+    CLAIM_TAKEN_BACK = "claim_taken_back"
     CLAIM_REFUSED = "claim_refused"
     ADMITTED = "admitted"
     ADMITTED_AGAIN = "admitted_again"

@@ -34,6 +34,56 @@ class Certificate:
     revoked_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenClaim:
+    """A code that is still good. The code itself is not kept."""
+
+    gateway_id: str
+    made_by: str
+    made_at: datetime
+    expires_at: datetime
+    tries_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """That a gateway is for the home of this patient, since `valid_from`."""
+
+    gateway_id: str
+    patient_id: int
+    said_by: str
+    valid_from: datetime
+
+
+def list_open_claims(conn: Connection, *, now: datetime) -> Sequence[OpenClaim]:
+    """The newest first."""
+    with conn.cursor(row_factory=class_row(OpenClaim)) as cursor:
+        return cursor.execute(SQL["open_claims"], {"now": now}).fetchall()
+
+
+def take_back_claim(conn: Connection, gateway_id: str, *, now: datetime) -> bool:
+    """The code is not good any more; False if there was none that was."""
+    return conn.execute(SQL["take_back_claim"], {"gateway_id": gateway_id, "now": now}).fetchone() is not None
+
+
+def list_homes(conn: Connection) -> Sequence[Home]:
+    """Those in force."""
+    with conn.cursor(row_factory=class_row(Home)) as cursor:
+        return cursor.execute(SQL["homes"]).fetchall()
+
+
+def add_home(conn: Connection, *, gateway_id: str, patient_id: int, said_by: str, now: datetime) -> bool:
+    """The gateway is for this patient's home; False if that was said before."""
+    values = {"gateway_id": gateway_id, "patient_id": patient_id, "said_by": said_by, "now": now}
+    return conn.execute(SQL["add_home"], values).fetchone() is not None
+
+
+def end_home(conn: Connection, *, gateway_id: str, patient_id: int, now: datetime) -> bool:
+    """It is no longer; False if it was not."""
+    values = {"gateway_id": gateway_id, "patient_id": patient_id, "now": now}
+    return conn.execute(SQL["end_home"], values).fetchone() is not None
+
+
 def add_claim(
     conn: Connection,
     *,

@@ -18,6 +18,7 @@ from server.store.admissions import Act
 from server.store.certificates import Certificate
 from server.store.postgres import Connection
 from server.trust.authority import INTAKE, RENEW_AFTER_DAYS, Authority, hash_of_requested_key
+from server.trust.claim_key import Keyed
 from server.trust.standing import revoke_certificates
 from vitals.enrolment import ALPHABET, CODE_LENGTH, Refusal
 from vitals.errors import MalformedError
@@ -45,7 +46,7 @@ class Admitted:
 
 def make_claim(
     conn: Connection,
-    authority: Authority,
+    key: Keyed,
     *,
     gateway_id: str,
     by: str,
@@ -62,7 +63,7 @@ def make_claim(
     certificates.add_claim(
         conn,
         gateway_id=gateway_id,
-        code_hash=authority.keyed_hash(f"{gateway_id} {code}"),
+        code_hash=key.keyed_hash(f"{gateway_id} {code}"),
         made_by=by,
         now=now,
         expires_at=now + LASTS,
@@ -82,9 +83,11 @@ def admit(
     request: str,
     now: datetime,
     asked_from: str | None = None,
+    key: Keyed | None = None,
 ) -> Admitted | Refusal:
-    """The certificate that the box gets, or why not. What the gateway had before is revoked."""
-    given = _admit(conn, authority, gateway_id=gateway_id, code=code, request=request, now=now)
+    """The certificate that the box gets, or why not. What the gateway had before is revoked. `key`: by which codes are kept;
+    left out, the authority's own."""
+    given = _admit(conn, authority, key or authority, gateway_id=gateway_id, code=code, request=request, now=now)
     if isinstance(given, Admitted):
         act, serial = Act.ADMITTED_AGAIN if given.is_repeat else Act.ADMITTED, given.certificate.serial
         admissions.note(conn, act, now=now, gateway_id=gateway_id, asked_from=asked_from, serial=serial)
@@ -96,10 +99,10 @@ def admit(
 
 
 def _admit(
-    conn: Connection, authority: Authority, *, gateway_id: str, code: str, request: str, now: datetime
+    conn: Connection, authority: Authority, key: Keyed, *, gateway_id: str, code: str, request: str, now: datetime
 ) -> Admitted | Refusal:
     tried = certificates.take_try(conn, gateway_id=gateway_id, now=now)
-    if tried is None or not hmac.compare_digest(tried.code_hash, authority.keyed_hash(f"{gateway_id} {code}")):
+    if tried is None or not hmac.compare_digest(tried.code_hash, key.keyed_hash(f"{gateway_id} {code}")):
         log.warning("claim_refused", gateway_id=gateway_id, is_open=tried is not None)
         return NO_SUCH_CLAIM
     try:

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from server.store.postgres import Pool, in_transaction
 from server.trust import claims
 from server.trust.authority import RENEW_AFTER_DAYS, Authority, serial_of
+from server.trust.claim_key import Keyed
 from server.trust.claims import Admitted
 from vitals.enrolment import MAX_BYTES, Admission, Claim, Refusal, Renewal
 from vitals.errors import UnavailableError
@@ -52,9 +53,10 @@ def create_desk(
     mqtt_port: int,
     on_revoked: Callable[[], None],
     now: Callable[[], datetime],
+    claim_key: Callable[[], Keyed] | None = None,
 ) -> FastAPI:
     """The application. `mqtt_host` None: gateways speak to the host where they have asked. `on_revoked` is called when
-    certificates have been revoked."""
+    certificates have been revoked. `claim_key`: by which codes are kept, asked for anew each time; left out, the authority's."""
     desk = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
     def admission(answer: Admitted | Refusal) -> Response:
@@ -81,6 +83,7 @@ def create_desk(
                 request=claim.request,
                 now=now(),
                 asked_from=_address_of(request),
+                key=claim_key() if claim_key else None,
             ),
         )
         if isinstance(answer, Admitted):  # of a repeat too: what was revoked may not have been written down before

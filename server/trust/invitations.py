@@ -13,6 +13,11 @@ def show(text: str) -> str:
     return drawn.getvalue()
 
 
+def svg(text: str) -> str:
+    """For a page: black on white, without a size of its own."""
+    return str(segno.make(text, error="m").svg_inline(omitsize=True, border=4, svgclass="qr", light="#fff"))
+
+
 def write_svg(text: str, path: Path) -> None:
     """Black on white; it holds the code, so it is for fifteen minutes and for one person."""
     segno.make(text, error="m").save(str(path), kind="svg", scale=8)

@@ -68,7 +68,7 @@ class Clinic:
 
     def invite(self, gateway_id: str) -> Invitation:
         with self.pool.connection() as conn:
-            code = claims.make_claim(conn, self.authority, gateway_id=gateway_id, by=ISSUER, now=now())
+            code = claims.make_claim(conn, self.secrets.claim_key(), gateway_id=gateway_id, by=ISSUER, now=now())
         return Invitation(host="localhost", port=self.port, gateway_id=gateway_id, code=code, pin=self.authority.pin)
 
     def age(self, gateway_id: str, days: float) -> None:

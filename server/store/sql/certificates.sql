@@ -1,6 +1,32 @@
 -- name: end_claims
 update gateway_claim set expires_at = %(now)s where gateway_id = %(gateway_id)s and expires_at > %(now)s;
 
+-- name: take_back_claim
+update gateway_claim set expires_at = %(now)s
+where gateway_id = %(gateway_id)s and expires_at > %(now)s and used_at is null and tries_left > 0
+returning claim_id;
+
+-- name: open_claims
+select gateway_id, made_by, made_at, expires_at, tries_left from gateway_claim
+where expires_at > %(now)s and used_at is null and tries_left > 0
+order by made_at desc, gateway_id;
+
+-- name: add_home
+insert into gateway_home (gateway_id, patient_id, said_by, valid_from)
+values (%(gateway_id)s, %(patient_id)s, %(said_by)s, %(now)s)
+on conflict (gateway_id, patient_id) where valid_to is null do nothing
+returning home_id;
+
+-- name: end_home
+update gateway_home set valid_to = greatest(%(now)s, valid_from)
+where gateway_id = %(gateway_id)s and patient_id = %(patient_id)s and valid_to is null
+returning home_id;
+
+-- name: homes
+-- By number: whoever hands out boxes sees no name.
+select gateway_id, patient_id, said_by, valid_from from gateway_home
+where valid_to is null order by gateway_id, patient_id;
+
 -- name: add_claim
 insert into gateway_claim (gateway_id, code_hash, made_by, made_at, expires_at, tries_left)
 values (%(gateway_id)s, %(code_hash)s, %(made_by)s, %(now)s, %(expires_at)s, %(tries)s);

@@ -17,6 +17,9 @@ where case when %(ids)s::bigint[] is not null then q.quarantine_id = any(%(ids)s
            else q.resolved_at is null end
   and (%(ids)s::bigint[] is not null
        or q.gateway_id = any(array(select b.gateway_id from meter_binding b join panel_member m using (patient_id)
+                                   where m.user_id = %(user_id)s
+                                   union
+                                   select h.gateway_id from gateway_home h join panel_member m using (patient_id)
                                    where m.user_id = %(user_id)s))
        or q.meter_id = any(array(select b.meter_id from meter_binding b join panel_member m using (patient_id)
                                  where m.user_id = %(user_id)s)))
