@@ -124,6 +124,9 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /admin/users/{user_id}
         POST /admin/users/{user_id}/{deed}
         POST /admin/users/{user_id}/passkeys/{passkey_id}/remove
+        GET /admin/panels
+        POST /admin/panels
+        POST /admin/panels/all
         GET /api/v1/users
         POST /api/v1/users
         GET /api/v1/users/{user_id}

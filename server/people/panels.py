@@ -14,7 +14,7 @@ from typing import Final
 from server.people.errors import DecisionConflictError, NotOnPanelError
 from server.store import audit, people
 from server.store import panels as store
-from server.store.panels import Change, Member
+from server.store.panels import Change, Member, Sees
 from server.store.postgres import Connection
 from vitals.errors import MalformedError
 
@@ -89,6 +89,45 @@ def change(conn: Connection, wish: Wish) -> int:
         detail={"from_user": from_user, "to_user": wish.to_user},
     )
     return change_id
+
+
+def hand_over(conn: Connection, *, from_user: int, to_user: int, reason: str, by: str, now: datetime) -> int:
+    """Every patient of one clinician is another's, those included whose own doctor the first is; how many they were.
+
+    All or none; whose record is kept under seal or erased stays. Raises as `change` does.
+    """
+    moved = 0
+    for each in members(conn, from_user):
+        try:
+            change(
+                conn,
+                Wish(
+                    act=Act.TRANSFERRED,
+                    patient_id=each.patient_id,
+                    from_user=from_user,
+                    to_user=to_user,
+                    reason=reason,
+                    by=by,
+                    now=now,
+                ),
+            )
+        except NotOnPanelError:
+            continue
+        moved += 1
+    return moved
+
+
+def keepers(conn: Connection, patient_id: int) -> Sequence[Sees]:
+    """Who sees the patient regularly, the own doctor first. Raises `NotOnPanelError` where there is no such patient."""
+    is_there, _ = store.lock_patient(conn, patient_id)
+    if not is_there:
+        raise NotOnPanelError("no such patient")
+    return store.list_keepers(conn, patient_id)
+
+
+def unkept(conn: Connection, *, limit: int) -> Sequence[int]:
+    """Patients, by number, whom nobody who can sign in sees."""
+    return store.list_unkept(conn, limit=limit)
 
 
 def history(

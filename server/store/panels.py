@@ -40,6 +40,18 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sees:
+    """A clinician who sees a patient regularly: as the own doctor, by a panel, or both."""
+
+    user_id: int
+    display_name: str
+    role: str
+    active: bool
+    is_doctor: bool
+    is_on_panel: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Glass:
     """A record that somebody has open in an emergency."""
 
@@ -118,6 +130,23 @@ def list_changes(conn: Connection, *, patient_id: int | None, user_id: int | Non
 def list_members(conn: Connection, user_id: int) -> Sequence[Member]:
     with conn.cursor(row_factory=class_row(Member)) as cursor:
         return cursor.execute(_SQL["members"], {"user_id": user_id}).fetchall()
+
+
+def list_keepers(conn: Connection, patient_id: int) -> Sequence[Sees]:
+    """The patient's own doctor first."""
+    with conn.cursor(row_factory=class_row(Sees)) as cursor:
+        return cursor.execute(_SQL["keepers"], {"patient_id": patient_id}).fetchall()
+
+
+def list_unkept(conn: Connection, *, limit: int) -> Sequence[int]:
+    """Patients whom nobody who can sign in sees."""
+    return [int(number) for (number,) in conn.execute(_SQL["unkept"], {"limit": limit})]
+
+
+def house_zone(conn: Connection) -> str | None:
+    """The zone in which most patients live; None where there is none."""
+    row = conn.execute(_SQL["house_zone"]).fetchone()
+    return None if row is None else str(row[0])
 
 
 def open_glass(

@@ -23,6 +23,7 @@ class Room:
 ROOMS: Final = (
     Room(address="/", wording=mark("Worklist"), asks="/worklist/rows"),
     Room(address="/admin/users", wording=mark("Accounts")),
+    Room(address="/admin/panels", wording=mark("Panels")),
     Room(address="/inbox", wording=mark("Inbox")),
     Room(address="/follow-ups", wording=mark("Follow-ups")),
     Room(address="/programme", wording=mark("Programme")),

@@ -126,7 +126,17 @@ def _others(clinic: Clinic) -> dict[str, list[str]]:
     """Whoever else works here, and what they see."""
     doctor = clinic.rows("select user_id from app_user where login = 'doctor'")[0]["user_id"]
     clinic.add_user("chief", "admin")
-    return {"chief": ["/admin/users", f"/admin/users/{doctor}", "/erasures"]}
+    (patient,) = clinic.rows("select min(patient_id) as id from patient")
+    return {
+        "chief": [
+            "/admin/users",
+            f"/admin/users/{doctor}",
+            "/admin/panels",
+            f"/admin/panels?user={doctor}",
+            f"/admin/panels?patient={patient['id']}",
+            "/erasures",
+        ]
+    }
 
 
 def add_sensor(clinic: Clinic, patient_id: int) -> None:

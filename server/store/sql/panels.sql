@@ -42,6 +42,27 @@ select patient_id, bool_or(is_doctor) as is_doctor from (
     select patient_id, false from panel where user_id = %(user_id)s
 ) found group by patient_id order by patient_id;
 
+-- name: keepers
+-- Who sees a patient regularly: the own doctor first.
+select u.user_id, u.display_name, u.role, u.active, bool_or(f.is_doctor) as is_doctor, bool_or(f.is_on_panel) as is_on_panel
+from (select doctor_id as user_id, true as is_doctor, false as is_on_panel from patient where patient_id = %(patient_id)s
+      union all select user_id, false, true from panel where patient_id = %(patient_id)s) f
+join app_user u using (user_id)
+group by u.user_id, u.display_name, u.role, u.active
+order by bool_or(f.is_doctor) desc, u.display_name, u.user_id;
+
+-- name: unkept
+-- Patients whom nobody who can sign in sees, by number.
+select p.patient_id from patient p
+where not p.is_watchdog and p.standing in ('active', 'paused') and not exists (
+    select from panel_regular r join app_user u using (user_id) where r.patient_id = p.patient_id and u.active
+)
+order by p.patient_id limit %(limit)s;
+
+-- name: house_zone
+-- Where most of the patients live.
+select zone from patient_zone group by zone order by count(*) desc, zone limit 1;
+
 -- name: open_glass
 insert into break_glass (user_id, patient_id, reason, opened_at, ends_at)
 values (%(user_id)s, %(patient_id)s, %(reason)s, %(opened_at)s, %(ends_at)s)
