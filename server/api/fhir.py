@@ -5,7 +5,7 @@ bulk export (`fhir_bulk`).
 """
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import metadata
 from typing import Annotated, Final
 from urllib.parse import urlencode
@@ -14,16 +14,17 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from server.api.fhir_json import ERRORS, RESOURCE, base_of, fhir
-from server.api.fhir_search import Search, kinds_of, page_of, says_code
-from server.fhir import alerts, bundles, capability, devices, observations, patients
+from server.api.fhir_search import Search, Work, kinds_of, page_of, place_of, says_code
+from server.fhir import alerts, bundles, calls, capability, devices, observations, patients
 from server.fhir.codes import Resource
 from server.people import looks, panels
 from server.people.door import AClinic, Caller, SignedIn
 from server.people.errors import NotOnPanelError
 from server.people.evidence import reading_ids
 from server.store import fhir as store
-from server.store import worklist
+from server.store import follow_ups, worklist
 from server.store.fhir import RecordedReading
+from server.store.follow_ups import FollowUp
 from server.store.postgres import Connection, transaction
 from server.store.worklist import Alert, PanelPatient, ShownPush
 
@@ -139,8 +140,25 @@ def show_issue(caller: SignedIn, episode_id: FhirId) -> Response:
 
 @router.get("/Task")
 def list_tasks(caller: SignedIn, request: Request, search: Annotated[Search, Query()]) -> Response:
-    """The work that the alerts of a patient are for the clinic, newest first."""
-    return _alerts(caller, request, search, alerts.task)
+    """The work that a patient is for the clinic, newest first: of each alert, and each call."""
+
+    def read(conn: Connection, limit: int) -> Sequence[Work]:
+        work: list[Work] = [*_found(conn, caller, search, limit), *_calls(conn, caller, search)]
+        return sorted(work, key=_age, reverse=True)[:limit]
+
+    with transaction(caller.pool) as conn:
+        _check(conn, caller, request, search.patient_id)
+        shown, cursor = page_of(search, lambda limit: read(conn, limit), lambda work: [_task(work)])
+    return _page(request, shown, cursor)
+
+
+@router.get("/Task/call-{follow_up_id}")
+def show_call(caller: SignedIn, follow_up_id: Annotated[int, Path(ge=1, lt=2**62)]) -> Response:
+    with transaction(caller.pool) as conn:
+        found = follow_ups.find(conn, follow_up_id, user_id=caller.user_id, now=caller.now)
+    if found is None:
+        raise NotOnPanelError("no such call")
+    return fhir(calls.call(found))
 
 
 @router.get("/Task/{episode_id}")
@@ -178,16 +196,37 @@ def show_communication(
 
 
 def _alerts(caller: Caller, request: Request, search: Search, build: Callable[[Alert], Resource]) -> Response:
-    def read(conn: Connection, limit: int) -> Sequence[Alert]:
-        found = worklist.list_alerts(
-            conn, user_id=caller.user_id, limit=limit, patient_id=search.patient_id, before=search.after
-        )
-        return [each for each in found if search.measured.holds(each.opened_at)]
-
     with transaction(caller.pool) as conn:
         _check(conn, caller, request, search.patient_id)
-        shown, cursor = page_of(search, lambda limit: read(conn, limit), lambda alert: [build(alert)])
+        shown, cursor = page_of(search, lambda limit: _found(conn, caller, search, limit), lambda alert: [build(alert)])
     return _page(request, shown, cursor)
+
+
+def _found(conn: Connection, caller: Caller, search: Search, limit: int) -> Sequence[Alert]:
+    found = worklist.list_alerts(
+        conn, user_id=caller.user_id, limit=limit, patient_id=search.patient_id, before=search.after
+    )
+    return [each for each in found if search.measured.holds(each.opened_at)]
+
+
+def _calls(conn: Connection, caller: Caller, search: Search) -> Sequence[FollowUp]:
+    """Those that come after the last page, however many: a patient has a few."""
+    found = follow_ups.list_of_patient(conn, search.patient_id, user_id=caller.user_id, now=caller.now)
+    after = search.after
+    return [
+        each
+        for each in found
+        if search.measured.holds(each.opened_at) and (after is None or _age(each) < (after.at, after.row_id))
+    ]
+
+
+def _age(work: Work) -> tuple[datetime, UUID]:
+    place = place_of(work)
+    return place.at, place.row_id
+
+
+def _task(work: Work) -> Resource:
+    return alerts.task(work) if isinstance(work, Alert) else calls.call(work)
 
 
 def _issue(alert: Alert) -> Resource:

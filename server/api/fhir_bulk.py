@@ -15,12 +15,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from server.api.fhir_json import ERRORS, RESOURCE, base_of, fhir
-from server.fhir import alerts, dates, devices, observations, patients
+from server.fhir import alerts, calls, dates, devices, observations, patients
 from server.fhir.codes import Resource, reference
 from server.people.door import Caller, SignedIn
 from server.people.errors import NotOnPanelError
 from server.people.evidence import reading_ids
-from server.store import audit, programs, worklist
+from server.store import audit, follow_ups, programs, worklist
 from server.store import fhir as store
 from server.store.fhir import PAGE_MAX, Span
 from server.store.postgres import Connection, transaction
@@ -147,7 +147,7 @@ def _read(caller: Caller, export: BulkExport, kind: Kind) -> Iterator[Resource]:
         "DetectedIssue": lambda caller, export, person: (
             alerts.detected_issue(each, reading_ids(each.verdict)) for each in _alerts(caller, export, person)
         ),
-        "Task": lambda caller, export, person: (alerts.task(each) for each in _alerts(caller, export, person)),
+        "Task": _tasks,
         "Communication": _communications,
     }
     with transaction(caller.pool) as conn:
@@ -194,6 +194,13 @@ def _alerts(caller: Caller, export: BulkExport, person: PanelPatient) -> Iterato
         if len(page) < worklist.PAGE_MAX:
             return
         before = Place(at=page[-1].opened_at, row_id=page[-1].episode_id)
+
+
+def _tasks(caller: Caller, export: BulkExport, person: PanelPatient) -> Iterator[Resource]:
+    yield from (alerts.task(each) for each in _alerts(caller, export, person))
+    with transaction(caller.pool) as conn:
+        found = follow_ups.list_of_patient(conn, person.patient_id, user_id=caller.user_id, now=caller.now)
+    yield from (calls.call(each) for each in found if _is_wanted(export, calls.changed_at(each)))
 
 
 def _communications(caller: Caller, export: BulkExport, person: PanelPatient) -> Iterator[Resource]:

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Final, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,7 @@ from server.api.paging import Cursor
 from server.fhir import dates
 from server.fhir.codes import Resource
 from server.store.fhir import RecordedReading, Span
+from server.store.follow_ups import FollowUp
 from server.store.worklist import Alert, Place
 from vitals.errors import MalformedError
 from vitals.reading import KINDS
@@ -73,7 +74,11 @@ class Search(BaseModel):
         return 0 if self.cursor is None else _decode(self.cursor)[1]
 
 
-RowT = TypeVar("RowT", RecordedReading, Alert)
+Work = Alert | FollowUp
+RowT = TypeVar("RowT", RecordedReading, Alert, Work)
+
+CALLS: Final = UUID("0b6f4a1c-6f53-5b5e-9b8e-2f6a2b1d7c90")
+"""A call has a number; among alerts it stands by a UUID made of it."""
 
 
 def page_of(
@@ -89,7 +94,7 @@ def page_of(
         shown += built[:room]
         if len(built) > room:
             return shown, _encode(ended, skip + room)
-        ended, skip = _place(row), 0
+        ended, skip = place_of(row), 0
     return shown, _encode(ended, 0) if len(rows) > search.count else None
 
 
@@ -115,9 +120,12 @@ def says_code(resource: Resource, code: str | None) -> bool:
     return False
 
 
-def _place(row: RecordedReading | Alert) -> Place:
+def place_of(row: RecordedReading | Work) -> Place:
+    """Where a row stands among its like."""
     if isinstance(row, RecordedReading):
         return Place(at=row.measured_at, row_id=row.reading_id)
+    if isinstance(row, FollowUp):
+        return Place(at=row.opened_at, row_id=uuid5(CALLS, str(row.follow_up_id)))
     return Place(at=row.opened_at, row_id=row.episode_id)
 
 

@@ -245,6 +245,7 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /fhir/DetectedIssue/{episode_id}
         GET /fhir/Task
         GET /fhir/Task/{episode_id}
+        GET /fhir/Task/call-{follow_up_id}
         GET /fhir/Communication
         GET /fhir/Communication/{push_id}
     """,

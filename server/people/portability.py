@@ -13,12 +13,12 @@ from importlib import metadata
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-from server.fhir import alerts, bundles, devices, observations, patients
+from server.fhir import alerts, bundles, calls, devices, observations, patients
 from server.fhir.codes import Resource
 from server.people import panels
 from server.people.errors import NotOnPanelError
 from server.people.evidence import reading_ids
-from server.store import audit, consents, worklist
+from server.store import audit, consents, follow_ups, worklist
 from server.store import fhir as store
 from server.store.fhir import RecordedReading
 from server.store.postgres import Connection
@@ -95,6 +95,7 @@ def export(conn: Connection, patient_id: int, *, user_id: int, actor: str, base:
             for alert in found
             for each in (alerts.detected_issue(alert, reading_ids(alert.verdict)), alerts.task(alert))
         ),
+        *(calls.call(each) for each in follow_ups.list_of_patient(conn, patient_id, user_id=user_id, now=now)),
         *(alerts.communication(push, patient_id, person.language) for push in pushes),
     ]
     bundle_id = uuid5(NAMESPACE_URL, f"{base}/Patient/{patient_id}/{now.isoformat()}")

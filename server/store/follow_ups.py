@@ -265,6 +265,18 @@ def list_follow_ups(conn: Connection, wanted: Wanted, *, user_id: int, now: date
         return cursor.execute(_SQL["list"], values).fetchall()
 
 
+def list_of_patient(conn: Connection, patient_id: int, *, user_id: int, now: datetime) -> Sequence[FollowUp]:
+    """All of them, open and closed, by when they are or were due."""
+    found: list[FollowUp] = []
+    while True:
+        after = (found[-1].due_at, found[-1].follow_up_id) if found else None
+        wanted = Wanted(state=None, patient_id=patient_id, after=after)
+        page = list_follow_ups(conn, wanted, user_id=user_id, now=now)
+        found += page
+        if len(page) < LIST_MAX:
+            return found
+
+
 def find(conn: Connection, follow_up_id: int, *, user_id: int, now: datetime) -> FollowUp | None:
     """One task; `None` if its patient is not on the user's panel."""
     found = list_follow_ups(conn, Wanted(state=None, follow_up_id=follow_up_id), user_id=user_id, now=now)

@@ -227,12 +227,41 @@ def test_an_alert_its_work_and_who_was_told_hang_together(clinic: Clinic, doctor
     assert reader.read(f"Communication/{told[0]['id']}") == told[0]
 
 
+def test_a_call_to_be_made_is_a_task_beside_its_alerts(
+    clinic: Clinic, doctor: int, reader: Client, judge_fhir: Judge
+) -> None:
+    patient, episode = clinic.high_patient("王芳", doctor)  # the alert has opened it
+    number = clinic.rows("select follow_up_id from follow_up where patient_id = %s", patient)[0]["follow_up_id"]
+    program, address, name = clinic.client("dr-lin"), f"/api/v1/follow-ups/{number}", f"Task/call-{number}"
+    steps = (
+        ("assign", {"assigned_to": doctor}),
+        ("calls", {"result": "no_answer", "note": "ask about her pills"}),
+        ("close", {"outcome": "advised"}),
+    )
+
+    said = [reader.read(name)]
+    for step, body in steps:
+        version = {"If-Match": f'"{said[-1]["meta"]["versionId"]}"'}
+        program.post(f"{address}/{step}", json=body, headers=version).raise_for_status()
+        said.append(reader.read(name))
+
+    assert [each["status"] for each in said] == ["requested", "accepted", "in-progress", "completed"]
+    assert said[0]["basedOn"] == [{"reference": f"DetectedIssue/{episode}"}]
+    assert said[-1]["businessStatus"] == {"text": "advised"}
+    assert "pills" not in str(said)
+    one_by_one = [each["id"] for each in reader.everything("Task", patient=patient, _count=1)]
+    assert sorted(one_by_one) == sorted([str(episode), f"call-{number}"])
+    assert judge_fhir(said) == []
+    assert reader.get("Task/call-999999").status_code == 404
+
+
 def test_a_strangers_record_does_not_exist(clinic: Clinic, doctor: int, reader: Client) -> None:
     other = clinic.add_user("dr-wu")
     foreign, episode = clinic.high_patient("陌生人", other)
     reading = clinic.add_pressure(foreign, clock.now() - timedelta(days=1), 120, 80)
     clinic.deliver()
     push = clinic.rows("select push_id from push where patient_id = %s limit 1", foreign)[0]["push_id"]
+    call = clinic.rows("select follow_up_id from follow_up where patient_id = %s", foreign)[0]["follow_up_id"]
     own = Client(clinic.client("dr-wu"))
     device = reader_device(own, foreign)
 
@@ -240,6 +269,7 @@ def test_a_strangers_record_does_not_exist(clinic: Clinic, doctor: int, reader: 
         *(f"{kind}?patient={foreign}" for kind in ("Device", "Observation", "DetectedIssue", "Task", "Communication")),
         *(f"Observation/{reading}{suffix}" for suffix in ("", "-pulse")),
         *(f"{kind}/{episode}" for kind in ("DetectedIssue", "Task")),
+        f"Task/call-{call}",
         f"Patient/{foreign}",
         f"Communication/{push}",
         f"Communication/{push}?patient={foreign}",
