@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from server.people.house import House
+    from server.push.channels import Channel
     from server.store.postgres import OpenPool, Pool
     from server.trust.office import ClaimOffice
 
@@ -343,6 +344,9 @@ def _loops(
     if "push" in roles:
         loops["push inbox"] = lambda: _push("inbox", settings, pool, stop)
         loops["push webhook"] = lambda: _push("webhook", settings, pool, stop)
+        loops["push email"] = lambda: _push("email", settings, pool, stop)
+        loops["push sms"] = lambda: _push("sms", settings, pool, stop)
+        loops["push chat"] = lambda: _push("chat", settings, pool, stop)
         loops["push plans"] = lambda: _plan(settings, pool, stop)
     if "watch" in roles:
         loops["watch states"] = lambda: _watch_states(pool, stop)
@@ -375,16 +379,32 @@ def _judge(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
 
 def _push(name: str, settings: Settings, pool: "Pool", stop: threading.Event) -> None:
     from server.push.dispatch import Dispatcher
-    from server.push.inbox import Inbox
-    from server.push.webhook import WebhookChannel
     from server.store.postgres import Bell
 
-    channel = Inbox() if name == "inbox" else WebhookChannel(allow_private=settings.webhook_allow_private)
+    channel = _channel(name, settings, pool)
     bell = Bell(settings.database_url.get_secret_value(), "push")
     try:
         Dispatcher(pool, channel).run(stop, bell)
     finally:
         bell.close()
+
+
+def _channel(name: str, settings: Settings, pool: "Pool") -> "Channel":
+    """A way out, whose library is imported by the loop that needs it."""
+    match name:
+        case "inbox":
+            from server.push.inbox import Inbox
+
+            return Inbox()
+        case "webhook":
+            from server.push.webhook import WebhookChannel
+
+            return WebhookChannel(allow_private=settings.webhook_allow_private)
+        case "email" | "sms" | "chat":
+            from server.push.outside import OutsideChannel
+
+            return OutsideChannel(pool, name, public_url=settings.public_url)
+    raise AssertionError(name)
 
 
 def _plan(settings: Settings, pool: "Pool", stop: threading.Event) -> None:

@@ -221,6 +221,14 @@ def vault(context: typer.Context) -> None:
 
 
 @_group
+def channel(context: typer.Context) -> None:
+    """The ways to people outside the house: set one up, try it, list them, say who is reached where."""
+    from server.channel_commands import app as channels
+
+    channels(args=context.args, prog_name="server channel")
+
+
+@_group
 def ladder(context: typer.Context) -> None:
     """Who is told next when nobody acknowledges: show the ladders, set the clinic's own."""
     from server.push.commands import ladders

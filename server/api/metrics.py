@@ -21,6 +21,7 @@ from server.people.door import AClinic
 from server.people.errors import NotSignedInError
 from server.store import fleet as store
 from server.store.alarms import AlarmKind
+from server.store.contacts import KINDS
 from server.store.intake import transaction_time
 from server.store.postgres import Connection, transaction
 from server.watch.silence import MeterState, PatientState
@@ -30,7 +31,7 @@ router: Final = APIRouter(include_in_schema=False)
 
 Pushes = Iterable[tuple[str, str, int]]
 
-CHANNELS: Final = ("inbox", "webhook")
+CHANNELS: Final = ("inbox", "webhook", *KINDS)
 
 
 @router.get("/metrics")

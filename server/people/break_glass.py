@@ -12,7 +12,7 @@ from typing import Final
 from uuid import uuid5
 
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, TooManyAttemptsError
-from server.store import audit, notes, people, pushes
+from server.store import audit, contacts, notes, people, pushes
 from server.store import panels as store
 from server.store.panels import Glass
 from server.store.postgres import Connection, Pool, in_transaction, transaction
@@ -24,6 +24,9 @@ LASTS_FOR: Final = timedelta(minutes=60)
 TRIES: Final = 5
 TRIES_WITHIN: Final = timedelta(hours=1)
 """Of one person, whatever came of them: nobody finds patients by trying numbers."""
+
+TOLD_WITHIN: Final = timedelta(hours=24)
+"""After that it is no news by telephone any more; in the inbox it stays."""
 
 REASON_LENGTHS: Final = (10, 500)
 SHOWN_FOR: Final = timedelta(days=30)
@@ -117,13 +120,7 @@ def _open(conn: Connection, emergency: Emergency) -> Glass | None:
         opened_at=now,
         ends_at=ends_at,
     )
-    store.tell_doctor(
-        conn,
-        push_id=uuid5(pushes.NAMESPACE, f"break_glass|{break_glass_id}"),
-        patient_id=emergency.patient_id,
-        text=_TEXT,
-        now=now,
-    )
+    _tell(conn, emergency.patient_id, break_glass_id, now=now)
     audit.note(
         conn,
         actor=emergency.actor,
@@ -139,3 +136,19 @@ def _open(conn: Connection, emergency: Emergency) -> Glass | None:
         opened_at=now,
         ends_at=ends_at,
     )
+
+
+def _tell(conn: Connection, patient_id: int, break_glass_id: int, *, now: datetime) -> None:
+    """In the doctor's inbox, and by whatever ways the doctor is told of what is urgent."""
+    push_id = uuid5(pushes.NAMESPACE, f"break_glass|{break_glass_id}")
+    recipient = store.tell_doctor(conn, push_id=push_id, patient_id=patient_id, text=_TEXT, now=now)
+    for channel in contacts.kinds_of(conn, patient_id, recipient, priority="high", is_next=False):
+        contacts.queue_beside(
+            conn,
+            push_id,
+            push_id=uuid5(pushes.NAMESPACE, f"break_glass|{break_glass_id}|{channel}"),
+            channel=channel,
+            now=now,
+            expires_at=now + TOLD_WITHIN,
+        )
+    pushes.ring(conn)

@@ -23,11 +23,11 @@ from server.programme.reminding import (
     decide,
     look_again_at,
 )
-from server.push import muting
+from server.push import muting, outside_texts
 from server.rules.keeping import WINDOW, count_readings
 from server.rules.plans import EMPTY, Plan
 from server.rules.windows import ZoneSpan
-from server.store import consents, pushes
+from server.store import consents, contacts, pushes
 from server.store import plans as store
 from server.store.consents import Purpose
 from server.store.postgres import Bell, Connection, Pool, in_transaction
@@ -131,16 +131,21 @@ def _keep(conn: Connection, patient_id: int, decision: Decision, now: datetime) 
         now=now,
     )
     if decision.fate == "told":
-        store.queue_push(
-            conn,
-            push_id=_push_id(patient_id, occasion.key, decision.step),
-            patient_id=patient_id,
-            channel="inbox",
-            step=decision.step,
-            text=texts.reminder(occasion, decision.step),
-            due_at=now,
-            expires_at=now + EXPIRES_AFTER,
-        )
+        outside = outside_texts.text_of("plan", "patient", is_urgent=False)
+        for channel in (
+            "inbox",
+            *contacts.kinds_of(conn, patient_id, "patient", priority="information", is_next=False),
+        ):
+            store.queue_push(
+                conn,
+                push_id=_push_id(patient_id, occasion.key, decision.step, channel),
+                patient_id=patient_id,
+                channel=channel,
+                step=decision.step,
+                text=texts.reminder(occasion, decision.step) if channel == "inbox" else outside,
+                due_at=now,
+                expires_at=now + EXPIRES_AFTER,
+            )
         pushes.ring(conn)
     log.info("reminder_decided", patient_id=patient_id, step=decision.step, fate=decision.fate)
 
@@ -172,6 +177,6 @@ def _day_of(at: datetime, zone: ZoneInfo) -> date:
     return at.astimezone(zone).date()
 
 
-def _push_id(patient_id: int, key: str, step: int) -> UUID:
+def _push_id(patient_id: int, key: str, step: int, channel: str) -> UUID:
     """Derived, so that the same reminder is the same message."""
-    return uuid5(pushes.NAMESPACE, f"plan|{patient_id}|{key}|{step}|inbox")
+    return uuid5(pushes.NAMESPACE, f"plan|{patient_id}|{key}|{step}|{channel}")

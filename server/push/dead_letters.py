@@ -28,7 +28,7 @@ def give_up(conn: Connection, message: Leased, *, end: End, error: str) -> None:
         return
     log.error("push_dead", push_id=str(message.push_id), recipient=message.recipient, end=end, error=error)
     alarm(conn, push_id=str(message.push_id), channel=message.channel, end=end, error=error)
-    if message.kind not in ("retraction", "plan"):
+    if message.kind not in ("retraction", "plan", "break_glass"):
         _tell_the_next(conn, message)
 
 

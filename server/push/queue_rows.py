@@ -6,16 +6,22 @@ Who is to hear what is `queueing`'s to say; here is only by which ways, and that
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from server.push import texts
+from server.push import outside_texts, texts
 from server.push.dead_letters import alarm
 from server.push.muting import allowed_from
+from server.push.outside_texts import Audience
 from server.push.texts import Text
 from server.store import judging as store
+from server.store.contacts import kinds_of
 from server.store.judging import Push
 from server.store.postgres import Connection
 from server.store.pushes import DESK, push_id_of
+
+TO_THE_NEXT: Final = ("reminder", "escalation", "breach")
+"""Messages of what nobody has acknowledged: to these go the ways that somebody keeps for that."""
 
 Recipient = tuple[str, str]
 """`(recipient, channel)` of a message."""
@@ -55,9 +61,16 @@ def note_undeliverable(conn: Connection, patient_id: int, message: Message, reci
     )
 
 
-def ways_of(conn: Connection, patient_id: int, recipients: Iterable[str]) -> list[Recipient]:
-    """Every way to each of them; the clinic's own inbox is always one."""
-    return [(each, "inbox") for each in recipients]
+def ways_of(
+    conn: Connection, patient_id: int, recipients: Iterable[str], *, priority: str, kind: str = "opening"
+) -> list[Recipient]:
+    """Every way to each of them, as each of them wants to be told of what is so urgent; our own inbox is always one."""
+    is_next = kind in TO_THE_NEXT
+    return [
+        (each, channel)
+        for each in recipients
+        for channel in ("inbox", *kinds_of(conn, patient_id, each, priority=priority, is_next=is_next))
+    ]
 
 
 def systems(conn: Connection) -> list[Recipient]:
@@ -79,9 +92,19 @@ def _row(
         channel=channel,
         kind=message.kind,
         step=message.step,
-        text=texts.to_webhook() if channel == "webhook" else message.said,
+        text=_text(message, whom, channel),
         due_at=due_at,
         state="cancelled" if message.why is not None else state,
         is_urgent=message.is_urgent,
         why=message.why or ("quiet_hours" if due_at > at else None),
     )
+
+
+def _text(message: Message, whom: str, channel: str) -> Text:
+    """What is really said that way: health is spoken of in our own inbox alone."""
+    if channel == "webhook":
+        return texts.to_webhook()
+    if channel == "inbox":
+        return message.said
+    audience: Audience = "patient" if whom == "patient" else "clinic"
+    return outside_texts.text_of(message.kind, audience, is_urgent=message.is_urgent)

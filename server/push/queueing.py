@@ -68,7 +68,8 @@ class Teller:
         why = self._why_muted(about, is_to_patient=True)
         said = texts.to_patient(self.rules, about.rule_id)
         message = self._message(episode_id, about, said, kind="opening", step=step, why=why)
-        queue(self.conn, self.patient_id, message, ways_of(self.conn, self.patient_id, ["patient"]), at=at)
+        ways = ways_of(self.conn, self.patient_id, ["patient"], priority=self._weight(about))
+        queue(self.conn, self.patient_id, message, ways, at=at)
 
     def tell_priority(self, episode_id: UUID, finding: Finding, *, before: str) -> None:
         """The alert has become more or less urgent: the steps still to come are those of its priority now.
@@ -121,7 +122,7 @@ class Teller:
         people = [f"user:{doctor.user_id}"] if doctor.is_reachable else []
         people += [each for each in self._supervisors(self._ladders()) if each not in people]
         message = self._message(episode.episode_id, about, said, kind="breach", step=step)
-        ways = ways_of(self.conn, self.patient_id, [*people, DESK])
+        ways = ways_of(self.conn, self.patient_id, [*people, DESK], priority="high", kind="breach")
         queue(self.conn, self.patient_id, message, [*ways, *systems(self.conn)], at=self.now)
 
     def tell_retraction(self, episode_id: UUID, rule_id: str, sentence: Mapping[str, str]) -> None:
@@ -190,7 +191,7 @@ class Teller:
         if not doctor.is_reachable and why is None:
             recipient = NO_DOCTOR if doctor.user_id is None else f"user:{doctor.user_id}"
             note_undeliverable(self.conn, self.patient_id, message, recipient, at=at)
-        ways = ways_of(self.conn, self.patient_id, people)
+        ways = ways_of(self.conn, self.patient_id, people, priority=self._weight(about), kind=kind)
         told_at = queue(self.conn, self.patient_id, message, ways, at=at)
         queue(self.conn, self.patient_id, message, systems(self.conn), at=at)
         return told_at if why is None else None
@@ -218,7 +219,8 @@ class Teller:
         said = texts.escalation(self.rules, about.rule_id, sentence)
         for number, due in enumerate(steps, start=step):
             people = self._people(due.whom, backup, supervisors)
-            recipients = ways_of(self.conn, self.patient_id, people) + (systems(self.conn) if DESK in people else [])
+            ways = ways_of(self.conn, self.patient_id, people, priority=self._weight(about), kind="escalation")
+            recipients = ways + (systems(self.conn) if DESK in people else [])
             message = self._message(episode_id, about, said, kind="escalation", step=number)
             queue(self.conn, self.patient_id, message, recipients, at=due.due_at)
 
@@ -255,6 +257,10 @@ class Teller:
         if episode is not None and episode.answered_at is None and (episode.answer_by or self.now) > self.now:
             return episode.answer_by
         return answer_clock.start_again(self.conn, self.patient_id, episode_id, now=self.now)
+
+    def _weight(self, about: About) -> str:
+        """By which ways people are told of it: what may come to the highest priority goes there as if it had."""
+        return "high" if muting.is_urgent(self.rules, about) else about.priority
 
     def _why_muted(self, about: About, *, is_to_patient: bool) -> str | None:
         return muting.why_muted(

@@ -126,7 +126,7 @@ def destroy(conn: Connection, patient_id: int, *, now: datetime) -> Sequence[str
     holders = sorted(row[0] for row in conn.execute(_SQL["holders"], whom).fetchall())
     conn.execute(_SQL["empty_quarantine"], whom)
     conn.execute(_SQL["destroy_keys"], whom | {"holders": holders})
-    for name in ("forget_frames", "forget_diagnoses", "forget_links", "destroy", "destroyed"):
+    for name in ("forget_frames", "forget_diagnoses", "forget_contacts", "forget_links", "destroy", "destroyed"):
         conn.execute(_SQL[name], whom)
     audit_chain.destroy_key(conn, patient_id, now=now)
     return holders

@@ -192,7 +192,9 @@ def count_tries(conn: Connection, actor: str, *, since: datetime) -> tuple[int, 
 
 def tell_doctor(
     conn: Connection, *, push_id: UUID, patient_id: int, text: Mapping[str, Mapping[str, str]], now: datetime
-) -> None:
-    conn.execute(
-        _SQL["tell_doctor"], {"push_id": push_id, "patient_id": patient_id, "text": Jsonb(dict(text)), "now": now}
-    )
+) -> str:
+    """Who it was."""
+    values = {"push_id": push_id, "patient_id": patient_id, "text": Jsonb(dict(text)), "now": now}
+    row = conn.execute(_SQL["tell_doctor"], values).fetchone()
+    assert row is not None, patient_id
+    return str(row[0])

@@ -43,6 +43,7 @@ class Leased:
     now: datetime
     rule_id: str
     priority: str
+    is_urgent: bool = False
     is_reachable: bool = True
     webhook_id: int | None = None
     url: str | None = None

@@ -16,7 +16,7 @@ from server.people.door import Caller, SignedIn
 from server.people.errors import NotOnPanelError
 from server.people.evidence import reading_ids
 from server.people.rule_texts import text_of
-from server.store import thresholds, worklist, worklist_rows
+from server.store import contacts, thresholds, worklist, worklist_rows
 from server.store.follow_ups import Wanted, list_follow_ups
 from server.store.postgres import Connection, transaction
 from server.store.reading_lists import MEASURED_BY_HAND, ShownReading, list_readings, list_these_readings
@@ -116,6 +116,7 @@ def _grounds(conn: Connection, caller: Caller, alert: Alert, patient: PanelPatie
 def _life(conn: Connection, caller: Caller, alert: Alert, patient: PanelPatient, words: Words) -> Mapping[str, Any]:
     """What was done, who was told and is told next, what else there is to do."""
     pushes = worklist.list_pushes(conn, alert.patient_id, episode_id=alert.episode_id)
+    tries = contacts.list_attempts(conn, [each.push_id for each in pushes])
     ahead = sorted((each for each in pushes if each.state == "pending"), key=lambda each: each.due_at)
     earlier = worklist_rows.list_same_rule(
         conn, alert.patient_id, alert.rule_id, besides=alert.episode_id, before=alert.opened_at, limit=EARLIER_SHOWN
@@ -124,8 +125,8 @@ def _life(conn: Connection, caller: Caller, alert: Alert, patient: PanelPatient,
     transitions = worklist.list_transitions(conn, alert.episode_id)
     return {
         "steps": [step_in_words(each, patient.zone, words) for each in transitions],
-        "pushes": [told(each, patient.zone, words) for each in pushes if each.state != "pending"],
-        "ahead": [told(each, patient.zone, words) for each in ahead],
+        "pushes": [told(each, patient.zone, words, tries) for each in pushes if each.state != "pending"],
+        "ahead": [told(each, patient.zone, words, tries) for each in ahead],
         "earlier": [earlier_in_words(each, words) for each in earlier],
         "tasks": [(each, words.moment(each.due_at, patient.zone)) for each in tasks if each.state != "closed"],
         "answered": words.moment(alert.answered_at, patient.zone) if alert.answered_at else "",

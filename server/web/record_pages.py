@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from server.people import sessions
 from server.people.door import Caller, SignedIn, check_same_origin
 from server.store import worklist
+from server.store.contacts import ShownAttempt
 from server.store.corrections import list_corrections
 from server.store.postgres import Connection, transaction
 from server.store.reading_lists import ShownReading
@@ -18,7 +19,7 @@ from server.store.worklist import InboxMessage, ShownPush
 from server.web.correction_words import newest
 from server.web.history import NOTHING_SAID, Corrections
 from server.web.rendering import render, words_of
-from server.web.words import CHANNELS, PUSH_STATES, Words
+from server.web.words import CHANNELS, PUSH_STATES, TRIES, Words
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -101,9 +102,10 @@ class Told:
     body: str
     state: str
     is_lost: bool
+    tries: tuple[str, ...] = ()
 
 
-def told(push: ShownPush, zone: str, words: Words) -> Told:
+def told(push: ShownPush, zone: str, words: Words, attempts: Sequence[ShownAttempt] = ()) -> Told:
     text: Mapping[str, str] = push.text.get(words.language) or next(iter(push.text.values()), {})
     return Told(
         at=words.moment(push.sent_at or push.due_at, zone),
@@ -113,7 +115,16 @@ def told(push: ShownPush, zone: str, words: Words) -> Told:
         body=text.get("body", ""),
         state=words.among(PUSH_STATES, push.state),
         is_lost=push.state in ("dead", "undeliverable"),
+        tries=tuple(_tried(each, zone, words) for each in attempts if each.push_id == push.push_id),
     )
+
+
+def _tried(attempt: ShownAttempt, zone: str, words: Words) -> str:
+    """`10:31 Text messages: refused (code 503, 0.4 s)`"""
+    how_long = f"{attempt.elapsed_ms / 1000:.1f} s"
+    details = ", ".join(filter(None, (attempt.answer, how_long)))
+    came = words.among(TRIES, attempt.status)
+    return f"{words.moment(attempt.at, zone)} {attempt.channel}: {came} ({details})"
 
 
 def _recipient(push: ShownPush, words: Words) -> str:

@@ -91,7 +91,15 @@ PUSH_STATES: Final = {
     "dead": mark("could not be delivered"),
     "undeliverable": mark("not delivered: there is nobody to deliver it to"),
 }
-CHANNELS: Final = {"inbox": mark("inbox"), "webhook": mark("clinic's own system")}
+CHANNELS: Final = {
+    "inbox": mark("inbox"),
+    "webhook": mark("clinic's own system"),
+    "email": mark("e-mail"),
+    "sms": mark("text message"),
+    "chat": mark("chat"),
+    "webpush": mark("this browser"),
+}
+TRIES: Final = {"sent": mark("taken"), "failed": mark("refused"), "timeout": mark("no answer in time")}
 MEALS: Final = {
     "preprandial": mark("before a meal"),
     "postprandial": mark("after a meal"),

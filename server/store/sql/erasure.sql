@@ -87,6 +87,9 @@ delete from gateway_diagnosis d using meter_binding b
 where b.patient_id = %(patient_id)s and b.gateway_id = d.gateway_id
   and not exists (select from meter_binding o where o.gateway_id = b.gateway_id and o.patient_id <> b.patient_id);
 
+-- name: forget_contacts
+delete from contact where patient_id = %(patient_id)s;
+
 -- name: forget_links
 delete from patient_link where patient_id = %(patient_id)s;
 

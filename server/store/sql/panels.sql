@@ -97,4 +97,5 @@ select pg_advisory_xact_lock(hashtextextended('break_glass ' || %(actor)s, 0));
 insert into push (push_id, patient_id, recipient, channel, kind, step, text, state, due_at, sent_at)
 select %(push_id)s, p.patient_id, coalesce('user:' || u.user_id, 'clinic'), 'inbox', 'break_glass', 0, %(text)s, 'sent', %(now)s, %(now)s
 from patient p left join app_user u on u.user_id = p.doctor_id and u.active
-where p.patient_id = %(patient_id)s;
+where p.patient_id = %(patient_id)s
+returning recipient;

@@ -74,7 +74,7 @@ with of_alerts as (
     returning push.*
 )
 select l.push_id, l.episode_id, l.patient_id, l.recipient, l.channel, l.kind, l.step, l.attempts, l.due_at, l.created_at,
-       l.together_with, now() as now, coalesce(e.rule_id, '') as rule_id, coalesce(e.priority, 'information') as priority, w.webhook_id, w.url, w.secret,
+       l.together_with, l.is_urgent, now() as now, coalesce(e.rule_id, '') as rule_id, coalesce(e.priority, 'information') as priority, w.webhook_id, w.url, w.secret,
        case when l.channel = 'webhook' then w.webhook_id is not null
             when l.recipient = 'patient' then true
             when l.recipient = 'clinic' then exists (
@@ -120,7 +120,9 @@ where episode_id = %(episode_id)s and step = %(step)s and state = 'pending' and 
 -- What a clinician was to read about the alert; of one that only the patient was to hear of, the message itself.
 select coalesce((select d.text from push d
                  where d.episode_id = s.episode_id and d.channel = 'inbox' and d.recipient <> 'patient' and d.step >= 0
-                 order by d.step desc limit 1), s.text)
+                 order by d.step desc limit 1),
+                (select d.text from push d where d.episode_id = s.episode_id and d.channel = 'inbox'
+                 and d.recipient = s.recipient and d.step = s.step), s.text)
 from push s where s.push_id = %(push_id)s;
 
 -- name: tell_desk_instead
