@@ -18,6 +18,8 @@ webhook = typer.Typer(
 )
 app.add_typer(webhook, name="webhook")
 
+WebhookArgument = Annotated[int, typer.Argument(metavar="WEBHOOK", help="Its number, as `webhook list` says it.")]
+
 # A word with commands of its own, which are imported when it is said.
 _group = app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 
@@ -275,29 +277,68 @@ def programme(context: typer.Context) -> None:
 @webhook.command(name="add")
 def add_webhook(url: Annotated[str, typer.Argument(help="https://… of the system to call.")]) -> None:
     """Call this address when an alert opens; prints the secret that the receiver checks signatures with, once."""
-    import base64
-    import secrets
-
-    from server.errors import MalformedError, UnavailableError
+    from server.errors import MalformedError
     from server.push.addresses import checked_url
     from server.store import pushes
-    from server.store.postgres import Connection, in_transaction, open_pool
+    from server.store.postgres import Connection
 
-    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    secret = _draw_secret()
 
     def work(conn: Connection) -> int:
         number = pushes.add_webhook(conn, url=url, secret=secret)
         note_deed(conn, "webhook.add", subject=str(number))
         return number
 
-    settings = load_settings()
     try:
-        checked_url(url, allow_private=settings.webhook_allow_private)
-        with open_pool(settings.database_url.get_secret_value()) as pool:
-            webhook_id = in_transaction(pool, work)
-    except (MalformedError, UnavailableError) as e:
+        checked_url(url, allow_private=load_settings().webhook_allow_private)
+    except MalformedError as e:
         fail(str(e))
+    typer.echo(f"webhook {in_database(work)}: {secret}")
+
+
+@webhook.command(name="rotate")
+def rotate_webhook(
+    webhook_id: WebhookArgument,
+    hours: Annotated[int, typer.Option(min=0, max=720, help="So long the old secret signs as well.")] = 48,
+) -> None:
+    """Put a new secret in the old one's place; prints it, once. Until the hours are over calls carry both signatures."""
+    from datetime import timedelta
+
+    from server import clock
+    from server.store import pushes
+    from server.store.postgres import Connection
+
+    secret = _draw_secret()
+
+    def work(conn: Connection) -> bool:
+        until = clock.now() + timedelta(hours=hours)
+        is_there = pushes.rotate_webhook(conn, webhook_id, secret=secret, old_until=until)
+        note_deed(conn, "webhook.rotate", subject=str(webhook_id), hours=hours)
+        return is_there
+
+    if not in_database(work):
+        fail("there is no such webhook; `webhook list` says which there are")
     typer.echo(f"webhook {webhook_id}: {secret}")
+
+
+@webhook.command(name="switch")
+def switch_webhook(
+    webhook_id: WebhookArgument,
+    to: Annotated[str, typer.Argument(metavar="on|off", help="Call it, or call it no more.")],
+) -> None:
+    """Call it again, or no more."""
+    from server.store import pushes
+    from server.store.postgres import Connection
+
+    if to not in ("on", "off"):
+        fail("say on or off", code=2)
+
+    def work(conn: Connection) -> bool:
+        note_deed(conn, f"webhook.{to}", subject=str(webhook_id))
+        return pushes.switch_webhook(conn, webhook_id, is_on=to == "on")
+
+    if not in_database(work):
+        fail("there is no such webhook; `webhook list` says which there are")
 
 
 @webhook.command(name="list")
@@ -307,3 +348,11 @@ def list_webhooks() -> None:
 
     for webhook_id, url, active in in_database(pushes.list_webhooks):
         typer.echo(f"{webhook_id} {'active' if active else 'off   '} {url}")
+
+
+def _draw_secret() -> str:
+    """Of Standard Webhooks: 32 random bytes."""
+    import base64
+    import secrets
+
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from server.push.channels import Channel, Failed, Gone, Outcome, Sent, Unreachable
-from server.push.dead_letters import give_up
+from server.push.dead_letters import alarm, give_up
 from server.store import pushes as store
 from server.store.postgres import Bell, Connection, Pool, in_transaction
 from server.store.pushes import Leased
@@ -93,6 +93,14 @@ def _note(conn: Connection, outcomes: list[tuple[Leased, Outcome]]) -> None:
         match outcome:
             case Failed() if _is_hopeless(message):
                 give_up(conn, message, end="dead", error=outcome.error)
+                if message.webhook_id is not None and store.disable_failing_webhook(conn, message.webhook_id):
+                    alarm(
+                        conn,
+                        push_id=f"webhook:{message.webhook_id}",
+                        channel="webhook",
+                        end="dead",
+                        error="it has taken nothing for five days and is switched off",
+                    )
             case Failed():
                 after_s = backoff_s(message) if outcome.after_s is None else outcome.after_s
                 store.retry(conn, message, after_s=after_s, error=outcome.error)

@@ -32,6 +32,7 @@ _KINDS: Final = {
     "reminder": "alert.repeated",
     "escalation": "alert.escalated",
     "retraction": "alert.retracted",
+    "breach": "alert.not_answered",
 }
 """What a call says by the kind of its message; the very first opening is `alert.opened`."""
 
@@ -130,11 +131,12 @@ def body_of(message: Leased) -> str:
 def _headers(message: Leased, body: str) -> dict[str, str]:
     assert message.secret is not None
     at = message.now.astimezone(UTC)
+    secrets = [message.secret] if message.old_secret is None else [message.secret, message.old_secret]
     return {
         "content-type": "application/json",
         "webhook-id": str(message.push_id),
         "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": Signer(message.secret).sign(str(message.push_id), at, body),
+        "webhook-signature": " ".join(Signer(each).sign(str(message.push_id), at, body) for each in secrets),
     }
 
 

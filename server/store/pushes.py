@@ -26,8 +26,8 @@ class Leased:
 
     `kind`: opening, reminder, escalation or retraction, of an alert; or plan, a reminder to the patient that is of none: there
     `episode_id` is None and `rule_id` empty. `is_reachable`: there is somebody, or something, to give it to. `url` and
-    `secret` are those of its webhook, None where that is gone or switched off. `together_with`: the message that is sent in the
-    place of this one, too; `others`: for how many more alerts of the patient this one speaks.
+    `secret` (with `old_secret` while it is replaced) are those of its webhook, None where that is gone or switched off.
+    `together_with`: the message that is sent in the place of this one, too; `others`: for how many more alerts of the patient this one speaks.
     """
 
     push_id: UUID
@@ -48,6 +48,7 @@ class Leased:
     webhook_id: int | None = None
     url: str | None = None
     secret: str | None = field(default=None, repr=False)
+    old_secret: str | None = field(default=None, repr=False)
     together_with: UUID | None = None
     others: int = 0
 
@@ -148,6 +149,22 @@ def add_webhook(conn: Connection, *, url: str, secret: str) -> int:
     row = conn.execute(SQL["add_webhook"], {"url": url, "secret": secret}).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def disable_failing_webhook(conn: Connection, webhook_id: int) -> bool:
+    """Switch it off if it has taken nothing for five days in which it was called; False if it goes on."""
+    return conn.execute(SQL["disable_failing_webhook"], {"webhook_id": webhook_id}).rowcount > 0
+
+
+def rotate_webhook(conn: Connection, webhook_id: int, *, secret: str, old_until: datetime) -> bool:
+    """Sign with this secret, and with the old one as well until then; False if there is no such webhook."""
+    values = {"webhook_id": webhook_id, "secret": secret, "old_until": old_until}
+    return conn.execute(SQL["rotate_webhook"], values).rowcount > 0
+
+
+def switch_webhook(conn: Connection, webhook_id: int, *, is_on: bool) -> bool:
+    """Call it, or call it no more; False if there is no such webhook."""
+    return conn.execute(SQL["switch_webhook"], {"webhook_id": webhook_id, "is_on": is_on}).rowcount > 0
 
 
 def list_webhooks(conn: Connection) -> tuple[tuple[int, str, bool], ...]:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 import pytest
 from households import Household, enrol
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from server.clock import now
 from server.push.channels import Failed, Outcome, Sent, Unreachable
@@ -18,7 +18,7 @@ from server.push.dispatch import ATTEMPTS_MAX, Dispatcher, backoff_s
 from server.push.inbox import Inbox
 from server.push.webhook import WebhookChannel
 from server.store.postgres import Bell, Pool, transaction
-from server.store.pushes import Leased, take
+from server.store.pushes import Leased, rotate_webhook, take
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 NAMES = UUID("00000000-0000-0000-0000-00000000000a")
@@ -177,6 +177,50 @@ def test_a_call_says_what_happened(
     add_push(pool, episode_id, add_webhook(pool, receiver.url), "webhook", step)
     webhooks.send_due()
     assert json.loads(receiver.calls[0][1])["type"] == kind
+
+
+def test_a_breach_is_called_out_to_the_clinics_system_by_its_own_name(
+    pool: Pool, episode_id: UUID, receiver: Receiver, webhooks: Dispatcher
+) -> None:
+    push_id = add_push(pool, episode_id, add_webhook(pool, receiver.url), "webhook", 3, kind="breach")
+    webhooks.send_due()
+    assert state(pool, push_id)[0] == "sent"
+    assert json.loads(receiver.calls[0][1])["type"] == "alert.not_answered"
+
+
+def test_while_a_secret_is_replaced_calls_carry_both_signatures_and_then_the_new_one_alone(
+    pool: Pool, episode_id: UUID, receiver: Receiver, webhooks: Dispatcher
+) -> None:
+    recipient = add_webhook(pool, receiver.url)
+    new = "whsec_" + "A" * 32
+    with transaction(pool) as conn:
+        assert rotate_webhook(conn, int(recipient[7:]), secret=new, old_until=now() + timedelta(hours=1))
+    add_push(pool, episode_id, recipient, "webhook")
+    webhooks.send_due()
+    ask(pool, "update webhook set old_until = now()")
+    add_push(pool, episode_id, recipient, "webhook", 1)
+    webhooks.send_due()
+    (both, body), (one, other) = receiver.calls
+    for secret in (SECRET, new):
+        Webhook(secret).verify(body, both)
+    Webhook(new).verify(other, one)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(other, one)
+
+
+def test_a_webhook_that_takes_nothing_for_five_days_is_switched_off_and_that_is_an_alarm(
+    pool: Pool, episode_id: UUID, receiver: Receiver, webhooks: Dispatcher
+) -> None:
+    recipient = add_webhook(pool, receiver.url)
+    receiver.answers = [(503, {})] * 2
+    add_push(pool, episode_id, recipient, "webhook", due="-25 h")
+    webhooks.send_due()
+    assert ask(pool, "select active from webhook") == [(True,)]
+    ask(pool, "update push set created_at = now() - interval '6 days'")
+    add_push(pool, episode_id, recipient, "webhook", 1, due="-25 h")
+    webhooks.send_due()
+    assert ask(pool, "select active from webhook") == [(False,)]
+    assert ask(pool, "select 1 from alarm where subject = %s", recipient.replace("clinic", "webhook")) == [(1,)]
 
 
 def test_23_after_a_503_the_same_message_is_sent_again(

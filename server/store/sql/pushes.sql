@@ -75,6 +75,7 @@ with of_alerts as (
 )
 select l.push_id, l.episode_id, l.patient_id, l.recipient, l.channel, l.kind, l.step, l.attempts, l.due_at, l.created_at,
        l.together_with, l.is_urgent, now() as now, coalesce(e.rule_id, '') as rule_id, coalesce(e.priority, 'information') as priority, w.webhook_id, w.url, w.secret,
+       case when w.old_until > now() then w.old_secret end as old_secret,
        case when l.channel = 'webhook' then w.webhook_id is not null
             when l.recipient = 'patient' then true
             when l.recipient = 'clinic' then exists (
@@ -135,6 +136,21 @@ select pg_notify('push', '');
 
 -- name: disable_webhook
 update webhook set active = false where webhook_id = %(webhook_id)s and active;
+
+-- name: disable_failing_webhook
+-- Five days (Standard Webhooks: "disable after a number of days of failure"), and a call that was made before they began.
+update webhook w set active = false
+where webhook_id = %(webhook_id)s and active
+  and exists (select from push s where s.recipient = 'clinic:' || w.webhook_id and s.channel = 'webhook'
+              and s.state = 'dead' and s.created_at <= now() - interval '5 days')
+  and not exists (select from push s where s.recipient = 'clinic:' || w.webhook_id and s.channel = 'webhook'
+                  and s.state = 'sent' and s.sent_at > now() - interval '5 days');
+
+-- name: rotate_webhook
+update webhook set old_secret = secret, old_until = %(old_until)s, secret = %(secret)s where webhook_id = %(webhook_id)s;
+
+-- name: switch_webhook
+update webhook set active = %(is_on)s where webhook_id = %(webhook_id)s;
 
 -- name: add_webhook
 insert into webhook (url, secret) values (%(url)s, %(secret)s) returning webhook_id;
