@@ -58,6 +58,7 @@ from server.store.postgres import OpenPool
 from server.trust.office import ClaimOffice
 from server.web import (
     account_page,
+    admin_audit_page,
     admin_panels_page,
     admin_users_page,
     alert_page,
@@ -127,6 +128,7 @@ ROUTERS: Final = (
     account_page.router,
     admin_users_page.router,
     admin_panels_page.router,
+    admin_audit_page.router,
     welcome_page.router,
     worklist_page.router,
     deciding.router,

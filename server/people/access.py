@@ -118,6 +118,9 @@ _SAID: Final[Mapping[Roles, str]] = {
         DELETE /fhir/export/{export_id}
         GET /fhir/export/{export_id}/{kind}
     """,
+    AUDITORS: """
+        GET /admin/audit
+    """,
     ADMINS: """
         GET /admin/users
         POST /admin/users

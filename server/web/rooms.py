@@ -24,6 +24,7 @@ ROOMS: Final = (
     Room(address="/", wording=mark("Worklist"), asks="/worklist/rows"),
     Room(address="/admin/users", wording=mark("Accounts")),
     Room(address="/admin/panels", wording=mark("Panels")),
+    Room(address="/admin/audit", wording=mark("Audit")),
     Room(address="/inbox", wording=mark("Inbox")),
     Room(address="/follow-ups", wording=mark("Follow-ups")),
     Room(address="/programme", wording=mark("Programme")),

@@ -126,6 +126,7 @@ def _others(clinic: Clinic) -> dict[str, list[str]]:
     """Whoever else works here, and what they see."""
     doctor = clinic.rows("select user_id from app_user where login = 'doctor'")[0]["user_id"]
     clinic.add_user("chief", "admin")
+    clinic.add_user("auditor", "auditor")
     (patient,) = clinic.rows("select min(patient_id) as id from patient")
     return {
         "chief": [
@@ -135,7 +136,8 @@ def _others(clinic: Clinic) -> dict[str, list[str]]:
             f"/admin/panels?user={doctor}",
             f"/admin/panels?patient={patient['id']}",
             "/erasures",
-        ]
+        ],
+        "auditor": ["/admin/audit", f"/admin/audit?patient={patient['id']}"],
     }
 
 
