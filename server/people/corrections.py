@@ -126,6 +126,7 @@ def _correct(pool: Pool, correction: Correction, action: Action, to_patient_id: 
             action=action,
             reason=correction.reason,
             note=correction.note,
+            said_in=correction.patient_id,
             to_patient_id=owner_id,
             user_id=correction.user_id,
             now=correction.now,

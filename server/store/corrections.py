@@ -12,8 +12,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
+from server.store import vault
 from server.store.postgres import Connection, load_sql
-from server.store.vault import identified
+from server.store.vault import identified, open_envelope
 
 _SQL: Final = load_sql("corrections")
 
@@ -49,13 +50,21 @@ class Correction:
     version: int
     action: str
     reason: str
-    note: str
+    plain_note: str
+    sealed_note: bytes | None
     made_by: str
     made_at: datetime
     from_patient_id: int | None
     from_name: str | None
     to_patient_id: int | None
     to_name: str | None
+
+    @property
+    def note(self) -> str:
+        """Empty, too, where it was noted in the record of somebody whom the user does not see, or who has been erased."""
+        if self.sealed_note is None:
+            return self.plain_note
+        return open_envelope(self.sealed_note, "reading_correction.note", f"{self.reading_id}/{self.version}").decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,16 +107,22 @@ def note_correction(
     action: str,
     reason: str,
     note: str,
+    said_in: int,
     to_patient_id: int | None,
     user_id: int,
     now: datetime,
 ) -> None:
-    """Write down that the reading is `to_patient_id`'s from now on (None: nobody's), and make it so."""
+    """Write down that the reading is `to_patient_id`'s from now on (None: nobody's), and make it so.
+
+    `said_in`: whose record it was said in; the note is sealed with that patient's key.
+    """
+    place = f"reading_correction.note/{reading_id}/{standing.version}"
     row = asdict(standing) | {
         "reading_id": reading_id,
         "action": action,
         "reason": reason,
-        "note": note,
+        "said_in": said_in,
+        "note_sealed": vault.seal(conn, said_in, note.encode(), place) if note else None,
         "to_patient_id": to_patient_id,
         "user_id": user_id,
         "now": now,

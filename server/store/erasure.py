@@ -14,6 +14,13 @@ from server.store.vault import frames_of
 
 _SQL: Final = load_sql("erasure")
 
+_FORGOTTEN: Final = (
+    *("forget_frames", "forget_diagnoses", "forget_contacts", "forget_links", "forget_codes"),
+    *("forget_corrections", "forget_reasons"),
+    *("forget_passkeys", "forget_house_identity", "forget_sessions", "forget_invitation", "forget_attempts"),
+    "forget_account",  # at the end: by its login attempts are found
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
@@ -116,7 +123,7 @@ def restrict(
         "keep_until": keep_until,
         "now": now,
     }
-    for name in ("restrict", "off_panels", "end_links", "end_bindings", "end_plan", "note"):
+    for name in ("restrict", "off_panels", "end_links", "end_bindings", "end_homes", "end_plan", "note"):
         conn.execute(_SQL[name], values)
 
 
@@ -126,7 +133,7 @@ def destroy(conn: Connection, patient_id: int, *, now: datetime) -> Sequence[str
     holders = sorted(row[0] for row in conn.execute(_SQL["holders"], whom).fetchall())
     conn.execute(_SQL["empty_quarantine"], whom)
     conn.execute(_SQL["destroy_keys"], whom | {"holders": holders})
-    for name in ("forget_frames", "forget_diagnoses", "forget_contacts", "forget_links", "destroy", "destroyed"):
+    for name in (*_FORGOTTEN, "destroy", "destroyed"):
         conn.execute(_SQL[name], whom)
     audit_chain.destroy_key(conn, patient_id, now=now)
     return holders

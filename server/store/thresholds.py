@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from psycopg.rows import class_row
+from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from server.store import notes
 from server.store.postgres import Connection, load_sql
 from server.store.vault import open_identity
 
@@ -39,8 +40,9 @@ def lock_thresholds(conn: Connection, patient_id: int) -> None:
 
 def list_versions(conn: Connection, patient_id: int, *, rule_id: str | None = None) -> Sequence[OwnVersion]:
     """All versions of the patient, of one rule or of all, by rule and the newest first."""
-    with conn.cursor(row_factory=class_row(OwnVersion)) as cursor:
-        return cursor.execute(_SQL["list_versions"], {"patient_id": patient_id, "rule_id": rule_id}).fetchall()
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_SQL["list_versions"], {"patient_id": patient_id, "rule_id": rule_id}).fetchall()
+    return [_opened(conn, patient_id, row) for row in rows]
 
 
 def who(conn: Connection, patient_id: int) -> tuple[Sequence[str], date | None]:
@@ -58,10 +60,22 @@ def add_version(conn: Connection, patient_id: int, own: OwnVersion) -> None:
         "version": own.version,
         "parameters": Jsonb(dict(own.parameters)),
         "is_watched": own.is_watched,
-        "reason": own.reason,
+        "reason_sealed": notes.seal(conn, patient_id, own.reason, _place(own.rule_id, own.version)),
         "set_by": own.set_by,
         "now": own.set_at,
     }
     conn.execute(_SQL["add_version"], row)
     conn.execute(_SQL["mark_due"], {"patient_id": patient_id})
     conn.execute(_SQL["ring"])
+
+
+def _opened(conn: Connection, patient_id: int, row: dict[str, Any]) -> OwnVersion:
+    """What builds before the sealing wrote is in plain."""
+    plain, sealed = row.pop("plain_reason"), row.pop("reason_sealed")
+    if sealed is not None:
+        plain = notes.unseal(conn, patient_id, sealed, _place(row["rule_id"], row["version"]))
+    return OwnVersion(reason=plain, **row)
+
+
+def _place(rule_id: str, version: int) -> str:
+    return f"patient_threshold.reason/{rule_id}/{version}"

@@ -14,14 +14,17 @@ from households import Household, enrol
 from homevigil.embedded.postgres import EmbeddedPostgres
 from server import clock
 from server.audit.sealing import seal_all
+from server.audit.verifying import verify
 from server.intake import Intake
-from server.people import erasure, erasure_proof
+from server.people import accounts, erasure, erasure_proof
+from server.people import corrections as people_corrections
 from server.people.erasure import HeldError, Outcome, Wish
 from server.people.erasure_proof import Where
 from server.people.errors import NotOnPanelError
-from server.store import notes, vault
+from server.store import notes, thresholds, vault
 from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool, transaction
+from server.store.thresholds import OwnVersion
 from server.store.vault import Identity
 from vitals.errors import MalformedError
 from vitals.reading import Reading
@@ -78,6 +81,58 @@ def move_in(pool: Pool) -> House:
     return House(pool=pool, ottilie=homes[0], konrad=homes[1], hers=measured[0], his=measured[1])
 
 
+def write_about(house: House) -> None:
+    """Ottilie by name in whatever people write, in an account of her own, and as builds before the sealing wrote it."""
+    pool, whom, name = house.pool, house.ottilie.patient_id, OTTILIE.name
+    with transaction(pool) as conn:
+        accounts.add_user(
+            conn,
+            login="ottilie-unverwechselbar",
+            display_name=name,
+            role="patient",
+            password="a long enough password",
+            language="en",
+            now=clock.now(),
+            patient_id=whom,
+        )
+        own = OwnVersion(
+            rule_id="bp-low-90",
+            version=1,
+            parameters={},
+            is_watched=False,
+            reason=f"{name} is used to it",
+            set_by="lin",
+            set_at=clock.now(),
+        )
+        thresholds.add_version(conn, whom, own)
+    ask(pool, "insert into login_attempt values ('ottilie-unverwechselbar', 'test', now(), false)")
+    ask(
+        pool,
+        "insert into patient_threshold (patient_id, rule_id, version, parameters, set_by, set_at, reason)"
+        " values (%s, 'bp-low-80', 1, '{}', 'lin', now(), %s)",
+        whom,
+        f"{name} is used to it",
+    )
+    first, second = ask(pool, "select reading_id, measured_at from reading where patient_id = %s limit 2", whom)
+    ask(
+        pool,
+        "insert into reading_correction (reading_id, version, action, reason, note, made_by, made_at, stored_as, kind,"
+        " measured_at, from_patient_id) values (%s, 1, 'void', 'other', %s, 1, now(), %s, 'blood_pressure', %s, %s)",
+        *(first[0], f"{name} moved", whom, first[1], whom),
+    )
+    correction = people_corrections.Correction(
+        patient_id=whom,
+        reading_id=second[0],
+        version=1,
+        reason=people_corrections.Reason.OTHER,
+        role="doctor",
+        note=f"{name} moved",
+        user_id=1,
+        now=clock.now(),
+    )
+    people_corrections.void(pool, correction)
+
+
 @pytest.fixture
 def house(pool: Pool) -> House:
     return move_in(pool)
@@ -115,9 +170,7 @@ def test_of_who_was_erased_nothing_is_left_in_rows_dump_files_or_logs_and_the_ot
         assert notes.unseal(conn, house.ottilie.patient_id, note, "note") == ""
         conn.execute("select pg_switch_wal()")
     ask(house.pool, "checkpoint")
-    done = subprocess.run([PG_DUMP, house.pool.conninfo], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    dump = done.stdout
+    dump = dumped(house)
     assert b"audit_entry" in dump
     for said in (OTTILIE.name.encode(), b"55501234", *(each.raw.hex().encode() for each in house.hers)):
         assert said not in dump
@@ -137,14 +190,79 @@ def test_of_who_was_erased_nothing_is_left_in_rows_dump_files_or_logs_and_the_ot
     assert [kept[each.reading_id].raw for each in house.his[:4]] == [each.raw for each in house.his[:4]]
 
 
-def test_the_chain_of_the_audit_stays_whole_over_an_erasure(house: House) -> None:
-    from server.audit.verifying import verify
+def dumped(house: House) -> bytes:
+    done = subprocess.run([PG_DUMP, house.pool.conninfo], capture_output=True, check=False)  # type: ignore[attr-defined]
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
+
+KEPT = {
+    *("patient", "patient_zone", "data_key", "erasure", "erasure_request", "erasure_proof", "legal_hold"),
+    *(
+        "audit_entry",
+        "audit_due",
+        "audit_key",
+        "audit_link",
+        "audit_look",
+        "break_glass",
+        "panel_change",
+        "patient_account",
+    ),
+    *("consent", "decision", "due", "episode", "follow_up", "follow_up_event", "gateway_diagnosis", "meter_binding"),
+    *("occasion_answer", "patient_plan", "push", "quarantine", "reading", "reading_elsewhere", "recompute_difference"),
+    *("reminder", "research_member", "gateway_home", "push_attempt", "silence", "sla_breach", "symptom_answer"),
+}
+"""Under a number that is nobody's, and sealed where people wrote in their own words."""
+
+FORGOTTEN = {
+    "contact",
+    "panel",
+    "patient_link",
+    "plan_due",
+    "reading_raw",
+    "record_code",
+    "patient_threshold",
+    "reading_correction",
+}
+"""Rows, or words in them, that go."""
+
+
+def test_of_every_table_that_names_a_patient_it_is_said_what_becomes_of_it(pool: Pool) -> None:
+    """A new table? Say here whether its rows are nobody's then, or add what forgets them to `store/sql/erasure.sql`."""
+    found = ask(
+        pool,
+        "select distinct c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid"
+        " where c.relkind in ('r', 'p') and not c.relispartition and c.relnamespace = 'public'::regnamespace"
+        " and a.attname like '%%patient_id' and not a.attisdropped and c.relname <> 'reading_shape'",
+    )
+    assert {name for (name,) in found} - KEPT - FORGOTTEN == set()
+
+
+def test_what_people_wrote_goes_with_the_patient_and_so_does_their_account_and_the_audits_chain_stays_whole(
+    house: House,
+) -> None:
+    write_about(house)
     seal_all(house.pool)
+    whom = house.ottilie.patient_id
+    with transaction(house.pool) as conn:
+        traces = erasure_proof.traces_of(conn, whom)
+        before = erasure_proof.prove(conn, whom, traces, Where(), actor="cli:test", now=clock.now())
+        assert before.places == ["public.app_user", "public.patient_threshold", "public.reading_correction"]
+        assert [each.reason for each in thresholds.list_versions(conn, whom)] == [f"{OTTILIE.name} is used to it"] * 2
+        ((sealed,),) = conn.execute("select count(*) from reading_correction where note_sealed is not null").fetchall()
+    assert sealed == 1
     house.erase(house.ottilie)
     seal_all(house.pool)
     with transaction(house.pool) as conn:
+        after = erasure_proof.prove(conn, whom, traces, Where(), actor="cli:test", now=clock.now())
+        assert after.places == []
+        assert [each.reason for each in thresholds.list_versions(conn, whom)] == ["", ""]
+    with transaction(house.pool) as conn:
         assert list(verify(conn).findings) == []
+    assert ask(house.pool, "select login, display_name, active from app_user where role = 'patient'") == [
+        ("erased-3", "", False)
+    ]
+    assert ask(house.pool, "select count(*) from login_attempt") == [(0,)]
 
 
 def test_while_the_law_runs_a_record_is_kept_and_out_of_everything_and_then_it_is_destroyed(house: House) -> None:

@@ -23,10 +23,10 @@ limit 1;
 select enrolled_on from patient where patient_id = %(patient_id)s;
 
 -- name: note
-insert into reading_correction (reading_id, version, action, reason, note, made_by, made_at, stored_as, kind, measured_at,
-                                from_patient_id, to_patient_id)
-values (%(reading_id)s, %(version)s, %(action)s, %(reason)s, %(note)s, %(user_id)s, %(now)s, %(stored_as)s, %(kind)s,
-        %(measured_at)s, %(owner_id)s, %(to_patient_id)s);
+insert into reading_correction (reading_id, version, action, reason, said_in, note_sealed, made_by, made_at, stored_as, kind,
+                                measured_at, from_patient_id, to_patient_id)
+values (%(reading_id)s, %(version)s, %(action)s, %(reason)s, %(said_in)s, %(note_sealed)s, %(user_id)s, %(now)s, %(stored_as)s,
+        %(kind)s, %(measured_at)s, %(owner_id)s, %(to_patient_id)s);
 
 -- name: put_elsewhere
 insert into reading_elsewhere (stored_as, reading_id, patient_id, kind, measured_at)
@@ -37,11 +37,14 @@ on conflict (stored_as, reading_id) do update set patient_id = excluded.patient_
 delete from reading_elsewhere where stored_as = %(stored_as)s and reading_id = %(reading_id)s;
 
 -- name: list_corrections
--- The life of these readings, oldest first. A patient whom the user does not see has no name and no number here.
-select c.reading_id, c.version, c.action, c.reason, c.note, u.display_name as made_by, c.made_at,
+-- The life of these readings, oldest first. A patient whom the user does not see has no name and no number here, and what was noted in
+-- that patient's record no words.
+select c.reading_id, c.version, c.action, c.reason, c.note as plain_note, vault_envelope(c.said_in, k.wrapped, c.note_sealed) as sealed_note, u.display_name as made_by, c.made_at,
        f.patient_id as from_patient_id, f.identity as from_name, t.patient_id as to_patient_id, t.identity as to_name
 from reading_correction c
 join app_user u on u.user_id = c.made_by
+left join data_key k on k.patient_id = c.said_in
+                    and c.said_in in (select patient_id from panel_member where user_id = %(user_id)s)
 left join patient_identity f on f.patient_id = c.from_patient_id
                        and f.patient_id in (select patient_id from panel_member where user_id = %(user_id)s)
 left join patient_identity t on t.patient_id = c.to_patient_id

@@ -41,6 +41,9 @@ update patient_link set revoked_at = %(now)s where patient_id = %(patient_id)s a
 -- name: end_bindings
 update meter_binding set valid_to = greatest(%(now)s, valid_from) where patient_id = %(patient_id)s and valid_to is null;
 
+-- name: end_homes
+update gateway_home set valid_to = greatest(%(now)s, valid_from) where patient_id = %(patient_id)s and valid_to is null;
+
 -- name: end_plan
 delete from plan_due where patient_id = %(patient_id)s;
 
@@ -74,7 +77,7 @@ update quarantine q set raw = ''
 where exists (select from meter_binding b where b.patient_id = %(patient_id)s and b.meter_id = q.meter_id
               and (b.user_slot is not distinct from q.user_slot or b.user_slot is null)
               and q.received_at >= b.valid_from and (b.valid_to is null or q.received_at < b.valid_to))
-  and q.resolved_at is null;
+  and q.raw <> '';
 
 -- name: destroy_keys
 update data_key set wrapped = null, destroyed_at = %(now)s where holder = any(%(holders)s::text[]) and wrapped is not null;
@@ -88,10 +91,43 @@ where b.patient_id = %(patient_id)s and b.gateway_id = d.gateway_id
   and not exists (select from meter_binding o where o.gateway_id = b.gateway_id and o.patient_id <> b.patient_id);
 
 -- name: forget_contacts
-delete from contact where patient_id = %(patient_id)s;
+delete from contact
+where patient_id = %(patient_id)s or user_id in (select user_id from patient_account where patient_id = %(patient_id)s);
 
 -- name: forget_links
 delete from patient_link where patient_id = %(patient_id)s;
+
+-- name: forget_corrections
+-- What builds before the sealing wrote in plain.
+update reading_correction set note = ''
+where note <> '' and %(patient_id)s in (stored_as, from_patient_id, to_patient_id, said_in);
+
+-- name: forget_reasons
+update patient_threshold set reason = '' where patient_id = %(patient_id)s and reason <> '';
+
+-- name: forget_codes
+delete from record_code where patient_id = %(patient_id)s;
+
+-- name: forget_passkeys
+delete from passkey p using patient_account a where a.patient_id = %(patient_id)s and p.user_id = a.user_id;
+
+-- name: forget_house_identity
+delete from house_identity h using patient_account a where a.patient_id = %(patient_id)s and h.user_id = a.user_id;
+
+-- name: forget_sessions
+delete from user_session s using patient_account a where a.patient_id = %(patient_id)s and s.user_id = a.user_id;
+
+-- name: forget_invitation
+delete from invitation i using patient_account a where a.patient_id = %(patient_id)s and i.user_id = a.user_id;
+
+-- name: forget_attempts
+delete from login_attempt l using patient_account a join app_user u using (user_id)
+where a.patient_id = %(patient_id)s and l.login = u.login;
+
+-- name: forget_account
+-- The number stays, for the audit names accounts by it; nobody signs in with it any more.
+update app_user u set login = 'erased-' || u.user_id, display_name = '', password_hash = '', active = false
+from patient_account a where a.patient_id = %(patient_id)s and u.user_id = a.user_id;
 
 -- name: destroy
 -- What is left is a number, a language and a zone, under which vital signs lie that are nobody's.

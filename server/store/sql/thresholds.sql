@@ -6,14 +6,14 @@ select pg_advisory_xact_lock(hashtextextended('homevigil thresholds', %(patient_
 
 -- name: list_versions
 -- All that were ever set for a patient, the newest first.
-select rule_id, version, parameters, is_watched, reason, set_by, set_at
+select rule_id, version, parameters, is_watched, reason as plain_reason, reason_sealed, set_by, set_at
 from patient_threshold
 where patient_id = %(patient_id)s and (%(rule_id)s::text is null or rule_id = %(rule_id)s::text)
 order by rule_id, version desc;
 
 -- name: add_version
-insert into patient_threshold (patient_id, rule_id, version, parameters, is_watched, reason, set_by, set_at)
-values (%(patient_id)s, %(rule_id)s, %(version)s, %(parameters)s, %(is_watched)s, %(reason)s, %(set_by)s, %(now)s);
+insert into patient_threshold (patient_id, rule_id, version, parameters, is_watched, reason_sealed, set_by, set_at)
+values (%(patient_id)s, %(rule_id)s, %(version)s, %(parameters)s, %(is_watched)s, %(reason_sealed)s, %(set_by)s, %(now)s);
 
 -- name: who
 -- What presets look at.
