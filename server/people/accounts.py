@@ -6,6 +6,7 @@ It is the only module that imports argon2. It opens no session (`sessions`) and 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
+from threading import BoundedSemaphore
 from typing import Final, Literal
 
 from argon2 import PasswordHasher
@@ -23,6 +24,11 @@ PASSWORD_LENGTHS: Final = (8, 256)
 """At least 8 characters (NIST SP 800-63B 5.1.1.2); at most what is worth hashing."""
 
 _hasher: Final = PasswordHasher()
+
+HASHES_AT_ONCE: Final = 2
+"""Each takes 64 MiB: whoever sends many sign-ins at once gets answers later, and does not get the machine's memory."""
+
+_room: Final = BoundedSemaphore(HASHES_AT_ONCE)
 
 
 def add_user(
@@ -72,7 +78,7 @@ def verify(conn: Connection, *, login: str, password: str) -> int | None:
     if not _fits(stored, password) or credentials is None:
         return None
     if _hasher.check_needs_rehash(stored):
-        people.set_password(conn, user_id=credentials.user_id, password_hash=_hasher.hash(password))
+        people.set_password(conn, user_id=credentials.user_id, password_hash=_hash(password))
     return credentials.user_id
 
 
@@ -90,16 +96,22 @@ def hash_password(password: str) -> str:
     shortest, longest = PASSWORD_LENGTHS
     if not shortest <= len(password) <= longest:
         raise WeakPasswordError(f"a password has {shortest} to {longest} characters; this one has {len(password)}")
-    return _hasher.hash(password)
+    return _hash(password)
+
+
+def _hash(password: str) -> str:
+    with _room:
+        return _hasher.hash(password)
 
 
 def _fits(stored: str, password: str) -> bool:
     try:
-        return _hasher.verify(stored, password)
+        with _room:
+            return _hasher.verify(stored, password)
     except (VerifyMismatchError, InvalidHashError):
         return False
 
 
 @cache
 def _hash_of_nobody() -> str:
-    return _hasher.hash("nobody signs in with this")
+    return _hash("nobody signs in with this")

@@ -1,4 +1,4 @@
-"""Who is signed in: opaque tokens, 15 minutes idle, 12 hours at most, and a limit on guessing.
+"""Who is signed in: opaque tokens, 15 minutes idle, 12 hours at most, and limits on guessing.
 
 A session is a row. Signing out deletes it, and closing the account ends it; nothing in the cookie outlives that.
 """
@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from server.people import accounts
@@ -28,7 +29,22 @@ LASTS_FOR: Final = timedelta(hours=12)
 
 ATTEMPTS: Final = 5
 ATTEMPTS_WITHIN: Final = timedelta(minutes=15)
+"""Failures of one login from one address (reliability 6.5)."""
+
+ACCOUNT_ATTEMPTS: Final = 20
+ACCOUNT_WITHIN: Final = timedelta(hours=1)
+"""Failures of one login from wherever: many machines that guess together are as slow as one. Engineering choice."""
+
+PLACE_ATTEMPTS: Final = 50
+"""Failures from one address whatever the login, in a quarter of an hour: who tries one password on every login is stopped, a
+house whose people all come from one address is not. Engineering choice."""
+
+KNOWN_FOR: Final = timedelta(days=30)
+"""Where a login was signed in lately the two wide limits do not hold, so that nobody is locked out by others' guesses."""
+
 ATTEMPTS_KEPT_FOR: Final = timedelta(days=1)
+IPV6_HOME: Final = 64
+"""Bits of an IPv6 address that are a household's; whoever has one has all addresses in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +63,13 @@ def sign_in(pool: Pool, *, login: str, password: str, address: str, now: datetim
     """
     try:
         with transaction(pool) as conn:
-            _admit(conn, login=login, address=address, now=now)
+            _admit(conn, login=login, address=_place(address), now=now)
         with transaction(pool) as conn:
             user_id = accounts.verify(conn, login=login, password=password)
         if user_id is None:
             raise WrongPasswordError("login and password do not fit")
         with transaction(pool) as conn:
-            people.note_success(conn, login=login, address=address, now=now)
+            people.note_success(conn, login=login, address=_place(address), now=now)
             return open_for(conn, user_id=user_id, address=address, by="password", now=now)
     except (TooManyAttemptsError, WrongPasswordError) as e:
         with transaction(pool) as conn:
@@ -68,11 +84,11 @@ def change_password(pool: Pool, session: Session, *, present: str, new: str, add
     """
     hashed = accounts.hash_password(new)
     with transaction(pool) as conn:
-        _admit(conn, login=session.login, address=address, now=now)
+        _admit(conn, login=session.login, address=_place(address), now=now)
     with transaction(pool) as conn:
         if accounts.verify(conn, login=session.login, password=present) != session.user_id:
             raise WrongPasswordError("the present password is not right")
-        people.note_success(conn, login=session.login, address=address, now=now)
+        people.note_success(conn, login=session.login, address=_place(address), now=now)
         people.set_password(conn, user_id=session.user_id, password_hash=hashed)
         people.close_other_sessions(conn, session.token_hash, user_id=session.user_id)
         audit.note(conn, actor=f"user:{session.user_id}", act="password.change", at=now)
@@ -112,14 +128,40 @@ def check_csrf(session: Session, token: str | None) -> None:
 
 
 def _admit(conn: Connection, *, login: str, address: str, now: datetime) -> None:
+    """Raises `TooManyAttemptsError`. An attempt that is let in counts as failed until `people.note_success`."""
     people.lock_sign_in(conn, login=login, address=address)
-    failed = people.count_failed_attempts(conn, login=login, address=address, since=now - ATTEMPTS_WITHIN)
-    if failed.failures >= ATTEMPTS:
-        assert failed.first_at is not None
-        raise TooManyAttemptsError(failed.first_at + ATTEMPTS_WITHIN - now)
+    failed = people.count_failed_attempts(
+        conn,
+        login=login,
+        address=address,
+        since=now - ATTEMPTS_WITHIN,
+        account_since=now - ACCOUNT_WITHIN,
+        known_since=now - KNOWN_FOR,
+    )
+    _stop(failed.here, failed.here_first, ATTEMPTS, ATTEMPTS_WITHIN, now)
+    if not failed.is_known:
+        _stop(failed.account, failed.account_first, ACCOUNT_ATTEMPTS, ACCOUNT_WITHIN, now)
+        _stop(failed.place, failed.place_first, PLACE_ATTEMPTS, ATTEMPTS_WITHIN, now)
     people.note_attempt(conn, login=login, address=address, now=now)
-    people.forget_attempts(conn, before=now - ATTEMPTS_KEPT_FOR)
+    people.forget_attempts(conn, before=now - ATTEMPTS_KEPT_FOR, known_before=now - KNOWN_FOR)
     people.forget_sessions(conn, now=now, idle_since=now - IDLE_FOR)
+
+
+def _stop(failures: int, first_at: datetime | None, limit: int, within: timedelta, now: datetime) -> None:
+    if failures >= limit:
+        assert first_at is not None
+        raise TooManyAttemptsError(first_at + within - now)
+
+
+def _place(address: str) -> str:
+    """What counts as one address: of IPv6 a whole household."""
+    try:
+        read = ip_address(address)
+    except ValueError:
+        return address
+    if read.version == 4:
+        return address
+    return str(read.ipv4_mapped or ip_network((int(read), IPV6_HOME), strict=False))
 
 
 def _note_refused(conn: Connection, error: PeopleError, *, login: str, address: str, now: datetime) -> None:

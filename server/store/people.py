@@ -52,10 +52,16 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedAttempts:
-    """How often sign-in failed in the time looked at, and when it first did."""
+    """How often sign-in failed in the time looked at, and when it first did: of the login `here`, of the `account` from anywhere,
+    from the `place` whatever the login. `is_known`: the login was signed in from there before."""
 
-    failures: int
-    first_at: datetime | None
+    here: int
+    here_first: datetime | None
+    account: int
+    account_first: datetime | None
+    place: int
+    place_first: datetime | None
+    is_known: bool
 
 
 def add_user(
@@ -101,13 +107,25 @@ def find_credentials(conn: Connection, login: str) -> Credentials | None:
 
 
 def lock_sign_in(conn: Connection, *, login: str, address: str) -> None:
-    """Until this transaction ends, nobody else counts attempts of this login from this address."""
-    conn.execute(_SQL["lock_sign_in"], {"login": login, "address": address})
+    """Until this transaction ends, nobody else counts attempts of this login, or from this address."""
+    for what in (
+        f"sign-in login {login}",
+        f"sign-in address {address}",
+    ):  # always in this order: nobody waits in a ring
+        conn.execute(_SQL["lock_sign_in"], {"what": what})
 
 
-def count_failed_attempts(conn: Connection, *, login: str, address: str, since: datetime) -> FailedAttempts:
+def count_failed_attempts(
+    conn: Connection, *, login: str, address: str, since: datetime, account_since: datetime, known_since: datetime
+) -> FailedAttempts:
     with conn.cursor(row_factory=class_row(FailedAttempts)) as cursor:
-        values = {"login": login, "address": address, "since": since}
+        values = {
+            "login": login,
+            "address": address,
+            "since": since,
+            "account_since": account_since,
+            "known_since": known_since,
+        }
         attempts = cursor.execute(_SQL["count_failed_attempts"], values).fetchone()
     assert attempts is not None, "an aggregate always has a row"
     return attempts
@@ -122,8 +140,8 @@ def note_success(conn: Connection, *, login: str, address: str, now: datetime) -
     conn.execute(_SQL["note_success"], {"login": login, "address": address, "now": now})
 
 
-def forget_attempts(conn: Connection, *, before: datetime) -> None:
-    conn.execute(_SQL["forget_attempts"], {"before": before})
+def forget_attempts(conn: Connection, *, before: datetime, known_before: datetime) -> None:
+    conn.execute(_SQL["forget_attempts"], {"before": before, "known_before": known_before})
 
 
 def open_session(

@@ -115,6 +115,36 @@ def test_guesses_count_for_a_login_and_an_address(pool: Pool, user_id: int) -> N
     sessions.sign_in(pool, login="lin", password=PASSWORD, address="here", now=NOW + timedelta(minutes=1))
 
 
+def test_many_machines_that_guess_at_one_login_are_stopped_together(pool: Pool, user_id: int) -> None:
+    sessions.sign_in(pool, login="lin", password=PASSWORD, address="ward", now=NOW - timedelta(days=20))
+    for number in range(sessions.ACCOUNT_ATTEMPTS):
+        _guess(pool, "lin", f"10.0.0.{number}", number)
+
+    with pytest.raises(TooManyAttemptsError):
+        sessions.sign_in(pool, login="lin", password=PASSWORD, address="10.0.1.1", now=NOW + timedelta(minutes=50))
+    sessions.sign_in(pool, login="lin", password=PASSWORD, address="ward", now=NOW + timedelta(minutes=50))
+    sessions.sign_in(pool, login="lin", password=PASSWORD, address="10.0.1.1", now=NOW + timedelta(hours=1, minutes=1))
+
+
+def test_one_machine_that_tries_every_login_is_stopped_and_its_neighbours_at_home_are_not(
+    pool: Pool, user_id: int
+) -> None:
+    sessions.sign_in(pool, login="lin", password=PASSWORD, address="2001:db8::1", now=NOW - timedelta(days=20))
+    _add(pool, "wu")
+    for number in range(sessions.PLACE_ATTEMPTS):
+        _guess(pool, f"staff-{number}", f"2001:db8::{number + 1:x}", number)
+
+    with pytest.raises(TooManyAttemptsError):
+        sessions.sign_in(pool, login="wu", password=PASSWORD, address="2001:db8::ffff", now=NOW + timedelta(minutes=2))
+    sessions.sign_in(pool, login="wu", password=PASSWORD, address="2001:db8:0:1::1", now=NOW + timedelta(minutes=2))
+    sessions.sign_in(pool, login="lin", password=PASSWORD, address="2001:db8::ffff", now=NOW + timedelta(minutes=2))
+
+
+def _guess(pool: Pool, login: str, address: str, second: int) -> None:
+    with pytest.raises(WrongPasswordError):
+        sessions.sign_in(pool, login=login, password="guess", address=address, now=NOW + timedelta(seconds=second))
+
+
 def test_a_link_opens_until_its_end_or_until_it_is_revoked(pool: Pool, patient_id: int) -> None:
     with transaction(pool) as conn:
         first = links.issue_patient_link(conn, patient_id, now=NOW, valid_for=timedelta(days=7))

@@ -21,14 +21,22 @@ select user_id, login, display_name, role, language, active from app_user order 
 select user_id, password_hash from app_user where login = %(login)s and active;
 
 -- name: lock_sign_in
--- Attempts on one login from one address are counted one after the other.
-select pg_advisory_xact_lock(hashtextextended(%(login)s || chr(10) || %(address)s, 0));
+-- Attempts on one login, and attempts from one address, are counted one after the other.
+select pg_advisory_xact_lock(hashtextextended(%(what)s, 0));
 
 -- name: count_failed_attempts
--- Failures since `since`, and the instant of the earliest of them.
-select count(*) as failures, min(attempted_at) as first_at
+-- Failures of this login from this address, of this login from anywhere, and from this address whatever the login; the instant of
+-- the earliest of each, and whether this login was signed in from here before.
+select count(*) filter (where login = %(login)s and address = %(address)s and attempted_at > %(since)s) as here,
+       min(attempted_at) filter (where login = %(login)s and address = %(address)s and attempted_at > %(since)s) as here_first,
+       count(*) filter (where login = %(login)s) as account,
+       min(attempted_at) filter (where login = %(login)s) as account_first,
+       count(*) filter (where address = %(address)s and attempted_at > %(since)s) as place,
+       min(attempted_at) filter (where address = %(address)s and attempted_at > %(since)s) as place_first,
+       exists (select from login_attempt k
+               where k.login = %(login)s and k.address = %(address)s and k.succeeded and k.attempted_at > %(known_since)s) as is_known
 from login_attempt
-where login = %(login)s and address = %(address)s and attempted_at > %(since)s and not succeeded;
+where not succeeded and attempted_at > %(account_since)s and (login = %(login)s or address = %(address)s);
 
 -- name: note_attempt
 -- Counted as failed until the password has been found right.
@@ -40,8 +48,8 @@ update login_attempt set succeeded = true
 where login = %(login)s and address = %(address)s and attempted_at = %(now)s;
 
 -- name: forget_attempts
--- An attempt matters for a quarter of an hour; a day is kept for whoever asks what happened.
-delete from login_attempt where attempted_at < %(before)s;
+-- A failure matters for an hour; a day is kept for whoever asks what happened. A success says for longer where somebody is at home.
+delete from login_attempt where attempted_at < %(before)s and (not succeeded or attempted_at < %(known_before)s);
 
 -- name: open_session
 insert into user_session (token_hash, user_id, csrf_token, created_at, last_seen_at, expires_at)
