@@ -87,10 +87,11 @@ def steps(
     """The steps of an alert of which the doctor is told at `told_at`, earliest first.
 
     Nobody is waited for in vain: without a backup the desk is told at the backup's time, and with a doctor who cannot be reached
-    the backup is told at once (the desk then stands in for the doctor from the beginning). No step is later than a minute before
-    `answer_by`, unless the doctor is told later than that.
+    the backup is told at once (the desk then stands in for the doctor from the beginning). A supervisor who cannot be told leaves
+    the step to the desk, unless the desk has been told by then. No step is later than a minute before `answer_by`, unless the
+    doctor is told later than that.
     """
-    climbed = [rung for rung in rungs if rung.whom != "supervisor" or has_supervisor]
+    climbed = list(rungs) if has_supervisor else _by_the_desk(rungs)
     if not has_backup:
         times = [rung.after for rung in climbed]
         climbed = [rung for rung in climbed if rung.whom != "backup"]
@@ -100,6 +101,19 @@ def steps(
         Due(whom=rung.whom, due_at=_at(rung, told_at, at_latest, is_at_once=_is_at_once(rung, is_doctor_reachable)))
         for rung in climbed
     )
+
+
+def _by_the_desk(rungs: Sequence[Rung]) -> list[Rung]:
+    """The ladder of a clinic whose supervisor is not there, has left, or does not see the patient."""
+    desk_at = min((rung.after for rung in rungs if rung.whom == "desk"), default=AFTER_MAX + timedelta(days=1))
+    climbed: list[Rung] = []
+    for rung in rungs:
+        if rung.whom != "supervisor":
+            climbed.append(rung)
+        elif rung.after < desk_at:
+            climbed.append(Rung(whom="desk", after=rung.after))
+            desk_at = rung.after
+    return climbed
 
 
 def _is_at_once(rung: Rung, is_doctor_reachable: bool) -> bool:

@@ -73,6 +73,26 @@ def test_the_supervisor_is_told_with_the_desk_where_the_clinic_has_one() -> None
     assert [(due.whom, due.due_at - TOLD_AT) for due in found][1:] == [("supervisor", 6 * MINUTE), ("desk", 6 * MINUTE)]
 
 
+@pytest.mark.parametrize(
+    ("own", "found"),
+    [
+        ([("backup", 3), ("supervisor", 6)], [("backup", 3), ("desk", 6)]),
+        ([("backup", 3), ("supervisor", 6), ("desk", 300)], [("backup", 3), ("desk", 6), ("desk", 300)]),
+        ([("supervisor", 3), ("backup", 4), ("supervisor", 6)], [("desk", 3), ("backup", 4)]),
+        ([("backup", 3), ("desk", 5), ("supervisor", 6)], [("backup", 3), ("desk", 5)]),
+    ],
+)
+def test_a_supervisor_who_cannot_be_told_leaves_the_step_to_the_desk(
+    own: list[tuple[str, int]], found: list[tuple[str, int]]
+) -> None:
+    rungs = [rung(whom, after) for whom, after in own]
+    check({"high": rungs}, 7)
+    climbed = steps(rungs, told_at=TOLD_AT, is_doctor_reachable=True, has_backup=True, has_supervisor=False)
+    assert [(due.whom, due.due_at - TOLD_AT) for due in climbed] == [(whom, after * MINUTE) for whom, after in found]
+    alone = steps(rungs, told_at=TOLD_AT, is_doctor_reachable=True, has_backup=False, has_supervisor=False)
+    assert [(due.whom, due.due_at - TOLD_AT) for due in alone][:1] == [("desk", 3 * MINUTE)]
+
+
 def test_what_became_urgent_late_has_told_everybody_a_minute_before_the_ten_are_over() -> None:
     """Red after five minutes without a repeat: three more for the second contact, and the last one not after the ten."""
     red_at = TOLD_AT + 5 * MINUTE
