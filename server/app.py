@@ -352,6 +352,7 @@ def _loops(
         loops["watch states"] = lambda: _watch_states(pool, stop)
         loops["watch heartbeat"] = lambda: _watch_heartbeat(settings, pool, stop)
         loops["watch recompute"] = lambda: _watch_recompute(pool, stop)
+        loops["watch retention"] = lambda: _watch_retention(settings, pool, stop)
         loops["watch audit"] = lambda: _watch_audit(pool, stop)
         loops["watch anchors"] = lambda: _watch_anchors(settings, pool, stop)
     return loops
@@ -434,6 +435,12 @@ def _watch_recompute(pool: "Pool", stop: threading.Event) -> None:
     from server.watch.nightly import recompute_nightly
 
     recompute_nightly(pool, stop)
+
+
+def _watch_retention(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
+    from server.watch.retention import keep_retention
+
+    keep_retention(pool, stop, settings.folders_to_look_through)
 
 
 def _watch_audit(pool: "Pool", stop: threading.Event) -> None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from server.terminal import RefusedError, fail, in_database, load_settings, operator, print_json
+from server.terminal import RefusedError, fail, in_database, in_pool, load_settings, operator, print_json
 
 if TYPE_CHECKING:
     from server.people.erasure import Outcome
     from server.people.erasure_proof import Traces
+    from server.people.retention import Report
     from server.store.erasure_requests import Proof
     from server.store.postgres import Connection
 
@@ -219,26 +220,52 @@ def list_holds(as_json: AsJson = False) -> None:
 @retention.command()
 def keep(
     carry_out: Annotated[
-        bool, typer.Option("--carry-out", help="Destroy whom the law does not have kept any longer.")
+        bool,
+        typer.Option(
+            "--carry-out", help="Remove what is over, and destroy whom the law does not have kept any longer."
+        ),
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what --carry-out would do, and do nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Who is kept under seal, and until when; with `--carry-out`, every night from a timer, what is over is destroyed."""
+    """How long what is kept, by which law, and who is under seal until when. The role `watch` carries it out every night."""
     from server import clock
-    from server.people import erasure as people
+    from server.people import retention as people
     from server.store import erasure
 
-    gone = in_database(lambda conn: people.carry_out(conn, actor=operator(), now=clock.now())) if carry_out else ()
+    if carry_out and dry_run:
+        fail("say --carry-out or --dry-run", code=2)
+    now = clock.now()
+    done = in_database(lambda conn: people.rehearse(conn, now=now)) if dry_run else None
+    if carry_out:
+        folders = load_settings().folders_to_look_through
+        done = in_pool(lambda pool: people.carry_out(pool, folders=folders, actor=operator(), now=now))
+        if done is None:
+            fail("another process is at it just now; look again in a minute")
     kept = in_database(erasure.list_kept)
     if as_json:
-        print_json({"destroyed": list(gone), "kept": kept})
+        print_json({"clocks": people.CLOCKS, "done": done, "kept": kept})
         return
-    for patient_id in gone:
-        typer.echo(f"patient {patient_id}: destroyed")
-    for each in kept:
+    if done is None:
+        for each in people.CLOCKS:
+            typer.echo(f"{each.name:<14} {each.keeps.days:>4} days {each.source}")
+    else:
+        _say_report(done, "would be " if dry_run else "")
+    for one in kept:
         typer.echo(
-            f"patient {each.patient_id}: under seal since {each.restricted_at.date()}, until {each.keep_until.date()}"
+            f"patient {one.patient_id}: under seal since {one.restricted_at.date()}, until {one.keep_until.date()}"
         )
+
+
+def _say_report(done: "Report", would: str) -> None:
+    for name, rows in done.removed.items():
+        typer.echo(f"{name}: {rows} {would}removed")
+    for patient_id in done.destroyed:
+        typer.echo(f"patient {patient_id}: {would}destroyed")
+    for patient_id, places in done.left.items():
+        typer.echo(f"patient {patient_id}: a trace is left in {', '.join(places)}", err=True)
+    if done.left:
+        raise typer.Exit(1)
 
 
 @exports.command()

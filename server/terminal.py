@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from server.config import Settings
-    from server.store.postgres import Connection
+    from server.store.postgres import Connection, Pool
 
 T = TypeVar("T")
 
@@ -40,16 +40,23 @@ def load_settings() -> "Settings":
 
 def in_database(work: "Callable[[Connection], T]") -> T:
     """`work` in one transaction of the clinic's database; what it refuses is undone, said, and ends the command with 1."""
+    from server.store.postgres import in_transaction
+
+    return in_pool(lambda pool: in_transaction(pool, work))
+
+
+def in_pool(work: "Callable[[Pool], T]") -> T:
+    """As `in_database`, for what takes several transactions."""
     from server.errors import MalformedError, SchemaError, UnavailableError, VaultError
     from server.store.migrate import pending
-    from server.store.postgres import in_transaction, open_pool
+    from server.store.postgres import open_pool
 
     database_url = load_settings().database_url.get_secret_value()
     try:
         if behind := pending(database_url):
             fail(f"the database lacks {behind[0]}: `server migrate` brings it to this build")
         with open_pool(database_url) as pool:
-            return in_transaction(pool, work)
+            return work(pool)
     except MalformedError as e:
         fail(e.message)
     except (RefusedError, SchemaError, UnavailableError, VaultError) as e:

@@ -5,7 +5,6 @@ people want it, so that nobody's record is lost by one hand. What is destroyed i
 is gone here and in every backup, whatever lies where.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -88,14 +87,6 @@ def destroy(conn: Connection, patient_id: int, *, actor: str, now: datetime) -> 
     audit.note(
         conn, actor=actor, act="erasure.destroy", at=now, patient_id=patient_id, detail={"keys_destroyed": len(holders)}
     )
-
-
-def carry_out(conn: Connection, *, actor: str, now: datetime) -> Sequence[int]:
-    """Destroy whom the law does not have kept any longer; who that was."""
-    over = erasure.list_over(conn, now=now)
-    for patient_id in over:
-        destroy(conn, patient_id, actor=actor, now=now)
-    return over
 
 
 def hold(conn: Connection, patient_id: int, *, reason: str, until: datetime, actor: str, now: datetime) -> int:

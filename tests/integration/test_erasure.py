@@ -16,7 +16,7 @@ from server import clock
 from server.audit.sealing import seal_all
 from server.audit.verifying import verify
 from server.intake import Intake
-from server.people import accounts, erasure, erasure_proof
+from server.people import accounts, erasure, erasure_proof, retention
 from server.people import corrections as people_corrections
 from server.people.erasure import HeldError, Outcome, Wish
 from server.people.erasure_proof import Where
@@ -284,9 +284,13 @@ def test_while_the_law_runs_a_record_is_kept_and_out_of_everything_and_then_it_i
     Intake(house.pool).take(house.ottilie.envelope(late, first_seq=50), topic_gateway=house.ottilie.gateway_id)
     assert ask(house.pool, "select count(*) from reading where reading_id = %s", late.reading_id) == [(0,)]
 
-    with transaction(house.pool) as conn:
-        assert erasure.carry_out(conn, actor="cli:test", now=outcome.keep_until - timedelta(seconds=1)) == []
-        assert erasure.carry_out(conn, actor="cli:test", now=outcome.keep_until) == [whom]
+    for now, gone in ((outcome.keep_until - timedelta(seconds=1), []), (outcome.keep_until, [whom])):
+        with transaction(house.pool) as conn:
+            assert retention.rehearse(conn, now=now).destroyed == gone
+        report = retention.carry_out(house.pool, actor="server:watch", now=now)
+        assert report is not None
+        assert (report.destroyed, report.left) == (gone, {})
+    assert ask(house.pool, "select patient_id, places from erasure_proof") == [(whom, [])]
     assert names(house.pool, house.ottilie, house.konrad) == [Identity(), KONRAD]
 
 
