@@ -157,6 +157,9 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /worklist/stream
         GET /worklist/news
         GET /follow-ups
+        GET /silences
+        POST /silences
+        POST /silences/{silence_id}/end
         GET /api/v1/break-glass
         POST /api/v1/break-glass
         POST /api/v1/break-glass/{break_glass_id}/end

@@ -26,6 +26,7 @@ from server.web.newsroom import known, short_name
 from server.web.rendering import render, words_of
 from server.web.rooms import home_of
 from server.web.rows import AlertLine, alert_line, build_row, build_rows, list_cases
+from server.web.silences_page import list_lines
 from server.web.words import Words
 from server.web.worklist_order import TABS, Case, Filters, Tab, filters_of
 
@@ -69,6 +70,7 @@ def show_worklist(
         "tab": tab,
         "rows": rows,
         "problems": problems,
+        "silenced": list_lines(caller, words) if tab == "snoozed" else (),
         "counts": {each: sum(case.is_in(each) for case in cases) for each in TABS if each != "problems"},
         "patients": len(everybody),
         "attention": sum(case.tab == "attention" for case in everybody),

@@ -109,6 +109,8 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
         f"/p/{patient_id}/r/{last['reading_id']}",
         f"/p/{calm_id}/r/{first['reading_id']}",
         f"/a/{episode_id}",
+        "/?tab=snoozed",
+        "/silences",
         "/follow-ups",
         f"/follow-ups/{task['follow_up_id']}",
         f"/p/{patient_id}/plan",
