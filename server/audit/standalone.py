@@ -2,10 +2,12 @@
 
 Time stamps (RFC 3161) are checked by `openssl`, if it is there; anchors that somebody else kept, by `--anchors FILE`. Exit code
 0: everything is as it was sealed, and somebody outside vouches for it. 1: something is not, and it is said what. 2: everything
-fits together, but nobody outside vouches for it here. Copied into each export with `proofs.py` beside it.
+fits together, but nobody outside vouches for it here: what came with the export (`tsa.pem`) vouches for nothing, because whoever
+makes up an export makes up that, too. Copied into each export with `proofs.py` beside it.
 """
 
 import argparse
+import csv
 import json
 import shutil
 import subprocess
@@ -50,6 +52,11 @@ class Link:
     rows: Any
     has_gone_on: bool
 
+    @property
+    def hides(self) -> bool:
+        """Whether it shows content and says that there is none to be checked. Readings never go on."""
+        return self.has_gone_on and (self.ledger == READINGS or self.row is not None or self.rows is not None)
+
 
 @dataclass(frozen=True)
 class Seal:
@@ -69,10 +76,16 @@ def main() -> int:
     words = argparse.ArgumentParser(description="Checks an evidence export of HomeVigil.")
     words.add_argument("folder", nargs="?", default=str(Path(sys.argv[0]).resolve().parent))
     words.add_argument("--anchors", action="append", default=[], help="a file of anchors that somebody outside kept")
-    words.add_argument("--ca", help="PEM certificates that you trust for time stamps; else those of the export")
+    words.add_argument(
+        "--ca", help="PEM certificates that you trust for time stamps; those of the export prove nothing"
+    )
     asked = words.parse_args()
     outside = [line for name in asked.anchors for line in Path(name).read_text("utf-8").splitlines() if line]
-    check = Check(Path(asked.folder), outside, Path(asked.ca) if asked.ca else None)
+    try:
+        check = Check(Path(asked.folder), outside, Path(asked.ca) if asked.ca else None)
+    except SaidTwiceError as e:
+        print(f"CHANGED: {e}")
+        return 1
     for finding in (findings := check.look()):
         print(f"{finding.kind.upper()}: {finding.says}")
     for said in check.said:
@@ -83,13 +96,17 @@ def main() -> int:
     return 0 if check.is_vouched else 2
 
 
+class SaidTwiceError(Exception):
+    """An object says a name twice: readers differ in which of the two they show, so nothing is proved of either."""
+
+
 class Check:
     """One export. `said`: what else is worth knowing."""
 
     def __init__(self, folder: Path, outside: list[str], ca: Path | None) -> None:
         self.said: list[str] = []
         self._folder, self._outside, self._ca = folder, set(outside), ca
-        self._about = json.loads((folder / "evidence.json").read_text("utf-8"))
+        self._about = _read((folder / "evidence.json").read_text("utf-8"))
         self._key = bytes.fromhex(self._about["key"]) if self._about["key"] else None
         self._links = [_link(each) for each in _lines(folder / "links.jsonl")]
         self._seals = {each["seal"]: _seal(each) for each in _lines(folder / "seals.jsonl")}
@@ -105,6 +122,7 @@ class Check:
     def look(self) -> list[Finding]:
         """Everything that is not as it was sealed."""
         findings = [*self._order(), *self._look_at_links(), *self._look_at_seals(), *self._look_at_anchors()]
+        findings += self._look_at_table()
         if gone_on := sum(link.has_gone_on for link in self._links):
             self.said.append(
                 f"{gone_on} links are of earlier states of alerts and messages: of those only digests are left"
@@ -134,7 +152,11 @@ class Check:
         found = []
         for link in self._links:
             what = f"{link.ledger} {link.key}".strip()
-            if not link.has_gone_on and not self._fits(link):
+            if link.patient_id != self._about["patient"]:
+                found.append(
+                    Finding("inserted", f"link {link.seq} is of another patient", link.seq, link.ledger, link.key)
+                )
+            elif link.hides or not (link.has_gone_on or self._fits(link)):
                 says = f"link {link.seq}: {what} is not what was sealed"
                 found.append(Finding("changed", says, link.seq, link.ledger, link.key))
             elif hash_link(link.previous, link) != link.hash:
@@ -146,6 +168,22 @@ class Check:
                 found.append(Finding("inserted", says, link.seq, link.ledger, link.key))
         by_seq = {link.seq: link for link in self._links}
         return name_swapped(found, lambda one, other: self._is_swapped(by_seq[one.seq or 0], by_seq[other.seq or 0]))
+
+    def _look_at_table(self) -> list[Finding]:
+        """What is for the eye says what was sealed."""
+        with (self._folder / "readings.csv").open(encoding="utf-8-sig", newline="") as text:
+            names, *shown = list(csv.reader(text)) or [[]]
+        sealed = [
+            [_cell((each["reading"] or {}).get(name)) for name in names]
+            for link in self._links
+            if link.ledger == READINGS
+            for each in link.rows or ()
+        ]
+        if shown == sealed:
+            return []
+        at = next((at for at, pair in enumerate(zip(shown, sealed, strict=False)) if pair[0] != pair[1]), None)
+        where = f"has {len(shown)} readings and not {len(sealed)}" if at is None else f"line {at + 2}"
+        return [Finding("changed", f"readings.csv is not what was sealed: {where}")]
 
     def _fits(self, link: Link, row: Any = ...) -> bool:
         if link.ledger == READINGS:
@@ -227,13 +265,29 @@ class Check:
         )
         stamp = next((line for line in shown.stdout.splitlines() if line.startswith("Time stamp:")), "")
         self.said.append(f"anchor {number}, of {json.loads(statement)['at']}: {stamp or 'time stamp holds'}")
-        self._vouched[number] = True
+        self._vouched[number] = self._vouched[number] or self._ca is not None
         return None
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """Numbers keep all of their digits."""
-    return [json.loads(line, parse_float=Decimal) for line in path.read_text("utf-8").splitlines() if line]
+    return [_read(line) for line in path.read_text("utf-8").splitlines() if line]
+
+
+def _read(text: str) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(text, parse_float=Decimal, object_pairs_hook=_once)
+    return said
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    said = dict(pairs)
+    if len(said) != len(pairs):
+        raise SaidTwiceError(f"a name stands twice among {', '.join(sorted(said))}")
+    return said
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else canonical(value).strip('"')
 
 
 def _link(said: dict[str, Any]) -> Link:
