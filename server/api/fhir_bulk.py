@@ -17,6 +17,7 @@ from fastapi.responses import StreamingResponse
 from server.api.fhir_json import ERRORS, RESOURCE, base_of, fhir
 from server.fhir import alerts, calls, dates, devices, observations, patients
 from server.fhir.codes import Resource, reference
+from server.people import looks
 from server.people.door import Caller, SignedIn
 from server.people.errors import NotOnPanelError
 from server.people.evidence import reading_ids
@@ -118,11 +119,13 @@ def end_export(caller: SignedIn, export_id: ExportId) -> Response:
 
 
 @router.get("/export/{export_id}/{kind}", responses=LINES)
-def fetch_part(caller: SignedIn, export_id: ExportId, kind: Kind) -> Response:
-    """One resource a line."""
+def fetch_part(caller: SignedIn, request: Request, export_id: ExportId, kind: Kind) -> Response:
+    """One resource a line. Of each patient it is written down who took it, as of a record that is opened by itself."""
     export = _find(caller, export_id)
     if kind not in export.kinds:
         raise NotOnPanelError("this export has no such part")
+    with transaction(caller.pool) as conn:
+        looks.looked_at(request, *(each.patient_id for each in _panel(conn, caller)))
     lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in _read(caller, export, kind))
     return StreamingResponse(lines, media_type=NDJSON)
 

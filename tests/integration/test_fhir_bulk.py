@@ -155,6 +155,10 @@ def test_everything_of_the_panel_is_taken_at_once_and_nothing_of_others(
     assert f"Patient/{stranger}" not in json.dumps(everything)
     assert "陌生人" not in json.dumps(everything, ensure_ascii=False)
     assert judge_fhir(everything) == []
+    looked = clinic.rows(
+        "select distinct patient_id, actor from audit_entry where subject = '/fhir/export/{export_id}/{kind}'"
+    )
+    assert [each["patient_id"] for each in looked] == [patient], "whoever takes all has looked at each"
     said = clinic.rows("select act, detail ->> 'of' as of from audit_entry where act = 'record.export'")
     assert said == [{"act": "record.export", "of": "panel"}]
 
