@@ -157,8 +157,8 @@ def _say_proof(proof: "Proof") -> None:
     if proof.places:
         raise typer.Exit(1)
     typer.echo(
-        f"looked for {proof.traces} traces in {proof.tables} tables, {proof.files} files and {proof.topics} topics:"
-        " nothing is left"
+        f"looked for {proof.traces} traces in {proof.tables} tables, {proof.files} files and"
+        f" {proof.broker_stores} stores of a broker: nothing is left"
     )
 
 
@@ -167,7 +167,8 @@ _UNREACHED = {
     " when the old key's copies are destroyed",
     "given_out": "what was printed, exported or sent elsewhere before; `server audit list --patient` says what",
     "folders": "files; name logs, exports and the broker's store by --folder or HOMEVIGIL_SERVER_ERASURE_FOLDERS",
-    "broker": "what the broker keeps; --broker asks it",
+    "broker": "what the broker keeps: no store of mosquitto was among the files; have it written"
+    " (`systemctl kill -s USR1 mosquitto`) and name /var/lib/mosquitto/mosquitto.db",
 }
 
 

@@ -4,8 +4,10 @@ what could not be looked at.
 What is looked for must not be kept, so it is in the hands of whoever erases, from before to after, and nowhere else.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -17,7 +19,14 @@ from server.store.postgres import Connection
 
 FRAMES_LOOKED_FOR: Final = 200
 
+SHORTEST: Final = 2
+"""Bytes: of anything shorter the whole house is full."""
+
+DIGITS_MIN: Final = 7
+"""Digits of a telephone number that are looked for without what stands between them."""
+
 _AT_ONCE: Final = 1 << 22
+_STORE: Final = b"\x00\xb5\x00mosquitto db"
 
 OUT_OF_REACH: Final = ("backups", "given_out")
 """What is never looked at: backups (closed by the next `vault rotate`, when the old key's copies are destroyed), and what was
@@ -38,20 +47,24 @@ class Traces:
 
 
 def traces_of(conn: Connection, patient_id: int) -> Traces:
-    """Name, telephone and frames of the patient, as they are and as hexadecimal. To be asked before the erasure."""
+    """Name, telephone and frames of the patient, in the forms in which they may lie somewhere. To be asked before the erasure."""
     who = vault.identity_of(conn, patient_id)
-    plain = [who.name.encode(), (who.phone or "").encode()]
+    said = [who.name, who.phone or ""]
+    plain = [each.encode() for each in said]
     plain += erasure.some_frames(conn, patient_id, limit=FRAMES_LOOKED_FOR)
-    kept = [each for each in plain if len(each) >= 2]
-    return Traces(words=[*kept, *(each.hex().encode() for each in kept)])
+    kept = [each for each in plain if len(each) >= SHORTEST]
+    written = [form for each in kept for form in (each, each.hex().encode(), base64.b64encode(each))]
+    written += [json.dumps(each)[1:-1].encode() for each in said if len(each.encode()) >= SHORTEST]  # as logs write it
+    digits = "".join(each for each in who.phone or "" if each.isdigit())
+    written += [digits.encode()] if len(digits) >= DIGITS_MIN else []
+    return Traces(words=sorted(set(written)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Where to look beside the database. `topics`: what the broker keeps, by topic; None: it was not asked."""
+    """Where to look beside the database: logs, exports, and the broker's store, in which lies what it retains and what waits."""
 
     folders: Sequence[Path] = ()
-    topics: Mapping[str, bytes] | None = field(default=None)
 
 
 def prove(conn: Connection, patient_id: int, traces: Traces, where: Where, *, actor: str, now: datetime) -> Proof:
@@ -62,31 +75,30 @@ def prove(conn: Connection, patient_id: int, traces: Traces, where: Where, *, ac
         looked.add(table)
         if traces.found_in(row):
             found.add(table)
-    files, unread = list(_files(where.folders)), []
+    files, unread, stores = list(_files(where.folders)), [], 0
     for path in files:
         try:
+            stores += _is_store(path)
             if _is_in(traces, path):
                 found.add(str(path))
         except OSError:
             unread.append(str(path))
-    topics = where.topics or {}
-    found |= {f"topic {topic}" for topic, payload in topics.items() if traces.found_in(payload)}
     unreached = [*OUT_OF_REACH, *unread]
     unreached += [str(folder) for folder in where.folders if not folder.exists()]
     unreached += [] if where.folders else [NO_FOLDER]
-    unreached += [NO_BROKER] if where.topics is None else []
+    unreached += [] if stores else [NO_BROKER]
     proof = Proof(
         patient_id=patient_id,
         looked_at=now,
         traces=len(traces.words),
         tables=len(looked),
         files=len(files) - len(unread),
-        topics=len(topics),
+        broker_stores=stores,
         places=sorted(found),
         unreached=unreached,
     )
     store.note_proof(conn, proof)
-    detail = {"traces": proof.traces, "files": proof.files, "topics": proof.topics, "found": len(found)}
+    detail = {"traces": proof.traces, "files": proof.files, "broker_stores": stores, "found": len(found)}
     audit.note(conn, actor=actor, act="erasure.prove", at=now, patient_id=patient_id, detail=detail)
     return proof
 
@@ -94,6 +106,12 @@ def prove(conn: Connection, patient_id: int, traces: Traces, where: Where, *, ac
 def _files(folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
         yield from sorted(path for path in (folder, *folder.rglob("*")) if path.is_file())
+
+
+def _is_store(path: Path) -> bool:
+    """Whether mosquitto keeps here what it retains, and what waits for whoever is away (`persist.h`: DB_MAGIC)."""
+    with path.open("rb") as file:
+        return file.read(len(_STORE)) == _STORE
 
 
 def _is_in(traces: Traces, path: Path) -> bool:

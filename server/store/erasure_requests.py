@@ -39,7 +39,7 @@ class Proof:
     traces: int
     tables: int
     files: int
-    topics: int
+    broker_stores: int
     places: Sequence[str]
     unreached: Sequence[str]
 
@@ -59,7 +59,7 @@ class Erased:
     traces: int | None
     tables: int | None
     files: int | None
-    topics: int | None
+    broker_stores: int | None
     places: Sequence[str] | None
     unreached: Sequence[str] | None
 

@@ -27,7 +27,7 @@ UNREACHED: Final = {
     ),
     "given_out": mark("What was printed, exported or sent elsewhere before. The audit says what, and to whom."),
     "folders": mark("Files: no folder is named in the server's settings."),
-    "broker": mark("What the broker keeps; the command line can ask it."),
+    "broker": mark("What the broker keeps: its store is not among the folders of the server's settings."),
 }
 
 

@@ -1,5 +1,8 @@
 """Somebody is forgotten: not a trace is left of them, nobody else loses a word, and what the law or a hold keeps is kept."""
 
+import base64
+import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clinic_broker import ClinicBroker, clinic_broker
 from households import Household, enrol
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
 
+from homevigil.embedded import child
 from homevigil.embedded.postgres import EmbeddedPostgres
 from server import clock
 from server.audit.sealing import seal_all
@@ -159,7 +166,16 @@ def test_of_who_was_erased_nothing_is_left_in_rows_dump_files_or_logs_and_the_ot
     with transaction(house.pool) as conn:
         traces = erasure_proof.traces_of(conn, house.ottilie.patient_id)
         note = notes.seal(conn, house.ottilie.patient_id, "she fell on Tuesday", "note")
-    assert len(traces.words) == 2 * (2 + 4), "name, telephone and four frames, as they are and as hexadecimal"
+    forms = {
+        b"+49 30 55501234",
+        b"493055501234",
+        OTTILIE.name.encode().hex().encode(),
+        base64.b64encode(house.hers[0].raw),
+    }
+    assert forms <= set(traces.words)
+    assert len(traces.words) == 3 * (2 + 4) + 1, (
+        "name, telephone and four frames, as bytes, hexadecimal and base64; bare digits"
+    )
 
     outcome = house.erase(house.ottilie)
     assert outcome.is_destroyed
@@ -319,3 +335,50 @@ def test_one_person_alone_erases_nobody_and_nobody_is_erased_twice(house: House)
         house.erase(house.ottilie)
     acts = ask(house.pool, "select act from audit_entry where act like 'erasure.%' order by entry_id")
     assert acts == [("erasure.restrict",), ("erasure.destroy",)]
+
+
+def test_a_chinese_name_is_found_as_a_log_of_json_writes_it_and_at_the_seam_of_two_pieces(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whom = house.konrad.patient_id
+    with transaction(house.pool) as conn:
+        vault.identify(conn, whom, Identity(name="王秀英", phone=None))
+        traces = erasure_proof.traces_of(conn, whom)
+    (tmp_path / "log").write_text("x" * 500 + json.dumps({"name": "王秀英"}))
+    (tmp_path / "clean").write_text("nothing " * 100)
+    monkeypatch.setattr(erasure_proof, "_AT_ONCE", 512)
+    where = Where(folders=[tmp_path, tmp_path / "missing"])
+    with transaction(house.pool) as conn:
+        proof = erasure_proof.prove(conn, whom, traces, where, actor="cli:test", now=clock.now())
+    assert proof.places == [str(tmp_path / "log")]
+    assert (proof.files, proof.broker_stores) == (2, 0)
+    assert proof.unreached == ["backups", "given_out", str(tmp_path / "missing"), "broker"]
+
+
+def test_what_waits_in_the_brokers_store_is_found(house: House, tmp_path: Path) -> None:
+    """A reading that nobody has fetched lies there; the gateway that sent it is told apart by its certificate."""
+    whom, home = house.ottilie.patient_id, house.ottilie
+    with transaction(house.pool) as conn:
+        traces = erasure_proof.traces_of(conn, whom)
+    with clinic_broker(tmp_path / "broker") as broker:
+        leave_in(broker, home.envelope(*house.hers))
+        store = broker.folder / "mosquitto.db"
+        broker.process.send_signal(signal.SIGUSR1)
+        child.wait_until(store.exists, process=broker.process, within_s=10, what="the store", log=broker.folder / "log")
+        with transaction(house.pool) as conn:
+            proof = erasure_proof.prove(conn, whom, traces, Where(folders=[store]), actor="cli:test", now=clock.now())
+    assert (proof.places, proof.broker_stores, "broker" in proof.unreached) == ([str(store)], 1, False)
+
+
+def leave_in(broker: ClinicBroker, payload: bytes) -> None:
+    """A retained message, as a gateway leaves one."""
+    client = Client(CallbackAPIVersion.VERSION2, "gw", protocol=MQTTv5)
+    names = [path.stem for path in broker.folder.glob("gw-*.crt")]
+    client.tls_set(
+        str(broker.folder / "ca.crt"), str(broker.folder / f"{names[0]}.crt"), str(broker.folder / f"{names[0]}.key")
+    )
+    client.connect("localhost", broker.port)
+    client.loop_start()
+    client.publish(f"homevigil/1/{names[0]}/status", payload, qos=1, retain=True).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()

@@ -27,14 +27,14 @@ order by r.decision is not null, r.request_id desc limit %(limit)s;
 -- name: erased
 -- Who is kept under seal or gone, with what was found last when traces were looked for.
 select e.patient_id, e.reason, a.display_name as asked_by, s.display_name as second, e.restricted_at, e.keep_until, e.destroyed_at,
-       p.looked_at, p.traces, p.tables, p.files, p.topics, p.places, p.unreached
+       p.looked_at, p.traces, p.tables, p.files, p.broker_stores, p.places, p.unreached
 from erasure e join app_user a on a.user_id = e.asked_by join app_user s on s.user_id = e.second
 left join lateral (select * from erasure_proof p where p.patient_id = e.patient_id order by proof_id desc limit 1) p on true
 order by e.erasure_id desc limit %(limit)s;
 
 -- name: note_proof
-insert into erasure_proof (patient_id, looked_at, traces, tables, files, topics, places, unreached)
-values (%(patient_id)s, %(looked_at)s, %(traces)s, %(tables)s, %(files)s, %(topics)s, %(places)s, %(unreached)s);
+insert into erasure_proof (patient_id, looked_at, traces, tables, files, broker_stores, places, unreached)
+values (%(patient_id)s, %(looked_at)s, %(traces)s, %(tables)s, %(files)s, %(broker_stores)s, %(places)s, %(unreached)s);
 
 -- name: holds_of
 select hold_id, made_by, made_at, until from legal_hold
