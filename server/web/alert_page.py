@@ -4,7 +4,7 @@ Evidence is exactly what the rule judged, the day as it saw it, the lines it jud
 who is told next, and what was done. Decisions are made by `deciding`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -31,6 +31,7 @@ from server.web.alert_words import (
 )
 from server.web.deciding import say_told
 from server.web.history import reading_row
+from server.web.masking import names_of
 from server.web.record_pages import said, told
 from server.web.rendering import render, words_of
 from server.web.rows import ASSESSED_FOR, age_of, alert_line, conditions_for, own_thresholds
@@ -55,7 +56,7 @@ def show_alert(
     words = words_of(request, caller)
     with transaction(caller.pool) as conn:
         alert, patient = _find(conn, caller, episode_id)
-        grounds = _grounds(conn, caller, alert, patient, words)
+        grounds = _grounds(conn, caller, alert, patient, words, names_of(request))
         life = _life(conn, caller, alert, patient, words)
         last = worklist_rows.list_last_decisions(conn, [episode_id]).get(episode_id)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
@@ -86,7 +87,14 @@ def _find(conn: Connection, caller: Caller, episode_id: UUID) -> tuple[Alert, Pa
     return alert, patient
 
 
-def _grounds(conn: Connection, caller: Caller, alert: Alert, patient: PanelPatient, words: Words) -> Mapping[str, Any]:
+def _grounds(
+    conn: Connection,
+    caller: Caller,
+    alert: Alert,
+    patient: PanelPatient,
+    words: Words,
+    named: Callable[[str], str],
+) -> Mapping[str, Any]:
     """What it rests on. A rule about what was not measured names no reading: then the last ones that came are shown."""
     evidence: list[ShownReading] = list(list_these_readings(conn, alert.patient_id, reading_ids(alert.verdict)))
     last_ones: list[ShownReading] = []
@@ -98,7 +106,7 @@ def _grounds(conn: Connection, caller: Caller, alert: Alert, patient: PanelPatie
             )
         )
     newest_at = last_ones[0].measured_at if last_ones else patient.last_at
-    corrected = said(conn, caller, [*evidence, *last_ones])
+    corrected = said(conn, caller, [*evidence, *last_ones], named)
     conditions = conditions_for(caller.clinic, own_thresholds(conn, [alert.patient_id]), alert.patient_id, alert)
     heard_at = worklist_rows.list_heard(conn, [alert.patient_id]).get(alert.patient_id)
     versions = thresholds.list_versions(conn, alert.patient_id, rule_id=alert.rule_id)

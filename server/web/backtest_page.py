@@ -34,6 +34,7 @@ from server.rules.signals import SOURCES
 from server.store import backtests as store
 from server.store import worklist
 from server.store.postgres import Pool, transaction
+from server.web.masking import names_of
 from server.web.rendering import HERE, NOT_AVAILABLE, part, render, with_parts, words_of
 from server.web.words import Words, mark
 from vitals.errors import MalformedError, UnavailableError
@@ -80,7 +81,7 @@ def show(
     days: Annotated[int, Query()] = 90,
     is_cancelled: Annotated[bool, Query(alias="cancelled")] = False,
 ) -> Response:
-    words = words_of(request, caller)
+    words, named = words_of(request, caller), names_of(request)
     rules = load_catalog()
     chosen = rules.by_id(rule) if rule in rules else None
     span_days = days if days in DAYS else 90
@@ -95,7 +96,7 @@ def show(
         "labels": labels,
         "spoken": lambda parameters: ", ".join(f"{labels[name]} {value:g}" for name, value in parameters.items()),
         "days": span_days,
-        "names": names,
+        "names": {patient_id: named(name) for patient_id, name in names.items()},
         "shown": SHOWN,
     }
     page = render(

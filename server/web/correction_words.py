@@ -1,6 +1,7 @@
 """What clinicians have said of readings, in the words of the pages. It names nobody whom the reader does not see."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -25,6 +26,18 @@ ACTIONS: Final[Mapping[str, str]] = {
     Action.REASSIGN: mark("Moved"),
     Action.RESTORE: mark("Counts again"),
 }
+
+
+def hide_names(corrections: Iterable[Correction], named: Callable[[str], str]) -> list[Correction]:
+    """The same, with other patients' names as this browser shows names."""
+    return [
+        replace(
+            each,
+            to_name=None if each.to_name is None else named(each.to_name),
+            from_name=None if each.from_name is None else named(each.from_name),
+        )
+        for each in corrections
+    ]
 
 
 def newest(corrections: Iterable[Correction]) -> dict[UUID, Correction]:

@@ -4,7 +4,7 @@ Charts on common axes with the patient's own lines, each with its numbers as a t
 where its time is from; what was decided, by whom; whose meters are heard. Decisions are made elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
@@ -39,6 +39,7 @@ from server.web import glucose_figures, pressure_figures, value_figures
 from server.web.backtest_page import label
 from server.web.charts import Dot, Mark
 from server.web.history import Corrections, Span, pressure_dots, reading_row, struck_readings, value_dots
+from server.web.masking import names_of
 from server.web.record_pages import PatientId, said, told
 from server.web.rendering import render, words_of
 from server.web.rows import ASSESSED_FOR, age_of, alert_line, conditions_for, own_thresholds, say_assessed
@@ -131,7 +132,7 @@ def show_patient(
         if patient is None:
             raise NotOnPanelError("no such patient")
         span = Span.ending(caller.now, days=days, zone=patient.zone)
-        shown = _read(conn, caller, words, patient, span, kind, _place(before))
+        shown = _read(conn, caller, words, patient, span, kind, _place(before), names_of(request))
         alerts = worklist.list_alerts(conn, user_id=caller.user_id, patient_id=patient_id, limit=50)
         pushes = worklist.list_pushes(conn, patient_id)
         versions = thresholds.list_versions(conn, patient_id)
@@ -172,7 +173,14 @@ def show_patient(
 
 
 def _read(
-    conn: Connection, caller: Caller, words: Words, patient: PanelPatient, span: Span, kind: str, before: Place | None
+    conn: Connection,
+    caller: Caller,
+    words: Words,
+    patient: PanelPatient,
+    span: Span,
+    kind: str,
+    before: Place | None,
+    named: Callable[[str], str],
 ) -> _Shown:
     patient_id, now = patient.patient_id, caller.now
     ends = now + timedelta(days=1)  # a reading a little ahead of the clock is there, too
@@ -202,7 +210,7 @@ def _read(
         sticks=sticks,
         page=page,
         struck=struck,
-        corrected=said(conn, caller, [*page, *struck]),
+        corrected=said(conn, caller, [*page, *struck], named),
         kinds=kinds,
         happenings=_happenings(caller, decisions, answers, patient.zone, words),
         conditions=conditions_for(caller.clinic, own, patient_id, None),

@@ -21,9 +21,10 @@ from server.store import worklist
 from server.store.postgres import Pool, transaction
 from server.store.reading_lists import ShownReading, list_these_readings
 from server.store.worklist import PanelPatient
-from server.web.correction_words import ACTIONS, newest, say_reason
+from server.web.correction_words import ACTIONS, hide_names, newest, say_reason
 from server.web.correction_words import REASONS as REASON_WORDS
 from server.web.history import reading_row
+from server.web.masking import names_of
 from server.web.record_pages import PatientId
 from server.web.rendering import render, words_of
 from server.web.rows import ASSESSED_FOR, conditions_for, own_thresholds
@@ -175,7 +176,7 @@ def _page(
         found = list_these_readings(conn, patient_id, [reading_id]) if patient else ()
         if patient is None or not found:
             raise NotOnPanelError("no such reading")
-        life = store.list_corrections(conn, [reading_id], user_id=caller.user_id)
+        life = hide_names(store.list_corrections(conn, [reading_id], user_id=caller.user_id), names_of(request))
         candidates = store.list_candidates(conn, user_id=caller.user_id)
         own = own_thresholds(conn, [patient_id])
         unread = worklist.count_unread(conn, user_id=caller.user_id)

@@ -1,6 +1,6 @@
 """`/inbox`: what one was told; and what every ledger of messages shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -16,7 +16,7 @@ from server.store.corrections import list_corrections
 from server.store.postgres import Connection, transaction
 from server.store.reading_lists import ShownReading
 from server.store.worklist import InboxMessage, ShownPush
-from server.web.correction_words import newest
+from server.web.correction_words import hide_names, newest
 from server.web.history import NOTHING_SAID, Corrections
 from server.web.rendering import render, words_of
 from server.web.words import CHANNELS, PUSH_STATES, TRIES, Words
@@ -85,10 +85,14 @@ def mark_read(
     return RedirectResponse("/inbox", status_code=303)
 
 
-def said(conn: Connection, caller: Caller, readings: Sequence[ShownReading]) -> Corrections:
-    """What was said last of those of which something was said."""
+def said(
+    conn: Connection, caller: Caller, readings: Sequence[ShownReading], named: Callable[[str], str]
+) -> Corrections:
+    """What was said last of those of which something was said; `named`: how this browser shows names."""
     corrected = [each.reading_id for each in readings if each.version > 1]
-    return newest(list_corrections(conn, corrected, user_id=caller.user_id)) if corrected else NOTHING_SAID
+    if not corrected:
+        return NOTHING_SAID
+    return newest(hide_names(list_corrections(conn, corrected, user_id=caller.user_id), named))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

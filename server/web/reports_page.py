@@ -19,6 +19,7 @@ from server.people.rule_texts import RuleText
 from server.store import audit, worklist
 from server.store.postgres import Connection, transaction
 from server.web import glucose_sheet, pdf, pressure_sheet, sheets
+from server.web.masking import names_of
 from server.web.record_pages import PatientId
 from server.web.rendering import part, render, words_of
 from server.web.rows import ASSESSED_FOR, age_of
@@ -128,6 +129,7 @@ def show_report(
         sheet=made.sheet,
         age=made.age,
         made=made.made,
+        shown_name=names_of(request)(made.sheet.whose.name),
         back=f"/p/{patient_id}",
         back_name=words.say("Back to the record"),
         choices=_choices(made, words, today=made.period.day(caller.now)),

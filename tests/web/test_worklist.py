@@ -159,7 +159,13 @@ def test_names_stay_hidden_on_this_browser_wherever_they_would_be_said(
     clinic: Clinic, doctor_id: int, context: BrowserContext
 ) -> None:
     patient_id, episode_id = clinic.high_patient("王秀英", doctor_id, phone="13900001234")
-    clinic.critical_patient("李强", doctor_id)
+    other_id, _ = clinic.critical_patient("李强", doctor_id)
+    moved = clinic.add_pressure(patient_id, clock.now() - timedelta(hours=1), 120, 80)
+    clinic.client("doctor").post(
+        f"/api/v1/patients/{patient_id}/readings/{moved}/reassign",
+        json={"reason": "wrong_person", "to_patient_id": other_id},
+        headers={"If-Match": '"1"'},
+    ).raise_for_status()
     clinic.deliver()
     client, _ = clinic.browser_client("doctor")
     context.add_cookies([{"name": "homevigil", "value": str(client.cookies["homevigil"]), "url": clinic.url}])
@@ -170,8 +176,16 @@ def test_names_stay_hidden_on_this_browser_wherever_they_would_be_said(
 
     expect(page.get_by_role("button", name="显示姓名")).to_be_visible()
     expect(page.locator(f"#patient-{patient_id} h2")).to_have_text("王**")
-    for path in ("/", "/?tab=all", "/?tab=problems", f"/a/{episode_id}", f"/p/{patient_id}", "/inbox", "/fleet"):
-        page.goto(clinic.url + path)
+    of_one = ("", "/plan", "/rules", "/privacy", f"/r/{moved}")
+    for path in (
+        *("/", "/?tab=all", "/?tab=problems", f"/a/{episode_id}", "/inbox", "/fleet", "/follow-ups", "/silences"),
+        *(f"/p/{patient_id}{part}" for part in of_one),
+        *(f"/p/{other_id}", f"/p/{other_id}/r/{moved}", f"/report/bp/{patient_id}", f"/report/glucose/{patient_id}"),
+        *("/programme", "/quarantine", "/rules/backtest?rule=bp-above-140-90-3-days&n_systolic=145"),
+    ):
+        answer = page.goto(clinic.url + path)
+        assert answer is not None
+        assert answer.status == 200, path
         source = page.content()
         assert "秀英" not in source, path
         assert "李强" not in source, path
