@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -193,13 +194,13 @@ def identified(cls: Callable[..., T], **columns: str) -> Callable[[Cursor[Any]],
 
     def factory(cursor: Cursor[Any]) -> Callable[[Sequence[Any]], T]:
         names = [each.name for each in cursor.description or ()]
+        opened = cache(open_identity)  # for these rows alone: whoever is erased is nobody in the next statement
 
         def make(values: Sequence[Any]) -> T:
             row = dict(zip(names, values, strict=True))
-            opened = {envelope: open_identity(envelope) for envelope in {row[each] for each in columns}}
             for column, part in columns.items():
                 is_nobody = row[column] is None and part.endswith("?")
-                row[column] = None if is_nobody else getattr(opened[row[column]], part.removesuffix("?"))
+                row[column] = None if is_nobody else getattr(opened(row[column]), part.removesuffix("?"))
             return cls(**row)
 
         return make

@@ -10,7 +10,7 @@ import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -40,10 +40,10 @@ class WrappingKey:
 
     def wrap(self, key: bytes, holder: str) -> bytes:
         """`key` for the table: which key wrapped it, nonce, ciphertext. It opens for this holder alone."""
-        return self.name + encrypt(AESGCM(self.key), key, f"data_key.wrapped/{holder}")
+        return self.name + encrypt(_cipher(self.key), key, f"data_key.wrapped/{holder}")
 
     def unwrap(self, wrapped: bytes, holder: str) -> bytes:
-        return decrypt(AESGCM(self.key), wrapped[NAME_BYTES:], f"data_key.wrapped/{holder}")
+        return decrypt(_cipher(self.key), wrapped[NAME_BYTES:], f"data_key.wrapped/{holder}")
 
 
 def encrypt(cipher: AESGCM, plain: bytes, place: str) -> bytes:
@@ -67,7 +67,7 @@ def key_file() -> Path:
     named = os.environ.get(SETTING)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if named:
-        return Path(named)
+        return _path(named)
     if credentials and (Path(credentials) / CREDENTIAL).exists():
         return Path(credentials) / CREDENTIAL
     raise VaultError(
@@ -139,6 +139,9 @@ def read(path: Path) -> Mapping[bytes, WrappingKey]:
 
 
 _keys = cache(read)
+_path = lru_cache(maxsize=8)(Path)
+_cipher = lru_cache(maxsize=8)(AESGCM)
+"""Of wrapping keys alone, which `_keys` holds anyway: a page of five hundred names unwraps five hundred patients' keys."""
 
 
 def _read_line(line: str, path: Path) -> WrappingKey:

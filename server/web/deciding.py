@@ -216,22 +216,24 @@ def _decide(
     check_same_origin(request)
     sessions.check_csrf(caller.session, csrf_token)
     words = words_of(request, caller)
-    refusal = ""
+    refusal, decided = "", None
     try:
-        act(Decision(episode_id=episode_id, version=version, user_id=caller.user_id, now=caller.now))
+        decided = act(Decision(episode_id=episode_id, version=version, user_id=caller.user_id, now=caller.now))
     except NothingToUndoError:
         told, refusal = "too_late", words.say(TOO_LATE)
     except (StaleVersionError, DecisionConflictError) as e:
         told, refusal = "refused", _say_refused(e, words, caller)
     if not is_htmx(request):
         return RedirectResponse(f"/a/{episode_id}?{urlencode({'told': told})}", status_code=303)
-    return _row(caller, request, words, episode_id, told=told, refusal=refusal)
+    return _row(caller, request, words, episode_id, decided, told=told, refusal=refusal)
 
 
-def _row(caller: Caller, request: Request, words: Words, episode_id: UUID, *, told: str, refusal: str) -> Response:
+def _row(
+    caller: Caller, request: Request, words: Words, episode_id: UUID, decided: Alert | None, *, told: str, refusal: str
+) -> Response:
     """The row as it is now, with what has been decided or why not."""
     with transaction(caller.pool) as conn:
-        alert = worklist.find_alert(conn, episode_id, user_id=caller.user_id)
+        alert = decided or worklist.find_alert(conn, episode_id, user_id=caller.user_id)
         row = build_row(conn, caller, words, alert.patient_id, besides=alert) if alert else None
     if alert is None or row is None:
         raise NotOnPanelError("no such alert")

@@ -175,6 +175,37 @@ def test_every_table_that_is_open_to_people_says_so(clinic: Clinic) -> None:
     assert is_open == said, "rights are given by `wall_up` and `wall_open` alone"
 
 
+def test_a_right_that_is_taken_away_is_gone_for_the_next_statement_of_the_same_request(ward: Ward) -> None:
+    ward.clinic.put_on_panel(ward.me, ward.theirs)
+    with transaction(ward.walled()) as conn:
+        assert patients_in(conn, "episode") == {ward.mine, ward.theirs}
+        ward.clinic.rows("delete from panel where user_id = %s and patient_id = %s", ward.me, ward.theirs)
+        for table in ("episode", "reading_in_use", "patient_identity", "panel_member"):
+            assert patients_in(conn, table) == {ward.mine}, table
+        ward.clinic.rows("update patient set standing = 'restricted' where patient_id = %s", ward.mine)
+        assert patients_in(conn, "data_key") == set()
+
+
+def test_every_wall_asks_once_for_a_statement_and_not_for_each_row(clinic: Clinic) -> None:
+    """`exists` over `people.mine` is asked for each row; `in` is looked up (migration `walls_asked_once`)."""
+    asking = clinic.rows(
+        "select tablename, qual from pg_policies where policyname = 'people' and qual like '%%people.mine%%'"
+    )
+    assert len(asking) > 20
+    assert [row["tablename"] for row in asking if "EXISTS" in str(row["qual"])] == []
+
+
+def test_who_sees_whom_is_said_in_one_place(clinic: Clinic) -> None:
+    sources = clinic.rows(
+        "select distinct view_name, table_name from information_schema.view_table_usage"
+        " where view_schema = 'public' and view_name in ('panel_member', 'panel_regular') order by view_name"
+    )
+    assert sources == [
+        {"view_name": "panel_member", "table_name": "panel_reason"},
+        {"view_name": "panel_regular", "table_name": "panel_reason"},
+    ], "the walls ask `panel_reason` (`wall_patients`): a reason to see a patient belongs there"
+
+
 def test_what_is_written_in_a_persons_name_is_about_the_own_patients_and_in_the_own_name(ward: Ward) -> None:
     with pytest.raises(errors.InsufficientPrivilege), transaction(ward.walled()) as conn:
         conn.execute(
