@@ -17,7 +17,7 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from vitals.errors import UnavailableError
+from vitals.errors import MalformedError, UnavailableError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 OpenPool = ConnectionPool[Connection]
@@ -114,10 +114,15 @@ class Walled:
 
 @contextmanager
 def transaction(pool: Pool) -> Iterator[Connection]:
-    """One transaction: committed at the end, rolled back on an error. Raises `UnavailableError` if the database is away."""
+    """One transaction: committed at the end, rolled back on an error.
+
+    Raises `UnavailableError` if the database is away, `MalformedError` for a text that no database holds.
+    """
     try:
         with pool.connection() as conn:
             yield conn
+    except psycopg.DataError as e:
+        raise _of_text(e) from e
     except _UNAVAILABLE as e:
         raise UnavailableError(f"database: {type(e).__name__}: {str(e).strip()[:200]}") from e
 
@@ -128,12 +133,21 @@ def in_transaction(pool: Pool, work: Callable[[Connection], T]) -> T:
         try:
             with pool.connection() as conn:
                 return work(conn)
+        except psycopg.DataError as e:
+            raise _of_text(e) from e
         except _CONTENDED as e:
             if attempt == ATTEMPTS:
                 raise UnavailableError(f"database: {ATTEMPTS} times in conflict: {type(e).__name__}") from e
         except _UNAVAILABLE as e:
             raise UnavailableError(f"database: {type(e).__name__}: {str(e).strip()[:200]}") from e
     raise AssertionError("unreachable")
+
+
+def _of_text(error: psycopg.DataError) -> Exception:
+    """Whoever typed a NUL is told so, whichever field it was; anything else is a bug of ours."""
+    if type(error) is psycopg.DataError and "NUL" in str(error):
+        return MalformedError("text", "a text cannot hold the character NUL")
+    return error
 
 
 class Bell:

@@ -31,7 +31,7 @@ from server.web.words import (
     mark,
     translations,
 )
-from vitals.errors import UnavailableError
+from vitals.errors import MalformedError, UnavailableError
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 LANGUAGE_COOKIE: Final = "homevigil_language"
@@ -177,6 +177,8 @@ def _status(error: Exception) -> int:
         case RequestValidationError():
             # A path that is no number or id is a page that does not exist.
             return 404 if any(each["loc"][:1] == ("path",) for each in error.errors()) else 422
+        case MalformedError():
+            return HTTPStatus.UNPROCESSABLE_ENTITY
         case errors.ForgedRequestError() | errors.WrongRoleError():
             return HTTPStatus.FORBIDDEN
         case errors.NotOnPanelError():

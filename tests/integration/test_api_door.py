@@ -60,6 +60,13 @@ def test_guessing_is_stopped_after_five_failures_even_for_the_right_password(cli
     assert client.post("/api/v1/login", json={"login": "doctor", "password": PASSWORD}).status_code == 200
 
 
+def test_a_text_that_no_database_holds_is_refused_and_no_mistake_of_ours(clinic: Clinic, doctor_id: int) -> None:
+    stranger, doctor = clinic.client(), clinic.client("doctor")
+
+    assert stranger.post("/login", data={"login": "a\x00b", "password": "guess"}).status_code == 422
+    assert doctor.post("/api/v1/break-glass", json={"patient_id": 7, "reason": "an emergency\x00"}).status_code == 422
+
+
 def test_guessing_at_one_login_does_not_lock_out_another(clinic: Clinic, doctor_id: int) -> None:
     clinic.add_user("nurse", "nurse")
     client = clinic.client()
