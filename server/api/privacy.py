@@ -181,7 +181,7 @@ def hold(caller: Changing, patient_id: PatientId, body: HoldIn) -> HoldsOut:
     """Until then nothing of the patient is erased."""
     actor = f"user:{caller.user_id}"
     with transaction(caller.house) as conn:
-        panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
+        panels.check_regular(conn, user_id=caller.user_id, patient_id=patient_id)
         erasure.hold(conn, patient_id, reason=body.reason, until=body.until, actor=actor, now=caller.now)
     return list_holds(caller, patient_id)
 
@@ -190,7 +190,7 @@ def hold(caller: Changing, patient_id: PatientId, body: HoldIn) -> HoldsOut:
 def end_hold(caller: Changing, patient_id: PatientId, hold_id: Number) -> Response:
     """The record may be erased again."""
     with transaction(caller.house) as conn:
-        panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
+        panels.check_regular(conn, user_id=caller.user_id, patient_id=patient_id)
         if hold_id not in {each.hold_id for each in store.holds_of(conn, patient_id, now=caller.now)}:
             raise NotOnPanelError("no such hold")
         erasure.end_hold(conn, hold_id, actor=f"user:{caller.user_id}", now=caller.now)

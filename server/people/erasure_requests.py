@@ -42,7 +42,7 @@ def person_of(caller: Caller) -> Person:
 
 def ask(conn: Connection, person: Person, patient_id: int, reason: Reason) -> int:
     """The request's number. Raises `NotOnPanelError`, `HeldError`, `DecisionConflictError` (one waits already)."""
-    panels.check(conn, user_id=person.user_id, patient_id=patient_id)
+    panels.check_regular(conn, user_id=person.user_id, patient_id=patient_id)
     erasure.check_hold(conn, patient_id, person.now)
     request_id = store.ask(conn, patient_id, reason=reason, by=person.user_id, now=person.now)
     if request_id is None:
@@ -121,7 +121,7 @@ def _open(conn: Connection, person: Person, request_id: int) -> Request:
     if found is None:
         raise NotOnPanelError("no such request")
     if person.role != "admin":
-        panels.check(conn, user_id=person.user_id, patient_id=found.patient_id)
+        panels.check_regular(conn, user_id=person.user_id, patient_id=found.patient_id)
     if found.decision is not None:
         raise DecisionConflictError(f"{found.decision} already", what="request")
     return found

@@ -29,7 +29,7 @@ class WrongCodeError(Exception):
 
 def give(conn: Connection, patient_id: int, *, user_id: int, now: datetime) -> tuple[str, datetime]:
     """A code for a patient whom the user sees, and when it ends; an earlier one ends now. Raises `NotOnPanelError`."""
-    panels.check(conn, user_id=user_id, patient_id=patient_id)
+    panels.check_regular(conn, user_id=user_id, patient_id=patient_id)
     code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}d}"
     ends_at = now + LASTS_FOR
     store.give_code(conn, patient_id, code_hash=_hash(patient_id, code), by=user_id, ends_at=ends_at)

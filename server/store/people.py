@@ -198,6 +198,12 @@ def is_on_panel(conn: Connection, *, user_id: int, patient_id: int) -> bool:
     return bool(found)
 
 
+def is_on_panel_regularly(conn: Connection, *, user_id: int, patient_id: int) -> bool:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        values = {"user_id": user_id, "patient_id": patient_id}
+        return bool(cursor.execute(_SQL["is_on_panel_regularly"], values).fetchone())
+
+
 def issue_patient_link(
     conn: Connection, *, token_hash: bytes, patient_id: int, now: datetime, expires_at: datetime
 ) -> None:

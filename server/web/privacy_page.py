@@ -144,7 +144,7 @@ def hold(
             raise MalformedError("reason", "say why")
         end = datetime.combine(date.fromisoformat(until), time(), ZoneInfo(patient.zone))
         with transaction(caller.house) as conn:
-            panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
+            panels.check_regular(conn, user_id=caller.user_id, patient_id=patient_id)
             actor = f"user:{caller.user_id}"
             erasure.hold(conn, patient_id, reason=reason.strip(), until=end, actor=actor, now=caller.now)
     except (MalformedError, ValueError):
@@ -163,7 +163,7 @@ def end_hold(
 ) -> Response:
     _check(caller, request, csrf_token)
     with transaction(caller.house) as conn:
-        panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
+        panels.check_regular(conn, user_id=caller.user_id, patient_id=patient_id)
         if hold_id not in {each.hold_id for each in store.holds_of(conn, patient_id, now=caller.now)}:
             raise NotOnPanelError("no such hold")
         erasure.end_hold(conn, hold_id, actor=f"user:{caller.user_id}", now=caller.now)

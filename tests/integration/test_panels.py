@@ -132,6 +132,32 @@ def test_who_has_opened_it_may_close_it_before_its_time_and_nobody_else_may(clin
     assert not sees(duty, patient_id)
 
 
+def test_an_emergency_opens_a_record_to_be_read_and_not_to_be_given_away_or_erased(
+    clinic: Clinic, doctor_id: int
+) -> None:
+    patient_id = clinic.add_patient("李强", doctor_id)
+    clinic.add_user("duty")
+    duty, doctor = clinic.client("duty"), clinic.client("doctor")
+    break_in(duty, patient_id)
+    until = (clinic.clock() + timedelta(days=9)).isoformat()
+    deeds: Mapping[str, Mapping[str, object]] = {
+        "consents": {"purpose": "care", "is_given": False, "how": "clinic"},
+        "record-code": {},
+        "holds": {"reason": "a dispute", "until": until},
+        "erasure-requests": {"reason": "asked"},
+    }
+
+    found = {deed: duty.post(f"/api/v1/patients/{patient_id}/{deed}", json=said) for deed, said in deeds.items()}
+
+    assert {deed: each.status_code for deed, each in found.items()} == dict.fromkeys(deeds, 403)
+    assert "in an emergency" in found["consents"].json()["detail"]
+    asked = doctor.post(f"/api/v1/patients/{patient_id}/erasure-requests", json={"reason": "asked"})
+    assert asked.status_code == 201, asked.text
+    number = asked.json()["request_id"]
+    assert duty.post(f"/api/v1/erasure-requests/{number}/confirm").status_code == 403
+    assert clinic.client("doctor").get(f"/api/v1/patients/{patient_id}/consents").status_code == 200, "still watched"
+
+
 def test_nobody_finds_patients_by_trying_numbers(clinic: Clinic, doctor_id: int) -> None:
     patient_id = clinic.add_patient("李强", doctor_id)
     clinic.add_user("duty", "nurse")

@@ -89,6 +89,12 @@ select exists (
     select from panel_member where user_id = %(user_id)s and patient_id = %(patient_id)s
 ) as is_on_panel;
 
+-- name: is_on_panel_regularly
+-- Not by a record opened in an emergency.
+select exists (
+    select from panel_regular where user_id = %(user_id)s and patient_id = %(patient_id)s
+) as is_on_panel;
+
 -- name: issue_patient_link
 insert into patient_link (token_hash, patient_id, created_at, expires_at)
 values (%(token_hash)s, %(patient_id)s, %(now)s, %(expires_at)s);
