@@ -103,6 +103,14 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /rules/backtest
         POST /rules/{rule_id}/{version}/approve
         POST /rules/{rule_id}/{version}/withdraw
+        GET /account/contacts
+        POST /account/contacts
+        POST /account/contacts/{contact_id}/{what}
+        GET /api/v1/channels
+        GET /api/v1/contacts
+        POST /api/v1/contacts
+        DELETE /api/v1/contacts/{contact_id}
+        POST /api/v1/contacts/{contact_id}/test
         GET /api/v1/ladders
         PUT /api/v1/ladders
         GET /api/v1/quiet-hours
@@ -122,6 +130,14 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /admin/audit
     """,
     ADMINS: """
+        GET /admin/channels
+        POST /admin/channels
+        POST /admin/channels/desk
+        POST /admin/channels/desk/{contact_id}/remove
+        POST /admin/channels/{channel_id}/{what}
+        POST /api/v1/channels
+        DELETE /api/v1/channels/{channel_id}
+        POST /api/v1/channels/{channel_id}/test
         GET /admin/users
         POST /admin/users
         GET /admin/users/{user_id}
@@ -151,6 +167,13 @@ _SAID: Final[Mapping[Roles, str]] = {
         POST /fleet/claim/home-over
     """,
     CLINICIANS: """
+        GET /p/{patient_id}/contacts
+        POST /p/{patient_id}/contacts
+        POST /p/{patient_id}/contacts/{contact_id}/{what}
+        GET /api/v1/patients/{patient_id}/contacts
+        POST /api/v1/patients/{patient_id}/contacts
+        DELETE /api/v1/patients/{patient_id}/contacts/{contact_id}
+        POST /api/v1/patients/{patient_id}/contacts/{contact_id}/test
         POST /masking
         GET /worklist/rows
         GET /worklist/row/{patient_id}

@@ -15,7 +15,7 @@ from server.push import outside_texts, services
 from server.store import audit
 from server.store import contacts as store
 from server.store.contacts import Attempt, Contact, Owner, Place
-from server.store.postgres import Connection
+from server.store.postgres import Connection, Pool, in_transaction
 from vitals.errors import MalformedError
 
 NAME_MAX: Final = 60
@@ -178,6 +178,22 @@ def note_test(conn: Connection, deed: Deed, place: Place, attempt: Attempt) -> N
         answer=attempt.answer,
         elapsed_ms=attempt.elapsed_ms,
     )
+
+
+def try_contact(house: Pool, deed: Deed, owner: Owner, contact_id: int) -> Attempt:
+    """Send a test message to the owner's contact now. Raises as `place_to_test`."""
+    place = in_transaction(house, lambda conn: place_to_test(conn, deed, owner, contact_id))
+    attempt = send_test(place, deed)
+    in_transaction(house, lambda conn: note_test(conn, deed, place, attempt))
+    return attempt
+
+
+def try_channel(house: Pool, deed: Deed, channel_id: int, *, address: str, language: str) -> Attempt:
+    """Send a test message by the channel now. Raises as `place_to_test`."""
+    place = in_transaction(house, lambda conn: place_of_channel(conn, deed, channel_id, address, language))
+    attempt = send_test(place, deed)
+    in_transaction(house, lambda conn: note_test(conn, deed, place, attempt))
+    return attempt
 
 
 def _count_test(conn: Connection, deed: Deed) -> None:

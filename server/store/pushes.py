@@ -27,7 +27,8 @@ class Leased:
     `kind`: opening, reminder, escalation or retraction, of an alert; or plan, a reminder to the patient that is of none: there
     `episode_id` is None and `rule_id` empty. `is_reachable`: there is somebody, or something, to give it to. `url` and
     `secret` (with `old_secret` while it is replaced) are those of its webhook, None where that is gone or switched off.
-    `together_with`: the message that is sent in the place of this one, too; `others`: for how many more alerts of the patient this one speaks.
+    `together_with`: the message that is sent in the place of this one, too; `others`: for how many more alerts of
+    the patient this one speaks.
     """
 
     push_id: UUID

@@ -25,6 +25,7 @@ ROOMS: Final = (
     Room(address="/admin/users", wording=mark("Accounts")),
     Room(address="/admin/panels", wording=mark("Panels")),
     Room(address="/admin/audit", wording=mark("Audit")),
+    Room(address="/admin/channels", wording=mark("Channels")),
     Room(address="/inbox", wording=mark("Inbox")),
     Room(address="/follow-ups", wording=mark("Follow-ups")),
     Room(address="/programme", wording=mark("Programme")),

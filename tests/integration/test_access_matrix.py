@@ -16,7 +16,7 @@ from server.asgi import create_app
 from server.people import accounts, sessions
 from server.people.access import ACCESS
 from server.people.door import Caller
-from server.store import notes
+from server.store import contacts, notes
 from server.store.postgres import load_sql, transaction
 
 WITH_A_PATIENT = ("{patient_id}", "{episode_id}", "{follow_up_id}", "{push_id}", "{device_id}", "{observation_id}")
@@ -72,6 +72,28 @@ def matrix(clinic: Clinic) -> Matrix:
                     now=clock.now(),
                     patient_id=patient_id,
                 )
+    with transaction(clinic.pool) as conn:
+        channel_id = contacts.add_channel(
+            conn,
+            kind="email",
+            service="mailto",
+            name="Post",
+            url="mailto://127.0.0.1:9?from=a@b.example&to={to}",
+            wants_address=True,
+            by="cli:it",
+            now=clock.now(),
+        )
+        for kind, (patient_id, _) in people.items():
+            contacts.add_contact(
+                conn,
+                contacts.Owner(patient_id=patient_id),
+                channel_id=channel_id,
+                address=f"somebody@MailOf{kind.title()}.example",
+                lowest="high",
+                only_next=False,
+                by="cli:it",
+                now=clock.now(),
+            )
     clinic.deliver()
     moved = people["transferred"][0]
     clinic.rows("update patient set doctor_id = %s where patient_id = %s", other, moved)
@@ -96,6 +118,7 @@ def matrix(clinic: Clinic) -> Matrix:
         "about": "bp",
         "kind": "Patient.ndjson",
     }
+    fixed |= {"channel_id": "98765", "contact_id": "98765", "what": "test"}
     fixed |= {"user_id": "1", "break_glass_id": "1", "hold_id": "98765", "request_id": "98765"}
     fixed |= {"token": "none", "export_id": str(UUID(int=7)), "passkey_id": "none"}
     return Matrix(app=app, askers=askers, targets=[*targets, *absent], fixed=fixed)
@@ -122,6 +145,7 @@ def _target(clinic: Clinic, kind: str, patient_id: int, episode_id: UUID) -> Tar
         "follow_up_id": one("select follow_up_id from follow_up where patient_id = %s limit 1"),
         "silence_id": one("select silence_id from silence where patient_id = %s limit 1"),
     }
+    ids["contact_id"] = one("select contact_id from contact where patient_id = %s")
     ids |= {"patient": ids["patient_id"], "subject": f"patient:{patient_id}"}
     home = home_of(clinic, number_of(kind), patient_id)
     home.measures(30, meter_id=f"CuffOf{kind.title()}")
@@ -136,6 +160,7 @@ def _target(clinic: Clinic, kind: str, patient_id: int, episode_id: UUID) -> Tar
         f"Marker{kind.title()}",
         f"139 0000 {number_of(kind)}",
         ids["meter_id"],
+        f"MailOf{kind.title()}",
         str(episode_id),
         *(str(row["id"]) for row in rows),
     }

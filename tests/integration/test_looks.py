@@ -136,7 +136,19 @@ def test_every_path_about_one_patient_says_whose_record_it_is() -> None:
     from server.asgi import ROUTERS
 
     of_patients = {"patient_id", "episode_id", "follow_up_id", "silence_id", "hold_id", "request_id", "token"}
-    of_nobody = {"rule_id", "version", "alarm_id", "passkey_id", "subject", "user_id", "deed", "break_glass_id"}
+    of_nobody = {
+        "channel_id",
+        "contact_id",
+        "what",
+        "rule_id",
+        "version",
+        "alarm_id",
+        "passkey_id",
+        "subject",
+        "user_id",
+        "deed",
+        "break_glass_id",
+    }
     said_by_hand = {"device_id", "observation_id", "push_id", "export_id", "kind"}
     for router in ROUTERS:
         for route in router.routes:

@@ -115,6 +115,7 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
         f"/follow-ups/{task['follow_up_id']}",
         f"/p/{patient_id}/plan",
         f"/p/{patient_id}/privacy",
+        f"/p/{patient_id}/contacts",
         "/erasures",
         "/programme",
         "/inbox",
@@ -132,6 +133,8 @@ def _others(clinic: Clinic) -> dict[str, list[str]]:
     (patient,) = clinic.rows("select min(patient_id) as id from patient")
     return {
         "chief": [
+            "/admin/channels",
+            "/account/contacts",
             "/admin/users",
             f"/admin/users/{doctor}",
             "/admin/panels",
