@@ -66,6 +66,7 @@ _SAID: Final[Mapping[Roles, str]] = {
         POST /logout
         GET /account
         POST /account/password
+        POST /account/sessions/end
         POST /account/passkeys/ask
         POST /account/passkeys
         POST /account/passkeys/{passkey_id}/remove

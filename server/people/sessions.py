@@ -121,6 +121,15 @@ def sign_out(pool: Pool, session: Session, *, now: datetime) -> None:
         audit.note(conn, actor=f"user:{session.user_id}", act="session.close", at=now)
 
 
+def sign_out_elsewhere(pool: Pool, session: Session, *, now: datetime) -> int:
+    """Ends every other session of the account: a screen that was left, a phone that was lost. How many there were."""
+    actor = f"user:{session.user_id}"
+    with transaction(pool) as conn:
+        ended = people.close_other_sessions(conn, session.token_hash, user_id=session.user_id)
+        audit.note(conn, actor=actor, act="account.sign_out", at=now, subject=actor, detail={"sessions": ended})
+    return ended
+
+
 def check_csrf(session: Session, token: str | None) -> None:
     """Raises `ForgedRequestError` unless `token` is the session's own."""
     if token is None or not hmac.compare_digest(token.encode(), session.csrf_token.encode()):

@@ -179,9 +179,9 @@ def close_session(conn: Connection, token_hash: bytes) -> None:
     conn.execute(_SQL["close_session"], {"token_hash": token_hash})
 
 
-def close_other_sessions(conn: Connection, token_hash: bytes, *, user_id: int) -> None:
-    """Whoever else is signed in under this account is not any more."""
-    conn.execute(_SQL["close_other_sessions"], {"token_hash": token_hash, "user_id": user_id})
+def close_other_sessions(conn: Connection, token_hash: bytes, *, user_id: int) -> int:
+    """Whoever else is signed in under this account is not any more; how many sessions there were."""
+    return conn.execute(_SQL["close_other_sessions"], {"token_hash": token_hash, "user_id": user_id}).rowcount
 
 
 def forget_sessions(conn: Connection, *, now: datetime, idle_since: datetime) -> None:

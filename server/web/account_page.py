@@ -10,7 +10,7 @@ from server.people.door import AClinic, Caller, SignedIn, address, address_of, c
 from server.people.errors import PasskeyRefusedError, TooManyAttemptsError, WeakPasswordError, WrongPasswordError
 from server.people.passkeys import NAME_MAX, Site
 from server.store import sign_in as store
-from server.store import worklist
+from server.store import users, worklist
 from server.store.postgres import transaction
 from server.web.rendering import render, words_of
 from server.web.signing import inside, set_session, show_login
@@ -23,6 +23,7 @@ Token = Annotated[str, Form(max_length=256)]
 PasskeyId = Annotated[str, Path(pattern=r"^([0-9a-f]{2}){1,1023}$")]
 
 CHANGED: Final = mark("Your password is changed. You are signed out everywhere else.")
+ALONE: Final = mark("You are signed out everywhere else.")
 ADDED: Final = mark("The passkey is added.")
 REMOVED: Final = mark("The passkey is removed.")
 NOT_YOURS: Final = mark("The present password is not right.")
@@ -61,6 +62,14 @@ def change_password(
     except TooManyAttemptsError:
         return _show(caller, request, complaint=TOO_OFTEN)
     return _show(caller, request, told=CHANGED)
+
+
+@router.post("/account/sessions/end")
+def sign_out_elsewhere(caller: SignedIn, request: Request, csrf_token: Token = "") -> Response:
+    """This browser stays signed in."""
+    _check(caller, request, csrf_token)
+    sessions.sign_out_elsewhere(caller.clinic.pool, caller.session, now=caller.now)
+    return _show(caller, request, told=ALONE)
 
 
 @router.post("/account/passkeys/ask")
@@ -121,6 +130,7 @@ def _show(caller: Caller, request: Request, *, told: str = "", complaint: str = 
     with transaction(caller.clinic.pool) as conn:
         had = store.list_passkeys(conn, user_id=caller.user_id)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
+        opened = users.list_sessions(conn, caller.user_id, now=caller.now, idle_since=caller.now - sessions.IDLE_FOR)
     return render(
         request,
         "account.html",
@@ -129,6 +139,7 @@ def _show(caller: Caller, request: Request, *, told: str = "", complaint: str = 
         status=409 if complaint else 200,
         unread=unread,
         passkeys=had,
+        open_sessions=opened,
         now=caller.now,
         told=words.say(told) if told else "",
         complaint=words.say(complaint) if complaint else "",

@@ -76,6 +76,21 @@ def test_guessing_at_one_login_does_not_lock_out_another(clinic: Clinic, doctor_
     assert client.post("/api/v1/login", json={"login": "doctor", "password": PASSWORD}).status_code == 200
 
 
+def test_who_has_left_a_screen_somewhere_signs_out_there_from_here(clinic: Clinic, doctor_id: int) -> None:
+    left, stranger = clinic.client("doctor"), clinic.client("doctor")
+    here, csrf_token = clinic.browser_client("doctor")
+    assert here.get("/account?lang=en").text.count("used last") == 3
+
+    assert here.post("/account/sessions/end", data={"csrf_token": "guess"}).status_code == 403
+    assert left.get("/api/v1/alerts").status_code == 200
+    told = here.post("/account/sessions/end?lang=en", data={"csrf_token": csrf_token})
+
+    assert "You are signed out everywhere else." in told.text
+    assert told.text.count("used last") == 1
+    assert [each.get("/api/v1/alerts").status_code for each in (left, stranger)] == [401, 401]
+    assert here.get("/account").status_code == 200
+
+
 def test_a_session_ends_after_a_quarter_of_an_hour_without_use(clinic: Clinic, doctor_id: int) -> None:
     doctor = clinic.client("doctor")
     clinic.clock.ahead = IDLE_FOR - timedelta(minutes=1)
