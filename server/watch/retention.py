@@ -1,4 +1,4 @@
-"""When what is over goes: at 03:30 where most patients live, and at the start if that was missed. Of many processes one does it."""
+"""When what is over goes: at 03:30 where most patients live, and at the start if that was missed. Of many one does it."""
 
 import threading
 from collections.abc import Sequence
