@@ -32,6 +32,8 @@ from server.store.postgres import OpenPool, open_pool, transaction
 PASSWORD = "a long enough password"
 ZONE = "Asia/Shanghai"
 _numbers = count(1)
+PATIENCE_S = 30
+"""No test measures time: a machine with other work is waited for, a server that hangs is not."""
 _NOTHING_IS_VERIFIED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Plain HTTP; left to itself, each client would read all certificates of the web."""
 
@@ -204,7 +206,9 @@ class Clinic:
 
     def client(self, login: str | None = None) -> httpx2.Client:
         """A program: signed in by bearer token, or not at all."""
-        client = self.clients.enter_context(httpx2.Client(base_url=self.url, verify=_NOTHING_IS_VERIFIED))
+        client = self.clients.enter_context(
+            httpx2.Client(base_url=self.url, verify=_NOTHING_IS_VERIFIED, timeout=PATIENCE_S)
+        )
         if login is not None:
             answer = client.post("/api/v1/login", json={"login": login, "password": PASSWORD})
             assert answer.status_code == 200, answer.text
@@ -215,7 +219,12 @@ class Clinic:
         """A client with a browser's cookie, and its session's CSRF token."""
         signed_in = sessions.sign_in(self.pool, login=login, password=PASSWORD, address="test", now=self.clock())
         client = self.clients.enter_context(
-            httpx2.Client(base_url=self.url, cookies={"homevigil": signed_in.token}, verify=_NOTHING_IS_VERIFIED)
+            httpx2.Client(
+                base_url=self.url,
+                cookies={"homevigil": signed_in.token},
+                verify=_NOTHING_IS_VERIFIED,
+                timeout=PATIENCE_S,
+            )
         )
         return client, signed_in.session.csrf_token
 
