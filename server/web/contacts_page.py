@@ -128,8 +128,6 @@ def _change(caller: Caller, request: Request, owner: Owner, contact_id: int, wha
         attempt = contact_book.try_contact(caller.house, deed, owner, contact_id)
     except MalformedError:
         return _page(caller, request, owner, complaint=TOO_MANY)
-    except NotOnPanelError:
-        return _page(caller, request, owner, complaint=GONE)
     said = came(attempt, words_of(request, caller).say)
     return _page(caller, request, owner, **({"told": said} if attempt.status == "sent" else {"complaint": said}))
 
