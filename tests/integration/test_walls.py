@@ -51,6 +51,15 @@ NAMES_A_PATIENT = """(exists (select from pg_attribute a where a.attrelid = c.oi
 IS_OPEN_TO_PEOPLE = "has_any_column_privilege('homevigil_people', c.oid, 'select, insert, update, references')"
 
 
+def test_people_call_no_function_with_rights_of_its_own_but_those_that_tell_whom_they_see(clinic: Clinic) -> None:
+    found = clinic.rows(
+        """select proname from pg_proc
+           where prosecdef and pronamespace = 'public'::regnamespace and prorettype <> 'trigger'::regtype
+             and has_function_privilege('homevigil_people', oid, 'execute')"""
+    )
+    assert {row["proname"] for row in found} == {"wall_patients", "quarantine_is_seen"}
+
+
 def test_whoever_forgets_to_ask_whose_it_is_still_meets_the_own_patients_alone(ward: Ward) -> None:
     with transaction(ward.walled()) as conn:
         for table in (
