@@ -57,7 +57,15 @@ class Clinic:
     url: str
     clients: ExitStack
 
-    def add_user(self, login: str, role: Role = "doctor", language: Language = "en", name: str = "") -> int:
+    def add_user(
+        self,
+        login: str,
+        role: Role = "doctor",
+        language: Language = "en",
+        name: str = "",
+        patient_id: int | None = None,
+    ) -> int:
+        """`patient_id`: of whom it is the own account, and of nobody else's."""
         with transaction(self.pool) as conn:
             return accounts.add_user(
                 conn,
@@ -67,6 +75,7 @@ class Clinic:
                 password=PASSWORD,
                 language=language,
                 now=clock.now(),
+                patient_id=patient_id,
             )
 
     def add_patient(self, name: str, doctor_id: int | None, language: Language = "zh", **facts: object) -> int:

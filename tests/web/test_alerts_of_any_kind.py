@@ -135,7 +135,7 @@ def sign_in(clinic: Clinic, context: BrowserContext) -> Callable[..., Page]:
         page.goto(f"{clinic.url}/login?lang=en")
         page.get_by_label("Login").fill("doctor")
         page.get_by_label("Password").fill(PASSWORD)
-        page.locator("main button").click()
+        page.locator("main button.primary").click()
         page.wait_for_url(f"{clinic.url}/")
         return page
 
