@@ -1,6 +1,6 @@
 """What the audit trail costs: sealing, verifying, and how much slower intake stores readings for it.
 
-python -m benchmarks.audit [--entries 100000] [--batches 40]
+python -m benchmarks.audit [--entries 50000] [--batches 20]
 """
 
 import argparse
@@ -58,8 +58,8 @@ class Found:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table and the JSON line; 1 when the verifier is slower than the floor, or finds something."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--entries", type=int, default=100_000)
-    parser.add_argument("--batches", type=int, default=40, help="of 100 messages, with and without")
+    parser.add_argument("--entries", type=int, default=50_000)
+    parser.add_argument("--batches", type=int, default=20, help="of 100 messages, with and without")
     wish = parser.parse_args(arguments)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
     folder = temporary_folder()
