@@ -101,7 +101,7 @@ def show_export(caller: SignedIn, request: Request, export_id: ExportId) -> dict
     export = _find(caller, export_id)
     address = f"{base_of(request)}/export/{export_id}"
     return {
-        "transactionTime": export.until.isoformat(timespec="milliseconds"),
+        "transactionTime": dates.instant(export.until),
         "request": f"{base_of(request)}/Group/{PANEL}/$export",
         "requiresAccessToken": True,
         "output": [{"type": kind, "url": f"{address}/{kind}"} for kind in export.kinds],

@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from server.fhir.codes import Resource, reference
+from server.fhir.dates import instant
 from server.fhir.devices import SOFTWARE
 from server.store.worklist import Alert, ShownPush
 
@@ -44,7 +45,7 @@ def detected_issue(alert: Alert, readings: Sequence[UUID]) -> Resource:
     issue: Resource = {
         "resourceType": "DetectedIssue",
         "id": str(alert.episode_id),
-        "meta": {"versionId": str(alert.version), "lastUpdated": _instant(changed_at(alert))},
+        "meta": {"versionId": str(alert.version), "lastUpdated": instant(changed_at(alert))},
         "status": "cancelled" if alert.state == "retracted" else "final",
         "code": {
             "coding": [{"system": RULES, "version": str(alert.rule_version), "code": alert.rule_id}],
@@ -52,7 +53,7 @@ def detected_issue(alert: Alert, readings: Sequence[UUID]) -> Resource:
         },
         "severity": SEVERITIES[alert.priority],
         "patient": reference("Patient", alert.patient_id),
-        "identifiedDateTime": _instant(alert.opened_at),
+        "identifiedDateTime": instant(alert.opened_at),
         "author": reference("Device", SOFTWARE),
         "detail": _said(alert),
     }
@@ -68,22 +69,22 @@ def task(alert: Alert) -> Resource:
     work: Resource = {
         "resourceType": "Task",
         "id": str(alert.episode_id),
-        "meta": {"versionId": str(alert.version), "lastUpdated": _instant(changed_at(alert))},
+        "meta": {"versionId": str(alert.version), "lastUpdated": instant(changed_at(alert))},
         "status": TASK_STATES[alert.state],
         "intent": "order",
         "priority": TASK_PRIORITIES[alert.priority],
         "description": _said(alert),
         "focus": reference("DetectedIssue", alert.episode_id),
         "for": reference("Patient", alert.patient_id),
-        "authoredOn": _instant(alert.judged_at),
-        "lastModified": _instant(changed_at(alert)),
+        "authoredOn": instant(alert.judged_at),
+        "lastModified": instant(changed_at(alert)),
         "requester": reference("Device", SOFTWARE),
     }
     if owner := alert.resolved_by or alert.acknowledged_by:
         work["owner"] = {"display": owner}
     if alert.acknowledged_at:
-        ended = {"end": _instant(alert.resolved_at)} if alert.resolved_at else {}
-        work["executionPeriod"] = {"start": _instant(alert.acknowledged_at), **ended}
+        ended = {"end": instant(alert.resolved_at)} if alert.resolved_at else {}
+        work["executionPeriod"] = {"start": instant(alert.acknowledged_at), **ended}
     if alert.resolution:
         work["businessStatus"] = {"text": alert.resolution}
     return work
@@ -107,9 +108,9 @@ def communication(push: ShownPush, patient_id: int, language: str) -> Resource:
     if push.state in ("dead", "undeliverable"):
         told["statusReason"] = {"text": push.state}
     if push.sent_at:
-        told["sent"] = _instant(push.sent_at)
+        told["sent"] = instant(push.sent_at)
     if push.read_at:
-        told["received"] = _instant(push.read_at)
+        told["received"] = instant(push.read_at)
     return told
 
 
@@ -126,7 +127,7 @@ def _mitigation(alert: Alert) -> list[Resource]:
         (alert.resolution or "resolved", alert.resolved_at, alert.resolved_by),
     )
     return [
-        {"action": {"text": what}, "date": _instant(at), **({"author": {"display": who}} if who else {})}
+        {"action": {"text": what}, "date": instant(at), **({"author": {"display": who}} if who else {})}
         for what, at, who in steps
         if at is not None
     ]
@@ -139,7 +140,3 @@ def _said(alert: Alert) -> str:
 def changed_at(alert: Alert) -> datetime:
     """As far as an alert's own instants say it."""
     return max(at for at in (alert.judged_at, alert.acknowledged_at, alert.resolved_at) if at is not None)
-
-
-def _instant(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds")

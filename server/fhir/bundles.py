@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server.fhir.codes import Resource
+from server.fhir.dates import instant
 
 
 def searchset(base: str, resources: Iterable[Resource], *, self_url: str, next_url: str | None) -> Resource:
@@ -24,7 +25,7 @@ def collection(base: str, resources: Sequence[Resource], *, bundle_id: UUID, now
         "resourceType": "Bundle",
         "id": str(bundle_id),
         "type": "collection",
-        "timestamp": now.isoformat(timespec="milliseconds"),
+        "timestamp": instant(now),
         "entry": [_entry(base, each) for each in resources],
     }
 

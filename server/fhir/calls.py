@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from server.fhir.codes import Resource, reference
+from server.fhir.dates import instant
 from server.fhir.devices import SOFTWARE
 from server.store.follow_ups import FollowUp
 
@@ -30,16 +31,16 @@ def call(task: FollowUp) -> Resource:
     work: Resource = {
         "resourceType": "Task",
         "id": f"{PREFIX}{task.follow_up_id}",
-        "meta": {"versionId": str(task.version), "lastUpdated": _instant(changed_at(task))},
+        "meta": {"versionId": str(task.version), "lastUpdated": instant(changed_at(task))},
         "status": _status(task),
         "intent": "order",
         "priority": PRIORITIES[task.urgency],
         "code": {"text": "call the patient"},
         "for": reference("Patient", task.patient_id),
-        "authoredOn": _instant(task.opened_at),
-        "lastModified": _instant(changed_at(task)),
+        "authoredOn": instant(task.opened_at),
+        "lastModified": instant(changed_at(task)),
         "requester": {"display": task.opened_by} if task.opened_by else reference("Device", SOFTWARE),
-        "restriction": {"period": {"end": _instant(task.due_at)}},
+        "restriction": {"period": {"end": instant(task.due_at)}},
     }
     if task.reasons:
         work["basedOn"] = [reference("DetectedIssue", each["episode_id"]) for each in task.reasons]
@@ -48,7 +49,7 @@ def call(task: FollowUp) -> Resource:
     if said := task.outcome or task.last_result:
         work["businessStatus"] = {"text": said}
     if task.closed_at:
-        work["executionPeriod"] = {"end": _instant(task.closed_at)}
+        work["executionPeriod"] = {"end": instant(task.closed_at)}
     return work
 
 
@@ -61,7 +62,3 @@ def _status(task: FollowUp) -> str:
 def changed_at(task: FollowUp) -> datetime:
     """As far as a task's own instants say it."""
     return max(at for at in (task.opened_at, task.last_at, task.closed_at) if at is not None)
-
-
-def _instant(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds")

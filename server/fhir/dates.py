@@ -1,4 +1,7 @@
-"""FHIR's way to ask for a time: `ge2026-11-20`, `lt2026-11-21T08:00:00+08:00`. A date is that whole day, in UTC."""
+"""FHIR's ways to say an instant and to ask for a time: `ge2026-11-20`, `lt2026-11-21T08:00:00+08:00`.
+
+A date that is asked for is that whole day, in UTC.
+"""
 
 import re
 from collections.abc import Iterable
@@ -10,6 +13,11 @@ from vitals.errors import MalformedError
 
 _ASKED: Final = re.compile(r"(eq|ge|gt|le|lt|sa|eb)?(\d{4}-\d\d-\d\d(?:T.+)?)")
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
+
+
+def instant(at: datetime) -> str:
+    """In milliseconds: FHIR's instants have no more."""
+    return at.isoformat(timespec="milliseconds")
 
 
 def span(asked: Iterable[str]) -> Span:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from server.fhir import codes
 from server.fhir.codes import Code, Resource, Unit, coded, reference
+from server.fhir.dates import instant
 from server.fhir.devices import gateway_device_id, meter_device_id
 from server.store.fhir import RecordedReading
 
@@ -221,5 +222,5 @@ def _gateway(reading: RecordedReading) -> Resource:
 
 
 def _instant(at: datetime, zone: str) -> str:
-    """On the patient's own wall clock, with its offset: milliseconds, because FHIR's instants have no more."""
-    return at.astimezone(ZoneInfo(zone)).isoformat(timespec="milliseconds")
+    """On the patient's own wall clock, with its offset."""
+    return instant(at.astimezone(ZoneInfo(zone)))

@@ -99,8 +99,7 @@ def changing(request: Request) -> Caller:
     """As `signed_in`, for requests that change something. Raises `ForgedRequestError` too."""
     caller = _find(request, is_touching=True)
     if _bearer(request) is None:
-        check_same_origin(request)
-        sessions.check_csrf(caller.session, request.headers.get(CSRF_HEADER))
+        check_form(caller, request, request.headers.get(CSRF_HEADER))
     return caller
 
 
@@ -111,6 +110,12 @@ def check_same_origin(request: Request) -> None:
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
         raise ForgedRequestError("the request was sent by another site")
+
+
+def check_form(caller: Caller, request: Request, csrf_token: str | None) -> None:
+    """What changes something was sent by one of our own pages, and by this session's. Raises `ForgedRequestError`."""
+    check_same_origin(request)
+    sessions.check_csrf(caller.session, csrf_token)
 
 
 def address_of(request: Request) -> str:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
 from server.people import passkeys, sessions
-from server.people.door import AClinic, Caller, SignedIn, address, address_of, check_same_origin
+from server.people.door import AClinic, Caller, SignedIn, address, address_of, check_form, check_same_origin
 from server.people.errors import PasskeyRefusedError, TooManyAttemptsError, WeakPasswordError, WrongPasswordError
 from server.people.passkeys import NAME_MAX, Site
 from server.store import sign_in as store
@@ -48,7 +48,7 @@ def change_password(
     csrf_token: Token = "",
 ) -> Response:
     """The present password is asked for, because a screen may have been left open."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     if new != again:
         return _show(caller, request, complaint=NOT_ALIKE)
     try:
@@ -67,14 +67,14 @@ def change_password(
 @router.post("/account/sessions/end")
 def sign_out_elsewhere(caller: SignedIn, request: Request, csrf_token: Token = "") -> Response:
     """This browser stays signed in."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     sessions.sign_out_elsewhere(caller.clinic.pool, caller.session, now=caller.now)
     return _show(caller, request, told=ALONE)
 
 
 @router.post("/account/passkeys/ask")
 def ask_to_add(caller: SignedIn, request: Request, csrf_token: Token = "") -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     with transaction(caller.clinic.pool) as conn:
         asked = passkeys.ask_to_add(conn, caller.session, _site(request), now=caller.now)
     return Response(asked, media_type="application/json")
@@ -88,7 +88,7 @@ def add_passkey(
     name: Annotated[str, Form(max_length=NAME_MAX, pattern=r"^[^\x00-\x1f\x7f]*$")] = "",
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         with transaction(caller.clinic.pool) as conn:
             passkeys.add(conn, caller.session, _site(request), answer, name=name.strip(), now=caller.now)
@@ -99,7 +99,7 @@ def add_passkey(
 
 @router.post("/account/passkeys/{passkey_id}/remove")
 def remove_passkey(caller: SignedIn, request: Request, passkey_id: PasskeyId, csrf_token: Token = "") -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     with transaction(caller.clinic.pool) as conn:
         passkeys.remove(conn, caller.session, bytes.fromhex(passkey_id), now=caller.now)
     return _show(caller, request, told=REMOVED)
@@ -144,11 +144,6 @@ def _show(caller: Caller, request: Request, *, told: str = "", complaint: str = 
         told=words.say(told) if told else "",
         complaint=words.say(complaint) if complaint else "",
     )
-
-
-def _check(caller: Caller, request: Request, csrf_token: str) -> None:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
 
 
 def _site(request: Request) -> Site:

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import panels, sessions, users
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people import panels, users
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NotOnPanelError
 from server.people.panels import REASON_MAX, Act, Wish
 from server.store import worklist
@@ -62,7 +62,7 @@ def change(
     reason: Reason = "",
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     wish = Wish(
         act=act,
         patient_id=patient,
@@ -88,7 +88,7 @@ def hand_over(
     caller: SignedIn, request: Request, user: Posted, to_user: Chosen = "", reason: Reason = "", csrf_token: Token = ""
 ) -> Response:
     """Everybody whom one clinician sees is another's from now on."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     chosen = _number(to_user)
     try:
         if chosen is None:
@@ -176,8 +176,3 @@ def _people(found: Sequence[Account]) -> tuple[list[Account], dict[int, str]]:
 def _number(text: str) -> int | None:
     number = int(text) if text else 0
     return number if 0 < number < 2**63 else None
-
-
-def _check(caller: Caller, request: Request, csrf_token: str) -> None:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)

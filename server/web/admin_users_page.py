@@ -5,9 +5,9 @@ from typing import Annotated, Final, Literal, cast, get_args
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import sessions, users
+from server.people import users
 from server.people.accounts import Language, Role
-from server.people.door import Caller, SignedIn, address, check_same_origin
+from server.people.door import Caller, SignedIn, address, check_form
 from server.people.errors import DecisionConflictError, LoginTakenError
 from server.people.users import Invited, Keeper, New
 from server.store import worklist
@@ -72,7 +72,7 @@ def add(
     number: Annotated[str, Form(max_length=19)] = "",
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     login, display_name, number = login.strip(), display_name.strip(), number.strip()
     typed = {"login": login, "display_name": display_name, "role": role, "language": language, "number": number}
     if role not in get_args(Role) or not login or not (display_name or role == "patient"):
@@ -105,7 +105,7 @@ def show_user(
 
 @router.post("/{user_id}/{deed}")
 def do(caller: SignedIn, request: Request, user_id: UserId, deed: Deed, csrf_token: Token = "") -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     invited = None
     try:
         with transaction(caller.house) as conn:
@@ -133,7 +133,7 @@ def remove_passkey(
     passkey_id: Annotated[str, Path(pattern=r"^([0-9a-f]{2}){1,1023}$")],
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     with transaction(caller.house) as conn:
         users.remove_passkey(conn, _keeper(caller), user_id, bytes.fromhex(passkey_id))
     return RedirectResponse(f"/admin/users/{user_id}?done=passkey", status_code=303)
@@ -206,8 +206,3 @@ def _unread(caller: Caller) -> int:
 
 def _keeper(caller: Caller) -> Keeper:
     return Keeper(actor=f"user:{caller.user_id}", now=caller.now, user_id=caller.user_id)
-
-
-def _check(caller: Caller, request: Request, csrf_token: str) -> None:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)

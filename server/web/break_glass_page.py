@@ -5,9 +5,9 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import break_glass, sessions
+from server.people import break_glass
 from server.people.break_glass import Emergency
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NotOnPanelError, TooManyAttemptsError
 from server.store import worklist
 from server.store.postgres import transaction
@@ -36,8 +36,7 @@ def open_record(
     reason: Annotated[str, Form(max_length=1000)] = "",
     csrf_token: Annotated[str, Form(max_length=256)] = "",
 ) -> Response:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     emergency = Emergency(
         user_id=caller.user_id, role=caller.session.role, patient_id=patient_id, reason=reason, now=caller.now
     )
@@ -61,8 +60,7 @@ def end(
     break_glass_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
     csrf_token: Annotated[str, Form(max_length=256)] = "",
 ) -> Response:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     break_glass.end(caller.house, user_id=caller.user_id, break_glass_id=break_glass_id, now=caller.now)
     return RedirectResponse("/break-glass", status_code=303)
 

@@ -5,8 +5,7 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import Response
 
-from server.people import sessions
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import NotOnPanelError
 from server.push import contact_book
 from server.push.contact_book import NAME_MAX, Deed, Wanted
@@ -48,7 +47,7 @@ def show(caller: SignedIn, request: Request) -> Response:
 @router.post("")
 def add(caller: SignedIn, request: Request, name: Line = "", url: Line = "", csrf_token: Token = "") -> Response:
     """The address is not shown again, not even where it was wrong."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         in_transaction(caller.house, lambda conn: contact_book.add_channel(conn, _deed(caller), name=name, url=url))
     except MalformedError:
@@ -64,7 +63,7 @@ def add_for_desk(
     address: Line = "",
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     wanted = Wanted(channel_id=channel_id, address=address.strip())
     try:
         in_transaction(caller.house, lambda conn: contact_book.add_contact(conn, _deed(caller), DESK, wanted))
@@ -77,7 +76,7 @@ def add_for_desk(
 
 @router.post("/desk/{contact_id}/remove")
 def remove_for_desk(caller: SignedIn, request: Request, contact_id: Number, csrf_token: Token = "") -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         in_transaction(caller.house, lambda conn: contact_book.remove_contact(conn, _deed(caller), DESK, contact_id))
     except NotOnPanelError:
@@ -94,7 +93,7 @@ def change(
     to: Line = "",
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     words, deed = words_of(request, caller), _deed(caller)
     try:
         if what == "remove":
@@ -131,11 +130,6 @@ def _page(caller: Caller, request: Request, *, told: str = "", complaint: str = 
         told=words.say(told) if told else "",
         complaint=words.say(complaint) if complaint else "",
     )
-
-
-def _check(caller: Caller, request: Request, csrf_token: str) -> None:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
 
 
 def _deed(caller: Caller) -> Deed:

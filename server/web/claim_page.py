@@ -10,8 +10,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from markupsafe import Markup
 
-from server.people import sessions
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NotOnPanelError
 from server.trust import invitations, office
 from server.trust.office import Made, Wish
@@ -55,7 +54,7 @@ def claim(
     patient_id: Number = "",
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     wish = Wish(gateway_id=gateway_id.strip(), zone=zone.strip() or None, patient_id=int(patient_id or 0) or None)
     try:
         made = office.claim(caller, request.app.state.claim_office, wish)
@@ -71,7 +70,7 @@ def claim(
 
 @router.post("/take-back")
 def take_back(caller: SignedIn, request: Request, gateway_id: Name, csrf_token: Token = "") -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         office.take_back(caller, gateway_id)
     except DecisionConflictError:
@@ -87,17 +86,12 @@ def home_over(
     patient_id: Annotated[int, Form(ge=1, le=2**63 - 1)],
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         office.end_home(caller, gateway_id, patient_id)
     except DecisionConflictError:
         return _page(caller, request, told=GONE, status=409)
     return RedirectResponse("/fleet/claim", status_code=303)
-
-
-def _check(caller: Caller, request: Request, csrf_token: str) -> None:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
 
 
 def _page(

@@ -6,8 +6,8 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import Response
 
-from server.people import panels, sessions
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people import panels
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import NotOnPanelError
 from server.push import contact_book
 from server.push.contact_book import PRIORITIES, Deed, Wanted
@@ -108,7 +108,7 @@ def came(attempt: Attempt, say: Callable[[str], str]) -> str:
 
 
 def _add(caller: Caller, request: Request, owner: Owner, wanted: Wanted, csrf_token: str) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         in_transaction(caller.house, lambda conn: contact_book.add_contact(conn, _deed(caller), owner, wanted))
     except MalformedError as e:
@@ -119,7 +119,7 @@ def _add(caller: Caller, request: Request, owner: Owner, wanted: Wanted, csrf_to
 
 
 def _change(caller: Caller, request: Request, owner: Owner, contact_id: int, what: What, csrf_token: str) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     deed = _deed(caller)
     try:
         if what == "remove":
@@ -165,11 +165,6 @@ def _patient(caller: Caller, patient_id: int) -> Owner:
     with transaction(caller.pool) as conn:
         panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
     return Owner(patient_id=patient_id)
-
-
-def _check(caller: Caller, request: Request, csrf_token: str) -> None:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
 
 
 def _deed(caller: Caller) -> Deed:

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import decisions, sessions
+from server.people import decisions
 from server.people.decisions import NOTE_MAX, Decision, Resolution
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NothingToUndoError, NotOnPanelError, StaleVersionError
 from server.store import worklist
 from server.store.postgres import transaction
@@ -213,8 +213,7 @@ def _decide(
     told: str,
     act: Callable[[Decision], Alert],
 ) -> Response:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     words = words_of(request, caller)
     refusal, decided = "", None
     try:

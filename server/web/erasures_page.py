@@ -5,8 +5,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import erasure_requests, sessions
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people import erasure_requests
+from server.people.door import Caller, SignedIn, check_form
 from server.people.erasure import HeldError
 from server.people.erasure_requests import person_of
 from server.people.errors import DecisionConflictError
@@ -39,8 +39,7 @@ def show(caller: SignedIn, request: Request) -> Response:
 @router.post("/{request_id}/confirm")
 def confirm(caller: SignedIn, request: Request, request_id: Number, csrf_token: _CSRF = "") -> Response:
     """The second person wants it, too: it is done."""
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     clinic = caller.clinic
     try:
         erasure_requests.confirm(
@@ -60,8 +59,7 @@ def confirm(caller: SignedIn, request: Request, request_id: Number, csrf_token: 
 
 @router.post("/{request_id}/refuse")
 def refuse(caller: SignedIn, request: Request, request_id: Number, csrf_token: _CSRF = "") -> Response:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         in_transaction(caller.house, lambda conn: erasure_requests.refuse(conn, person_of(caller), request_id))
     except DecisionConflictError:

@@ -10,8 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import sessions
-from server.people.door import Caller, LookingOn, SignedIn, check_same_origin
+from server.people.door import Caller, LookingOn, SignedIn, check_form
 from server.store import worklist
 from server.store.postgres import transaction
 from server.watch import sight
@@ -61,8 +60,7 @@ def see_alarm(
     csrf_token: Annotated[str, Form(max_length=256)] = "",
 ) -> Response:
     """The caller has looked at what happened; refused if it has happened again since the page was shown."""
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     is_seen = sight.see_alarm(caller.house, caller.pool, caller.session, alarm_id, times=times, now=caller.now)
     return RedirectResponse("/fleet#alarms", status_code=303) if is_seen else _show(caller, request, is_refused=True)
 

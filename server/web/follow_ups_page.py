@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import follow_ups, sessions, working_days
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people import follow_ups, working_days
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
 from server.people.follow_ups import NOTE_MAX, Call, Outcome, Result, Touch
 from server.store import follow_ups as store
@@ -123,7 +123,7 @@ def note_call(
     csrf_token: Token = "",
 ) -> Response:
     """What came of a call. A day without a time is its morning."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     task = _find(caller, follow_up_id)
     next_at = None if outcome else _instant(next_day or None, next_clock or None, task.zone, caller.now)
     said = Call(
@@ -150,7 +150,7 @@ def close(
     note: Note = "",
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         touch = _touch(caller, follow_up_id, if_match)
         follow_ups.close(caller.pool, touch, outcome=outcome, note=note.strip())
@@ -169,7 +169,7 @@ def assign(
     csrf_token: Token = "",
 ) -> Response:
     """To a colleague; 0: to nobody by name."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         follow_ups.assign(caller.pool, _touch(caller, follow_up_id, if_match), assigned_to=user_id or None)
     except (NotAClinicianError, StaleVersionError, DecisionConflictError, MalformedError) as e:
@@ -181,7 +181,7 @@ def assign(
 def reopen(
     caller: SignedIn, request: Request, follow_up_id: FollowUpId, if_match: Version, csrf_token: Token = ""
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         follow_ups.reopen(caller.pool, _touch(caller, follow_up_id, if_match))
     except (NotAClinicianError, StaleVersionError, DecisionConflictError) as e:
@@ -198,7 +198,7 @@ def open_by_hand(
     csrf_token: Token = "",
 ) -> Response:
     """A call that somebody wants; where the patient has one open already, that is shown."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         task = follow_ups.open_by_hand(
             caller.pool,
@@ -383,11 +383,6 @@ def _back(request: Request) -> Response:
     """To the list as it was."""
     kept = [(key, value) for key, value in request.query_params.multi_items() if key in ("tab", "mine")]
     return RedirectResponse("/follow-ups" + ("?" + urlencode(kept) if kept else ""), status_code=303)
-
-
-def _check(caller: Caller, request: Request, csrf_token: str) -> None:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
 
 
 def _touch(caller: Caller, follow_up_id: int, version: int) -> Touch:

@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import sessions
-from server.people.door import SignedIn, check_same_origin
+from server.people.door import SignedIn, check_form
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -60,8 +59,7 @@ def choose(
     csrf_token: Annotated[str, Form(max_length=256)] = "",
 ) -> Response:
     """Hides or shows names in this browser, and leads back to where it was chosen."""
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     answer = RedirectResponse(_came_from(request), status_code=303)
     answer.set_cookie(
         COOKIE,

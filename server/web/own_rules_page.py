@@ -10,9 +10,9 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import presets, sessions, thresholds
+from server.people import presets, thresholds
 from server.people.decisions import NOTE_MAX
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
 from server.people.presets import Applying
 from server.people.thresholds import THE_RULES_OWN, Setting
@@ -63,7 +63,7 @@ def show_rules(caller: SignedIn, request: Request, patient_id: PatientId) -> Res
 
 @router.post("/presets")
 def apply_presets(caller: SignedIn, request: Request, patient_id: PatientId, csrf_token: Token = "") -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     applying = Applying(
         patient_id=patient_id,
         user_id=caller.user_id,
@@ -94,7 +94,7 @@ def set_numbers(
     csrf_token: Token = "",
 ) -> Response:
     """`name` and `number` in pairs; an empty number is the rule's."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     words = words_of(request, caller)
     try:
         setting = Setting(
@@ -120,11 +120,6 @@ def set_numbers(
         told = words.say(_WHY if is_silent else _MISFIT)
         return _page(caller, request, patient_id, told=told, status=422)
     return RedirectResponse(f"/p/{patient_id}/rules#{rule_id}", status_code=303)
-
-
-def _check(caller: Caller, request: Request, csrf_token: str) -> None:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
 
 
 def _only_doctors(words: Words) -> str:

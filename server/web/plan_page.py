@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import FormData
 
-from server.people import plans, sessions
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people import plans
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
 from server.people.follow_ups import CLINICIANS
 from server.people.plans import NO_PLAN, Setting, check_reason
@@ -81,8 +81,7 @@ def set_plan(
     caller: SignedIn, request: Request, patient_id: PatientId, form: Annotated[FormData, Depends(_posted)]
 ) -> Response:
     """The whole plan as the form says it; lines that ask for nothing are left out."""
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, _text(form, "csrf_token"))
+    check_form(caller, request, _text(form, "csrf_token"))
     words = words_of(request, caller)
     rows = _rows_of(form)
     try:

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import consents, erasure, erasure_requests, panels, portability, record_codes, sessions
+from server.people import consents, erasure, erasure_requests, panels, portability, record_codes
 from server.people.consents import TEXTS, Saying
-from server.people.door import Caller, SignedIn, address, check_same_origin
+from server.people.door import Caller, SignedIn, address, check_form
 from server.people.erasure import HeldError
 from server.people.erasure_requests import person_of
 from server.people.errors import DecisionConflictError, NotOnPanelError
@@ -78,7 +78,7 @@ def say(
     csrf_token: _CSRF = "",
 ) -> Response:
     """Write down what the patient said at the clinic or on paper."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         with transaction(caller.pool) as conn:
             patient = _patient(caller, patient_id)
@@ -120,7 +120,7 @@ def take_record(caller: SignedIn, request: Request, patient_id: PatientId) -> Re
 @router.post("/code")
 def give_code(caller: SignedIn, request: Request, patient_id: PatientId, csrf_token: _CSRF = "") -> Response:
     """A code to be told to the patient. It is on this answer alone."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     code, ends_at = in_transaction(
         caller.house, lambda conn: record_codes.give(conn, patient_id, user_id=caller.user_id, now=caller.now)
     )
@@ -137,7 +137,7 @@ def hold(
     csrf_token: _CSRF = "",
 ) -> Response:
     """Nothing of the patient is erased until that day."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     patient = _patient(caller, patient_id)
     try:
         if not reason.strip():
@@ -161,7 +161,7 @@ def end_hold(
     hold_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
     csrf_token: _CSRF = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     with transaction(caller.house) as conn:
         panels.check_regular(conn, user_id=caller.user_id, patient_id=patient_id)
         if hold_id not in {each.hold_id for each in store.holds_of(conn, patient_id, now=caller.now)}:
@@ -179,7 +179,7 @@ def ask_for_erasure(
     csrf_token: _CSRF = "",
 ) -> Response:
     """It waits for a second person."""
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     person = person_of(caller)
     try:
         in_transaction(caller.house, lambda conn: erasure_requests.ask(conn, person, patient_id, reason))
@@ -189,11 +189,6 @@ def ask_for_erasure(
         told = mark("It is asked for already, and waits for a second person.")
         return _page(caller, request, patient_id, told=told, status=409)
     return RedirectResponse(f"/p/{patient_id}/privacy#erasure", status_code=303)
-
-
-def _check(caller: Caller, request: Request, csrf_token: str) -> None:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
 
 
 def _patient(caller: Caller, patient_id: int) -> PanelPatient:

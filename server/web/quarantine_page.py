@@ -14,8 +14,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from server import quarantine
-from server.people import sessions
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NotOnPanelError
 from server.people.looks import looked_at
 from server.quarantine import AT_ONCE_MAX, CLINICIANS, FOR_LATER, Binding, Reason, Seen
@@ -189,8 +188,7 @@ def _taken(outcome: Outcome) -> str:
 
 def _answer(caller: Caller, request: Request, csrf_token: str, work: Callable[[], str]) -> Response:
     """The page as it is after the deed, or as it is now with why nothing was changed."""
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     words = words_of(request, caller)
     try:
         query = work()

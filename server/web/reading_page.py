@@ -11,10 +11,10 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import corrections, sessions
+from server.people import corrections
 from server.people.corrections import CLINICIANS, REASONS, Action, Correction, Reason
 from server.people.decisions import NOTE_MAX
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
 from server.store import corrections as store
 from server.store import worklist
@@ -111,8 +111,7 @@ def _answer(
     caller: Caller, request: Request, csrf_token: str, said: Correction, correct: Callable[[Pool], None]
 ) -> Response:
     """The page as it is after the correction, or as it is now with why nothing was changed."""
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     words = words_of(request, caller)
     try:
         correct(caller.pool)

@@ -8,8 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import sessions
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_form
 from server.store import worklist
 from server.store.contacts import ShownAttempt
 from server.store.corrections import list_corrections
@@ -78,8 +77,7 @@ def mark_read(
     push_id: Annotated[list[UUID] | None, Form(max_length=MESSAGES_SHOWN)] = None,
     csrf_token: Annotated[str, Form(max_length=256)] = "",
 ) -> Response:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     with transaction(caller.pool) as conn:
         worklist.mark_inbox_read(conn, push_id or [], user_id=caller.user_id, now=caller.now)
     return RedirectResponse("/inbox", status_code=303)

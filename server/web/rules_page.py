@@ -11,9 +11,9 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import rule_approvals, sessions
+from server.people import rule_approvals
 from server.people.decisions import NOTE_MAX
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NotAClinicianError, StaleVersionError
 from server.people.rule_approvals import APPROVERS, Judgment
 from server.people.rule_changes import Place, places
@@ -99,8 +99,7 @@ def _judgment(caller: Caller, rule_id: str, version: int, sha256: str, note: str
 
 
 def _decide(caller: Caller, request: Request, csrf_token: str, decide: Callable[[Connection], None]) -> Response:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     words = words_of(request, caller)
     try:
         in_transaction(caller.house, decide)  # what judges is judged anew, whoever's patient it is

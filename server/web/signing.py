@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from server.people import sessions
-from server.people.door import AClinic, Clinic, SignedIn, address, address_of, check_same_origin, clinic_of
+from server.people.door import AClinic, Clinic, SignedIn, address, address_of, check_form, check_same_origin, clinic_of
 from server.people.errors import HouseSignInError, TooManyAttemptsError, WrongPasswordError
 from server.people.house import ASKED_FOR
 from server.web.rendering import render, words_for
@@ -118,8 +118,7 @@ def come_back(clinic: AClinic, request: Request, state: Annotated[str, Query(max
 
 @router.post("/logout")
 def sign_out(caller: SignedIn, request: Request, csrf_token: Field = "") -> Response:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
+    check_form(caller, request, csrf_token)
     sessions.sign_out(caller.house, caller.session, now=caller.now)
     answer = RedirectResponse("/login", status_code=303)
     answer.delete_cookie(caller.clinic.cookie_name, path="/", secure=caller.clinic.secure_cookies, httponly=True)

@@ -8,9 +8,9 @@ from typing import Annotated, Final, Literal, get_args
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from server.people import sessions, silences
+from server.people import silences
 from server.people.decisions import NOTE_MAX
-from server.people.door import Caller, SignedIn, check_same_origin
+from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, StaleVersionError
 from server.people.rule_texts import text_of
 from server.people.silences import Silencer
@@ -72,7 +72,7 @@ def add(
     reason: Annotated[str, Form(max_length=2 * NOTE_MAX, pattern=r"^[^\x00]*$")] = "",
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         silences.add(
             caller.pool,
@@ -97,7 +97,7 @@ def end(
     if_match: Annotated[int, Form(ge=1, le=2**31 - 1)],
     csrf_token: Token = "",
 ) -> Response:
-    _check(caller, request, csrf_token)
+    check_form(caller, request, csrf_token)
     try:
         silences.end(caller.pool, _who(caller), silence_id, version=if_match)
     except (StaleVersionError, DecisionConflictError):
@@ -162,8 +162,3 @@ def _page(
 
 def _who(caller: Caller) -> Silencer:
     return Silencer(user_id=caller.user_id, role=caller.session.role, now=caller.now)
-
-
-def _check(caller: Caller, request: Request, csrf_token: str) -> None:
-    check_same_origin(request)
-    sessions.check_csrf(caller.session, csrf_token)
