@@ -127,12 +127,12 @@ class Matrix:
                 continue
             for asker in self.askers:
                 for target in self.targets:
-                    yield self._case(route, asker, target, target.ids)
+                    yield self.case(route, asker, target, target.ids)
                     slots = set(re.findall(r"{(\w+)}", route.path)) & set(target.ids)
                     if len(slots) > 1 and target is not own:  # one's own patient's id beside the other's row
-                        yield self._case(route, asker, target, {**target.ids, "patient_id": own.ids["patient_id"]})
+                        yield self.case(route, asker, target, {**target.ids, "patient_id": own.ids["patient_id"]})
 
-    def _case(self, route: APIRoute, asker: Asker, target: Target, ids: Mapping[str, str]) -> Case:
+    def case(self, route: APIRoute, asker: Asker, target: Target, ids: Mapping[str, str]) -> Case:
         (method,) = route.methods
         values = {**self.fixed, **ids}
         path = re.sub(r"{(\w+)(?::\w+)?}", lambda found: values[found.group(1)], route.path)
@@ -178,7 +178,7 @@ class Matrix:
 
             async def one(case: Case) -> Answer:
                 async with gate:
-                    return await _ask(self.app, case)
+                    return await ask_once(self.app, case)
 
             return list(await asyncio.gather(*(one(case) for case in cases)))
 
@@ -251,7 +251,7 @@ def _filled(schema: Mapping[str, Any], described: Mapping[str, Any], name: str, 
     return "said by telephone"
 
 
-async def _ask(app: FastAPI, case: Case) -> Answer:
+async def ask_once(app: FastAPI, case: Case) -> Answer:
     sent: list[Mapping[str, Any]] = []
     asked = iter([{"type": "http.request", "body": case.body, "more_body": False}])
 

@@ -18,7 +18,7 @@ from server.api.fhir_json import ERRORS, RESOURCE, base_of, fhir
 from server.fhir import alerts, calls, dates, devices, observations, patients
 from server.fhir.codes import Resource, reference
 from server.people import looks
-from server.people.door import Caller, SignedIn
+from server.people.door import Caller, Changing, SignedIn
 from server.people.errors import NotOnPanelError
 from server.people.evidence import reading_ids
 from server.store import audit, follow_ups, programs, worklist
@@ -110,7 +110,7 @@ def show_export(caller: SignedIn, request: Request, export_id: ExportId) -> dict
 
 
 @router.delete("/export/{export_id}", status_code=202, response_class=Response)
-def end_export(caller: SignedIn, export_id: ExportId) -> Response:
+def end_export(caller: Changing, export_id: ExportId) -> Response:
     """It is not wanted any more."""
     with transaction(caller.pool) as conn:
         if not programs.end_export(conn, export_id, user_id=caller.user_id, now=caller.now):
