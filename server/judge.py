@@ -209,7 +209,8 @@ def _tell(case: _Case, transition: Transition, episode_id: UUID, sentence: Mappi
     match transition.change:
         case Change.UPDATE if transition.reason == RAISED:
             if transition.tell:
-                case.teller.tell_raised(episode_id, _finding(transition), at=transition.tell_at or case.taken.now)
+                at = transition.tell_at or case.taken.now
+                case.teller.tell_raised(episode_id, _finding(transition), transition.tell, at=at)
         case Change.OPEN | Change.REOPEN | Change.UPDATE if transition.tell:
             at = transition.tell_at or case.taken.now
             is_again = transition.change is Change.REOPEN

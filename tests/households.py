@@ -102,8 +102,10 @@ class Household:
 def enrol(
     conn: Connection, *, enrolled_on: date, doctor_id: int | None = None, user_slot: int | None = None
 ) -> Household:
-    """A new household whose bindings hold from the day of enrolment."""
-    number = next(_numbers)
+    """A new household whose bindings hold from the day of enrolment; its number follows from the database alone, so that what is
+    drawn from a seed is the same whatever ran before."""
+    ((before,),) = conn.execute(b"select count(*) from gateway where gateway_id ~ '^gw-[0-9]+$'").fetchall()
+    number = before + 1
     since = datetime(enrolled_on.year, enrolled_on.month, enrolled_on.day, tzinfo=UTC) - timedelta(days=1)
     gateway_id, cuff, glucometer = f"gw-{number}", f"F0:00:00:10:00:{number % 256:02X}-{number}", f"GLU-{number}"
     add_gateway(conn, gateway_id, "Asia/Shanghai")

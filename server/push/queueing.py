@@ -85,9 +85,14 @@ class Teller:
             told_at = max(finding.deliver_at, self.now)
             self._escalate(episode_id, about, sentence, step=self.step_up(episode_id), told_at=told_at)
 
-    def tell_raised(self, episode_id: UUID, finding: Finding, *, at: datetime) -> None:
-        """The alert is more urgent than the doctor was told: told again at `at`, and the steps of its priority from then on."""
-        if not store.told_doctor(self.conn, episode_id):
+    def tell_raised(self, episode_id: UUID, finding: Finding, tell: Sequence[Audience], *, at: datetime) -> None:
+        """The alert is more urgent than the doctor was told: told again at `at`, and the steps of its priority from then on.
+
+        `tell` names the patient too where only a better value, which is no longer theirs, had kept it from them.
+        """
+        if "patient" in tell:
+            self.tell_patient(episode_id, self._about(finding), step=self.step_up(episode_id), at=at)
+        if "doctor" not in tell or not store.told_doctor(self.conn, episode_id):
             return
         store.cancel_steps_ahead(self.conn, episode_id)
         about, sentence = About(rule_id=finding.rule_id, priority=finding.priority), finding.verdict.sentence

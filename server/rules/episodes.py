@@ -78,8 +78,8 @@ class Judgement:
 class Episode:
     """An episode as it is stored. `closed_by_person`: a clinician closed it; that holds until a new elevated day.
 
-    `is_untold`: it was found too late to be news, and nobody has been told since. `numbers` is the stored verdict; without it a
-    change of the numbers alone is not noticed.
+    `is_untold`: it was found too late to be news, and nobody has been told since. `is_patient_untold`: the patient never
+    heard of it. `numbers` is the stored verdict; without it a change of the numbers alone is not noticed.
     """
 
     episode_id: UUID
@@ -96,6 +96,7 @@ class Episode:
     closed_by_person: bool
     doctor_told: bool
     is_untold: bool = False
+    is_patient_untold: bool = False
     numbers: Mapping[str, Any] | None = None
 
 
@@ -284,7 +285,7 @@ def _update(episode: Episode, finding: Finding, now: datetime) -> list[Transitio
             change=Change.UPDATE,
             episode_id=episode.episode_id,
             finding=finding,
-            tell=("doctor",) if "doctor" in finding.tell else (),
+            tell=tuple(who for who in finding.tell if who == "doctor" or episode.is_patient_untold),
             tell_at=max(finding.deliver_at, now),
             reason=RAISED,
         )

@@ -44,6 +44,7 @@ class Played:
     finding: Finding
     told: list[Told] = field(default_factory=list)
     is_untold: bool = False
+    is_patient_untold: bool = True
 
 
 class Rehearsal:
@@ -84,7 +85,12 @@ class Rehearsal:
         self.judged += 1
         for played in self.played:
             doctor_told = _doctor_told(played, now)
-            played.episode = replace(played.episode, doctor_told=doctor_told, is_untold=played.is_untold)
+            played.episode = replace(
+                played.episode,
+                doctor_told=doctor_told,
+                is_untold=played.is_untold,
+                is_patient_untold=played.is_patient_untold,
+            )
         changes = reconcile(
             (played.episode for played in self.played),
             judgement.findings,
@@ -108,6 +114,8 @@ class Rehearsal:
             played.finding = transition.finding or played.finding
         if transition.change in (Change.OPEN, Change.REOPEN) or transition.tell:
             played.is_untold = not transition.tell and transition.reason.endswith("_late")
+        if "patient" in transition.tell:
+            played.is_patient_untold = False
         if transition.change is Change.RETRACT:
             played.told = [told for told in played.told if told.at <= now]
         at = transition.tell_at or now

@@ -107,7 +107,8 @@ class Case:
     """One patient at one instant: what the oracle is to judge, and what the judge has written.
 
     `due`: what waits for the judge. `since`: the days looked at begin then. `set_at`: since when a rule judges as it does,
-    where a person has set the patient's thresholds, or has let the rule be in force.
+    where a person has set the patient's thresholds, or has let the rule be in force. `taken_away`: kind and instant of readings
+    that were the patient's until a person said otherwise.
     """
 
     patient_id: int
@@ -117,6 +118,7 @@ class Case:
     patient: OraclePatient
     episodes: tuple[StoredEpisode, ...]
     set_at: Mapping[str, datetime]
+    taken_away: tuple[tuple[str, datetime], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +264,7 @@ def load_cases(
     zones = _grouped(conn.execute(SQL["zones"], whom))
     thresholds = _grouped(conn.execute(SQL["thresholds"], whom))
     symptoms = _grouped(conn.execute(SQL["symptoms"], whom))
+    taken_away = _grouped(conn.execute(SQL["taken_away"], whom))
     episodes = _episodes(conn, whom)
     judged_from = {each: _judged_from(episodes.get(each, ()), since, look_back) for each in enrolled}
     loaded_from = {patient_id: start - reach - MARKS for patient_id, start in judged_from.items()}
@@ -290,6 +293,7 @@ def load_cases(
             patient=patient,
             episodes=theirs,
             set_at=_newest(approved_at or {}, {rule_id: at for rule_id, *_, at in thresholds.get(patient_id, ())}),
+            taken_away=tuple((kind, at) for kind, at in taken_away.get(patient_id, ())),
         )
         cases.append(case)
     return cases

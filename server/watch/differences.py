@@ -215,9 +215,11 @@ def _to_be_told(side: _Side, alert: OracleAlert, episode: StoredEpisode) -> list
 
 
 def _measured_after(case: Case, rule: ValueRule, alert: OracleAlert) -> bool:
-    """Was anything measured later of what the rule looks at?"""
+    """Was anything measured later of what the rule looks at, also what a person has said since is not the patient's?"""
     signals = (signal_called(condition.signal) for condition in rule.conditions)
     kinds = {kind for signal in signals if signal is not None for kind in signal.kinds}
+    if any(kind in kinds and measured_at > alert.evidence_at for kind, measured_at in case.taken_away):
+        return True
     return any(
         reading.kind in kinds and reading.measured_at > alert.evidence_at and by_itself(reading) != "invalid"
         for reading in case.patient.readings

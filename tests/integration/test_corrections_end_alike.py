@@ -7,11 +7,15 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
+from households import enrol
 from moving_clock import install
 from population import START, Population
 from unit.rules.clinic import fresh_view
 
+from server.intake import Intake
+from server.judge import Judge
 from server.people import corrections
 from server.people.corrections import Correction, Reason
 from server.people.errors import DecisionConflictError
@@ -20,6 +24,7 @@ from server.store import corrections as store
 from server.store.judging import history_of
 from server.store.postgres import Pool, open_pool
 from server.watch.recompute import recompute
+from vitals.reading import Measurement, Reading
 
 PEOPLE = 12
 TICKS = 24
@@ -59,19 +64,7 @@ class Clinicians:
         patient_id = self.random.choice(
             [self.stored_as[reading_id], self.owner[reading_id] or self.stored_as[reading_id]]
         )
-        with self.pool.connection() as conn:
-            standing = store.standing_of(conn, reading_id, patient_id=patient_id)
-        assert standing is not None
-        said = Correction(
-            patient_id=patient_id,
-            reading_id=reading_id,
-            version=standing.version,
-            reason=Reason.OTHER,
-            note="drawn",
-            user_id=self.user_id,
-            role="doctor",
-            now=now,
-        )
+        said = self.of(reading_id, patient_id, now)
         to = self.random.choice([None, self.stored_as[reading_id], *patients])
         try:
             if to is None:
@@ -83,6 +76,22 @@ class Clinicians:
         except DecisionConflictError:
             assert to == self.owner[reading_id]
         self.owner[reading_id] = to
+
+    def of(self, reading_id: UUID, patient_id: int, now: datetime) -> Correction:
+        """What is to be said of a reading as it stands."""
+        with self.pool.connection() as conn:
+            standing = store.standing_of(conn, reading_id, patient_id=patient_id)
+        assert standing is not None
+        return Correction(
+            patient_id=patient_id,
+            reading_id=reading_id,
+            version=standing.version,
+            reason=Reason.OTHER,
+            note="drawn",
+            user_id=self.user_id,
+            role="doctor",
+            now=now,
+        )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -140,3 +149,52 @@ def final(pool: Pool, clinicians: Clinicians, patient_id: int, now: datetime) ->
         theirs = {each for each, owner in clinicians.owner.items() if owner == patient_id}
         assert set(history.window.reading_ids) == theirs
         return fresh_view(history, load_catalog(), now)
+
+
+@pytest.mark.parametrize(("after", "is_told"), [(timedelta(hours=1), True), (timedelta(days=3), False)])
+def test_whom_only_somebody_elses_better_value_had_reassured_hears_of_the_own_while_it_is_news(
+    pool: Pool, after: timedelta, is_told: bool
+) -> None:
+    at = START + timedelta(hours=8)
+    ((user_id,),) = ask(
+        pool,
+        "insert into app_user (login, display_name, role, password_hash) values ('d', 'D', 'doctor', '') returning user_id",
+    )
+    with pool.connection() as conn:
+        home, spouse = (enrol(conn, enrolled_on=(START - timedelta(days=30)).date(), doctor_id=user_id) for _ in "12")
+    low = home.pressure(at, 128, 80, measurement=_pulse(home.pressure(at), 38))
+    better = home.pressure(at + timedelta(minutes=30), 126, 81)
+    ask(pool, "update clock.shown set at = %s", at + timedelta(hours=1))
+    Intake(pool).take(home.envelope(low, better), topic_gateway=home.gateway_id)
+    judge(pool)
+    assert ask(pool, TO_THE_PATIENT, home.patient_id) == []
+
+    now = at + timedelta(hours=1) + after
+    ask(pool, "update clock.shown set at = %s", now)
+    clinicians = Clinicians(pool, Random(), user_id)
+    corrections.reassign(
+        pool,
+        clinicians.of(better.reading_id, home.patient_id, now),
+        to_patient_id=spouse.patient_id,
+    )
+    judge(pool)
+    judge(pool)
+
+    told = [("pulse-low-40",)] if is_told else []
+    assert ask(pool, TO_THE_PATIENT, home.patient_id) == told
+    found = recompute(pool, threading.Event(), patience_s=0.0)
+    assert found is not None
+    assert found.differences == ()
+
+
+TO_THE_PATIENT = """select e.rule_id from push s join episode e using (episode_id)
+                    where s.patient_id = %s and s.recipient = 'patient' and s.state <> 'cancelled'"""
+
+
+def judge(pool: Pool) -> None:
+    while Judge(pool, load_catalog()).judge_due():
+        pass
+
+
+def _pulse(reading: Reading, bpm: int) -> Measurement:
+    return msgspec.structs.replace(reading.measurement, pulse_bpm=bpm)

@@ -33,7 +33,8 @@ insert into due (patient_id, due_at, since, reason) values (%(patient_id)s, %(du
 -- name: episodes
 -- All of the patient's, locked: a clinician's decision and a judging do not write over each other. The doctor counts as told
 -- if a message after the last retraction was sent or is on its way just now. Untold is what was found late when it last began,
--- and of which no message was queued since.
+-- and of which no message was queued since; the patient may be untold alone, where a better value had followed (what is muted
+-- has its own way to be told after all).
 select e.episode_id, e.rule_id, e.rule_version, e.threshold_version, e.state, e.priority, e.first_day, e.last_day,
        e.started_at, e.opened_at, e.resolved_at,
        e.state = 'resolved' and e.resolved_by is not null as closed_by_person,
@@ -43,15 +44,22 @@ select e.episode_id, e.rule_id, e.rule_version, e.threshold_version, e.state, e.
                  and s.created_at > coalesce((select max(created_at) from push r
                                               where r.episode_id = e.episode_id and r.kind = 'retraction'), '-infinity'))
            as doctor_told,
-       coalesce((select right(t.reason, 5) = '_late'
-                        and not exists (select from push s
-                                        where s.episode_id = e.episode_id and s.kind <> 'retraction' and s.created_at >= t.at)
-                 from episode_transition t
-                 where t.episode_id = e.episode_id and t.by_user is null and t.to_state in ('active', 'resolved')
-                   and coalesce(t.from_state, 'retracted') in ('resolved', 'retracted')
-                 order by t.transition_id desc limit 1), false) as is_untold,
+       coalesce(right(t.reason, 5) = '_late'
+                and not exists (select from push s
+                                where s.episode_id = e.episode_id and s.kind <> 'retraction' and s.created_at >= t.at),
+                false) as is_untold,
+       t.reason is distinct from 'seeded'
+           and not exists (select from push s
+                           where s.episode_id = e.episode_id and s.recipient = 'patient' and s.kind = 'opening'
+                             and (s.state <> 'cancelled' or s.why = 'inhibited')) as is_patient_untold,
        e.verdict as numbers
 from episode e
+left join lateral (
+    select reason, at from episode_transition
+    where episode_id = e.episode_id and by_user is null and to_state in ('active', 'resolved')
+      and coalesce(from_state, 'retracted') in ('resolved', 'retracted')
+    order by transition_id desc limit 1
+) t on true
 where e.patient_id = %(patient_id)s
 order by e.episode_id
 for update of e;

@@ -167,3 +167,12 @@ select r.owner_id, r.reading_id::text as name, r.kind,
            'temperature_celsius', r.temperature_celsius, 'status', r.meter_status) as measurement
 from theirs r
 left join reading_frames w using (reading_id);
+
+-- name: taken_away
+-- What was theirs once and is not now: the judge has seen it, and told people of what else came by what it said.
+select distinct c.from_patient_id, c.kind, c.measured_at
+from reading_correction c
+join lateral (
+    select to_patient_id from reading_correction where reading_id = c.reading_id order by version desc limit 1
+) now on now.to_patient_id is distinct from c.from_patient_id
+where c.from_patient_id = any(%(patient_ids)s::bigint[]);

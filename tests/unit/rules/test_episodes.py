@@ -250,6 +250,15 @@ def test_what_becomes_more_urgent_is_told_to_the_doctor_once_more_whoever_had_ac
     assert (update.change, update.reason, update.tell, update.tell_at) == (Change.UPDATE, RAISED, ("doctor",), NOW)
 
 
+def test_a_patient_who_never_heard_of_it_hears_when_it_becomes_more_urgent() -> None:
+    (update,) = reconcile([stored(finding(), is_patient_untold=True)], [URGENT], now=NOW)
+    assert (update.reason, update.tell) == (RAISED, ("patient", "doctor"))
+    (of_the_doctor,) = reconcile(
+        [stored(finding(), is_patient_untold=True)], [replace(URGENT, tell=("doctor",))], now=NOW
+    )
+    assert of_the_doctor.tell == ("doctor",)
+
+
 def test_what_was_raised_once_is_not_raised_again() -> None:
     assert reconcile([stored(URGENT)], [URGENT], now=NOW) == ()
     (update,) = reconcile([stored(URGENT)], [replace(URGENT, last_day=date(2026, 3, 4))], now=NOW)
