@@ -16,12 +16,13 @@ from typing import Final
 from firmware_sims.firmware import Action, AttCode, AttError, Characteristic, Firmware, Indicate, Notify, Property
 from firmware_sims.measure import Measure
 from firmware_sims.meter_clock import FIRST, LAST, UNKNOWN
+from firmware_sims.record_access_point import chosen_of, refusal_of
 from firmware_sims.settings import Meter
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
 from vitals.gatt.glucose import Feature, GlucoseMeasurement, SampleLocation, SampleType
 from vitals.gatt.glucose_context import GlucoseContext, Meal
-from vitals.gatt.record_access import FilterType, OpCode, Operator, RecordAccess, ResponseCode
+from vitals.gatt.record_access import OpCode, Operator, RecordAccess, ResponseCode
 from vitals.gatt.sfloat import Sfloat
 from vitals.units import MG_DL_PER_MMOL_L
 
@@ -253,11 +254,11 @@ class Glucometer(Firmware):
         self._respond(OpCode.ABORT_OPERATION, ResponseCode.SUCCESS if was_busy else ResponseCode.ABORT_UNSUCCESSFUL)
 
     def _answer(self, command: RecordAccess) -> None:
-        refusal = _refusal(command)
+        refusal = refusal_of(command)
         if refusal is not None:
             self._respond(command.op_code, refusal)
             return
-        chosen = _choose(self._numbered(), command)
+        chosen = chosen_of(self._numbered(), command, lambda record: record.sequence)
         if command.op_code == OpCode.REPORT_NUMBER_OF_STORED_RECORDS:
             self._say(RecordAccess.number(len(chosen)))
             return
@@ -305,35 +306,3 @@ _SUPPORTED: Final = {
     OpCode.DELETE_STORED_RECORDS,
     OpCode.REPORT_NUMBER_OF_STORED_RECORDS,
 }
-_FILTERED: Final = {
-    Operator.LESS_THAN_OR_EQUAL_TO,
-    Operator.GREATER_THAN_OR_EQUAL_TO,
-    Operator.WITHIN_RANGE_OF,
-}
-
-
-def _refusal(command: RecordAccess) -> ResponseCode | None:
-    """Why the command cannot be carried out; None if it can."""
-    if command.operator == Operator.NULL:
-        return ResponseCode.INVALID_OPERATOR
-    if command.operator > Operator.LAST_RECORD:
-        return ResponseCode.OPERATOR_NOT_SUPPORTED
-    if command.operator in _FILTERED and command.filter_type != FilterType.SEQUENCE_NUMBER:
-        return ResponseCode.OPERAND_NOT_SUPPORTED
-    if command.operator == Operator.WITHIN_RANGE_OF and (command.minimum or 0) > (command.maximum or 0):
-        return ResponseCode.INVALID_OPERAND
-    return None
-
-
-def _choose(records: Iterable[Record], command: RecordAccess) -> list[Record]:
-    kept = list(records)
-    match command.operator:
-        case Operator.ALL_RECORDS:
-            return kept
-        case Operator.FIRST_RECORD:
-            return kept[:1]
-        case Operator.LAST_RECORD:
-            return kept[-1:]
-    first = 0 if command.minimum is None else command.minimum
-    last = LAST_SEQUENCE if command.maximum is None else command.maximum
-    return [record for record in kept if first <= record.sequence <= last]

@@ -5,14 +5,16 @@ combined report as the GATT Specification Supplement (2025-12-23) section 3.199 
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from firmware_sims.firmware import AttCode, AttError, Indicate, Notify
 from vitals.errors import MalformedError
 from vitals.gatt import uuids
 from vitals.gatt.record_access import FilterType, OpCode, Operator, RecordAccess, ResponseCode
+
+T = TypeVar("T")
 
 LAST_NUMBER: Final = 0xFFFF
 _REPORTS: Final = {OpCode.REPORT_STORED_RECORDS, OpCode.COMBINED_REPORT}
@@ -96,11 +98,11 @@ class RecordAccessPoint:
         self._respond(OpCode.ABORT_OPERATION, ResponseCode.SUCCESS if was_busy else ResponseCode.ABORT_UNSUCCESSFUL)
 
     def _answer(self, command: RecordAccess, records: Sequence[Numbered]) -> None:
-        refusal = _refusal(command)
+        refusal = refusal_of(command)
         if refusal is not None:
             self._respond(command.op_code, refusal)
             return
-        chosen = _chosen(records, command)
+        chosen = chosen_of(records, command, lambda record: record.number)
         if command.op_code == OpCode.REPORT_NUMBER_OF_STORED_RECORDS:
             self._say(RecordAccess.number(len(chosen)))
             return
@@ -121,7 +123,7 @@ class RecordAccessPoint:
         self._outgoing.append(Indicate(characteristic=uuids.RECORD_ACCESS, value=bytes(answer)))
 
 
-def _refusal(command: RecordAccess) -> ResponseCode | None:
+def refusal_of(command: RecordAccess) -> ResponseCode | None:
     """Why the command cannot be carried out; None if it can."""
     if command.operator == Operator.NULL:
         return ResponseCode.INVALID_OPERATOR
@@ -134,14 +136,16 @@ def _refusal(command: RecordAccess) -> ResponseCode | None:
     return None
 
 
-def _chosen(records: Sequence[Numbered], command: RecordAccess) -> list[Numbered]:
+def chosen_of(records: Iterable[T], command: RecordAccess, number_of: Callable[[T], int]) -> list[T]:
+    """The records, given oldest first, that a command which is not refused speaks of."""
+    kept = list(records)
     match command.operator:
         case Operator.ALL_RECORDS:
-            return list(records)
+            return kept
         case Operator.FIRST_RECORD:
-            return list(records)[:1]
+            return kept[:1]
         case Operator.LAST_RECORD:
-            return list(records)[-1:]
+            return kept[-1:]
     first = 0 if command.minimum is None else command.minimum
     last = LAST_NUMBER if command.maximum is None else command.maximum
-    return [record for record in records if first <= record.number <= last]
+    return [record for record in kept if first <= number_of(record) <= last]

@@ -122,13 +122,6 @@ class _Frame:
         return self.height - self.bottom - (self.height - self.top - self.bottom) * share
 
 
-def sparkline(dots: Sequence[Dot], *, scale: Scale, days: int, says: str) -> Markup:
-    """A small chart for a row; `says` is the same in words."""
-    frame = _Frame(width=220, height=88, left=2, right=26, top=4, bottom=4, days=days, scale=scale)
-    parts = [*_lines(frame), *(mark for dot in dots for mark in _dot(frame, dot, radius=2.6))]
-    return _picture(frame, "sparkline", says, parts)
-
-
 def chart(
     dots: Sequence[Dot],
     *,
@@ -152,12 +145,8 @@ def chart(
         *(mark for dot in dots for mark in _dot(frame, dot, radius=4.5)),
         f'<text class="unit" x="2" y="11">{escape(unit)}</text>',
     ]
-    return _picture(frame, "chart", says, parts)
-
-
-def _picture(frame: _Frame, css_class: str, says: str, parts: Sequence[str]) -> Markup:
     head = (
-        f'<svg class="{css_class}" viewBox="0 0 {frame.width:g} {frame.height:g}" role="img" '
+        f'<svg class="chart" viewBox="0 0 {frame.width:g} {frame.height:g}" role="img" '
         f'aria-label="{escape(says)}" focusable="false">'
     )
     return Markup("\n".join((head, *parts, "</svg>")))

@@ -5,13 +5,15 @@ who was faster, and nothing is changed.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import partial
 from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from server.people import decisions
@@ -19,7 +21,7 @@ from server.people.decisions import NOTE_MAX, Decision, Resolution
 from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import DecisionConflictError, NothingToUndoError, NotOnPanelError, StaleVersionError
 from server.store import worklist
-from server.store.postgres import transaction
+from server.store.postgres import Pool, transaction
 from server.store.worklist import Alert
 from server.web.rendering import is_htmx, render, words_of
 from server.web.rows import ASSESSED_FOR, build_row
@@ -52,112 +54,65 @@ Token = Annotated[str, Form(max_length=256)]
 Note = Annotated[str, Form(max_length=NOTE_MAX, pattern=r"^[^\x00]*$")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What every form of a decision brings: who, about which alert, as it was when it was shown."""
+
+    caller: Caller
+    request: Request
+    episode_id: UUID
+    version: int
+
+    @property
+    def decision(self) -> Decision:
+        return Decision(
+            episode_id=self.episode_id, version=self.version, user_id=self.caller.user_id, now=self.caller.now
+        )
+
+
+def _asked(caller: SignedIn, request: Request, episode_id: UUID, if_match: IfMatch, csrf_token: Token = "") -> _Asked:
+    check_form(caller, request, csrf_token)
+    return _Asked(caller=caller, request=request, episode_id=episode_id, version=if_match)
+
+
+Asked = Annotated[_Asked, Depends(_asked)]
+
+
 @router.post("/a/{episode_id}/acknowledge")
-def acknowledge(
-    caller: SignedIn, request: Request, episode_id: UUID, if_match: IfMatch, csrf_token: Token = ""
-) -> Response:
-    return _decide(
-        caller,
-        request,
-        episode_id,
-        if_match,
-        csrf_token,
-        "acknowledged",
-        lambda it: decisions.acknowledge(caller.pool, it),
-    )
+def acknowledge(asked: Asked) -> Response:
+    return _decide(asked, "acknowledged", decisions.acknowledge)
 
 
 @router.post("/a/{episode_id}/snooze")
-def snooze(
-    caller: SignedIn,
-    request: Request,
-    episode_id: UUID,
-    if_match: IfMatch,
-    snooze_for: Annotated[SnoozeFor, Form()],
-    csrf_token: Token = "",
-) -> Response:
+def snooze(asked: Asked, snooze_for: Annotated[SnoozeFor, Form()]) -> Response:
     """Always also until it gets worse: nobody is to sleep through that."""
-    alert, zone = _find(caller, episode_id)
+    alert, zone = _find(asked.caller, asked.episode_id)
     until = snoozed_until(
-        snooze_for, caller.now, zone, is_urgent=alert.priority == "high" or alert.answer_by is not None
+        snooze_for, asked.caller.now, zone, is_urgent=alert.priority == "high" or alert.answer_by is not None
     )
-    return _decide(
-        caller,
-        request,
-        episode_id,
-        if_match,
-        csrf_token,
-        "snoozed",
-        lambda it: decisions.snooze(caller.pool, it, until=until, or_worse=True),
-    )
+    return _decide(asked, "snoozed", partial(decisions.snooze, until=until, or_worse=True))
 
 
 @router.post("/a/{episode_id}/resolve")
-def resolve(
-    caller: SignedIn,
-    request: Request,
-    episode_id: UUID,
-    if_match: IfMatch,
-    resolution: Annotated[Resolution, Form()],
-    note: Note = "",
-    csrf_token: Token = "",
-) -> Response:
-    return _decide(
-        caller,
-        request,
-        episode_id,
-        if_match,
-        csrf_token,
-        "resolved",
-        lambda it: decisions.resolve(caller.pool, it, resolution=resolution, note=note.strip()),
-    )
+def resolve(asked: Asked, resolution: Annotated[Resolution, Form()], note: Note = "") -> Response:
+    return _decide(asked, "resolved", partial(decisions.resolve, resolution=resolution, note=note.strip()))
 
 
 @router.post("/a/{episode_id}/rate")
-def rate(
-    caller: SignedIn,
-    request: Request,
-    episode_id: UUID,
-    if_match: IfMatch,
-    is_useful: Annotated[bool, Form()],
-    csrf_token: Token = "",
-) -> Response:
-    return _decide(
-        caller,
-        request,
-        episode_id,
-        if_match,
-        csrf_token,
-        "rated",
-        lambda it: decisions.rate(caller.pool, it, is_useful=is_useful),
-    )
+def rate(asked: Asked, is_useful: Annotated[bool, Form()]) -> Response:
+    return _decide(asked, "rated", partial(decisions.rate, is_useful=is_useful))
 
 
 @router.post("/a/{episode_id}/note")
 def add_note(
-    caller: SignedIn,
-    request: Request,
-    episode_id: UUID,
-    if_match: IfMatch,
-    note: Annotated[str, Form(min_length=1, max_length=NOTE_MAX, pattern=r"^[^\x00]*\S[^\x00]*$")],
-    csrf_token: Token = "",
+    asked: Asked, note: Annotated[str, Form(min_length=1, max_length=NOTE_MAX, pattern=r"^[^\x00]*\S[^\x00]*$")]
 ) -> Response:
-    return _decide(
-        caller,
-        request,
-        episode_id,
-        if_match,
-        csrf_token,
-        "noted",
-        lambda it: decisions.note(caller.pool, it, note.strip()),
-    )
+    return _decide(asked, "noted", lambda pool, it: decisions.note(pool, it, note.strip()))
 
 
 @router.post("/a/{episode_id}/undo")
-def undo(caller: SignedIn, request: Request, episode_id: UUID, if_match: IfMatch, csrf_token: Token = "") -> Response:
-    return _decide(
-        caller, request, episode_id, if_match, csrf_token, "undone", lambda it: decisions.undo(caller.pool, it)
-    )
+def undo(asked: Asked) -> Response:
+    return _decide(asked, "undone", decisions.undo)
 
 
 def snoozed_until(choice: SnoozeFor, now: datetime, zone: str, *, is_urgent: bool) -> datetime:
@@ -204,27 +159,19 @@ def _find(caller: Caller, episode_id: UUID) -> tuple[Alert, str]:
     return alert, patient.zone
 
 
-def _decide(
-    caller: Caller,
-    request: Request,
-    episode_id: UUID,
-    version: int,
-    csrf_token: str,
-    told: str,
-    act: Callable[[Decision], Alert],
-) -> Response:
-    check_form(caller, request, csrf_token)
+def _decide(asked: _Asked, told: str, act: Callable[[Pool, Decision], Alert]) -> Response:
+    caller, request = asked.caller, asked.request
     words = words_of(request, caller)
     refusal, decided = "", None
     try:
-        decided = act(Decision(episode_id=episode_id, version=version, user_id=caller.user_id, now=caller.now))
+        decided = act(caller.pool, asked.decision)
     except NothingToUndoError:
         told, refusal = "too_late", words.say(TOO_LATE)
     except (StaleVersionError, DecisionConflictError) as e:
         told, refusal = "refused", _say_refused(e, words, caller)
     if not is_htmx(request):
-        return RedirectResponse(f"/a/{episode_id}?{urlencode({'told': told})}", status_code=303)
-    return _row(caller, request, words, episode_id, decided, told=told, refusal=refusal)
+        return RedirectResponse(f"/a/{asked.episode_id}?{urlencode({'told': told})}", status_code=303)
+    return _row(caller, request, words, asked.episode_id, decided, told=told, refusal=refusal)
 
 
 def _row(

@@ -3,18 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from statistics import median
 from typing import Final, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
-
-from markupsafe import Markup
 
 from server.people.rule_texts import Condition
 from server.rules.signals import SOURCES
 from server.store.corrections import Correction
 from server.store.reading_lists import ShownReading
-from server.web import charts
 from server.web.charts import Dot, Slot
 from server.web.correction_words import say_correction
 from server.web.words import KINDS, MEALS, QUALITIES, QUALITY_REASONS, TIME_QUALITIES, UNITS, Words
@@ -156,39 +152,6 @@ def value_dots(
         if value.kind == kind and value.quality == "accepted" and value.value is not None
         if 0 <= (day := span.place(value.measured_at)) <= span.days
     ]
-
-
-def draw_rows(
-    values: Sequence[Valued],
-    span: Span,
-    conditions: Sequence[Condition],
-    words: Words,
-    *,
-    kinds: Sequence[str] = ("blood_pressure",),
-) -> tuple[tuple[str, Markup], ...]:
-    """The small charts of a row, each with its name: all that its gravest alert is about, else pressure, else glucose."""
-
-    def drawn(each: Sequence[str]) -> tuple[tuple[str, Markup], ...]:
-        pictures = ((kind, _draw_small(values, span, conditions, words, kind)) for kind in each)
-        return tuple((words.among(KINDS, kind), picture) for kind, picture in pictures if picture is not None)
-
-    return drawn(kinds) or drawn(("blood_pressure", "glucose"))[:1]
-
-
-def _draw_small(
-    values: Sequence[Valued], span: Span, conditions: Sequence[Condition], words: Words, kind: str
-) -> Markup | None:
-    if kind == "blood_pressure":
-        lines = lines_of(conditions, kind)
-        if not (dots := pressure_dots(values, span, conditions)):
-            return None
-        says = say_pressures(dots, span, lines, words)
-        return charts.sparkline(dots, scale=charts.pressure_scale(lines), days=span.days, says=says)
-    dots = value_dots(values, span, kind, conditions) if kind in _SIGNALS else []
-    if not dots:
-        return None
-    scale = charts.value_scale(kind, median(dot.high for dot in dots), lines_of(conditions, kind))
-    return charts.sparkline(dots, scale=scale, days=span.days, says=say_values(dots, span, kind, words))
 
 
 def struck_readings(

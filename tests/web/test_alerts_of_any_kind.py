@@ -13,7 +13,8 @@ from server import clock
 from server.people.rule_texts import Condition, texts_of
 from server.rules.load import load_catalog
 from server.store.reading_lists import PanelValue
-from server.web.history import Span, draw_rows, is_past, lines_of
+from server.web.history import Span, is_past, lines_of
+from server.web.row_pictures import draw_rows
 from server.web.words import Words
 
 ROWS = {
@@ -183,5 +184,5 @@ def test_the_symptoms_of_the_heart_association_belong_to_critical_pressures_alon
 def test_weights_are_drawn_around_their_own_middle() -> None:
     words, span = Words(language="en"), Span.ending(clock.now(), days=14, zone="Asia/Shanghai")
     ((_, heavy),) = draw_rows([value("weight", weight_kg=182.4)], span, (), words, kinds=["weight"])
-    assert 'cy="40.8"' in heavy  # between 177 and 187 kg
+    assert " 28.8a" in heavy, "a circle between 177 and 187 kg"
     assert "lowest 182.4" in heavy

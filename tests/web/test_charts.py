@@ -1,10 +1,12 @@
 """Charts as text: what is drawn where, on which scale, with which words beside it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from server.web.charts import Dot, Scale, chart, glucose_scale, pressure_scale, sparkline
+from server.web.charts import Dot, Scale, chart, glucose_scale, pressure_scale
+from server.web.row_pictures import HEIGHT, RADIUS, sparkline
 
 GOLDEN = Path(__file__).parent / "golden"
 LINES = (140.0, 90.0)
@@ -56,19 +58,18 @@ def test_a_value_beyond_the_scale_is_an_arrow_at_its_edge(value: float, points: 
 
     (arrow,) = [line for line in drawn.splitlines() if line.startswith("<path")]
     y_of_tip = float(arrow.split('d="M')[1].split("l")[0].split()[1])
-    assert y_of_tip == pytest.approx(1.4 if points == "up" else 86.6)
-    assert ("l2.6 5.2" in arrow) == (points == "up")
+    assert y_of_tip == pytest.approx(4 - RADIUS if points == "up" else HEIGHT - 4 + RADIUS, abs=0.06)
+    assert (f"l{RADIUS} {2 * RADIUS}" in arrow) == (points == "up")
 
 
 def test_morning_evening_and_other_times_have_shapes_of_their_own() -> None:
-    drawn = [
+    pictures = [
         sparkline([Dot(day=1, high=120, slot=slot)], scale=pressure_scale(()), days=7, says="")
-        .splitlines()[1]
-        .split()[0]
         for slot in ("morning", "evening", "other")
     ]
 
-    assert drawn == ["<circle", "<path", "<rect"]
+    shapes = [re.sub(r"[\d. -]+", " ", each.splitlines()[1].split('d="')[1]) for each in pictures]
+    assert shapes == ['M a a z"/>', 'M l l l z"/>', 'M h v h z"/>'], "a circle, a diamond, a square"
 
 
 def test_a_value_past_the_line_differs_by_class_and_not_by_style() -> None:
