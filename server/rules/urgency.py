@@ -4,8 +4,6 @@ An urgent rule passes quiet hours, is told at once whatever else was just told, 
 minutes. It is so from its first finding on: an unconfirmed critical pressure is of medium priority and urgent all the same.
 """
 
-from collections.abc import Iterable
-
 from server.rules.rule import Rule, SingleValueRule
 
 
@@ -15,8 +13,3 @@ def is_urgent(rule: Rule) -> bool:
         return True
     confirm = rule.when.confirm if isinstance(rule, SingleValueRule) else None
     return confirm is not None and confirm.priority == "high"
-
-
-def urgent_ids(rules: Iterable[Rule]) -> frozenset[str]:
-    """The ids of the urgent ones."""
-    return frozenset(rule.id for rule in rules if is_urgent(rule))

@@ -69,10 +69,3 @@ returning serial;
 
 -- name: revoked
 select serial, revoked_at from gateway_certificate where revoked_at is not null and not_after > %(now)s order by serial;
-
--- name: ending
--- The newest of each active gateway.
-select distinct on (g.gateway_id) c.serial, g.gateway_id, c.not_after
-from gateway g join gateway_certificate c using (gateway_id)
-where g.state = 'active' and c.revoked_at is null
-order by g.gateway_id, c.issued_at desc;

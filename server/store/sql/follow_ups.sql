@@ -4,9 +4,6 @@
 -- One task is opened at a time for a patient, whoever opens it.
 select pg_advisory_xact_lock(hashtextextended('homevigil follow-up', %(patient_id)s));
 
--- name: patient_exists
-select exists (select from panel_member where user_id = %(user_id)s and patient_id = %(patient_id)s);
-
 -- name: find_open
 select follow_up_id, due_at from follow_up where patient_id = %(patient_id)s and state = 'open' for update;
 
