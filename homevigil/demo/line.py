@@ -27,6 +27,8 @@ from server.store.vault_keys import SETTING
 from vitals.errors import UnavailableError
 
 DATABASE: Final = "homevigil"
+CLINIC_PHONE: Final = "+1 202 555 0100"
+"""What the call button of a patient's page dials: a number that nobody has (NANP 555-0100)."""
 MQTT_PORT: Final = 18830
 WEB_WITHIN_S: Final = 60.0
 """The server compiles its rule kernels at the first start on a machine."""
@@ -113,6 +115,7 @@ class Line:
             "WEB_HOST": "127.0.0.1",
             "WEB_PORT": str(self.web_port),
             "PUBLIC_URL": self.web_url,
+            "CLINIC_PHONE": CLINIC_PHONE,
         }
         env = _environment("HOMEVIGIL_SERVER_", settings)
         self._spawn("server", ["server", "run", "--role", "intake,judge,push,web"], env)
