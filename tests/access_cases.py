@@ -28,6 +28,8 @@ NOT_ASKED = frozenset(
         "POST /account/password",
         "POST /account/sessions/end",  # ends the sessions of whoever asks (test_api_door)
         "POST /admin/users/{user_id}/{deed}",  # ends the sessions of whoever asks (test_admin_users)
+        "POST /admin/users/{user_id}/role",
+        "POST /api/v1/users/{user_id}/role",
         "POST /api/v1/users/{user_id}/reset",
         "POST /api/v1/users/{user_id}/close",
         "POST /api/v1/users/{user_id}/sign-out",

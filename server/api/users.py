@@ -14,7 +14,7 @@ from server.people import users
 from server.people.accounts import Language, Role
 from server.people.door import Caller, Changing, SignedIn, address
 from server.people.users import Invited, Keeper, New
-from server.store.postgres import transaction
+from server.store.postgres import in_transaction, transaction
 from server.store.users import Account, Wanted
 from vitals.errors import MalformedError
 
@@ -90,6 +90,22 @@ class UserIn(Shape):
     patient_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = None
 
 
+class NameIn(Shape):
+    display_name: Name
+
+
+class RoleIn(Shape):
+    role: Role
+
+
+class RoleOut(Shape):
+    """`patients`: how many the account sees no longer; who of them nobody else sees is on `/admin/panels`."""
+
+    user_id: int
+    role: Role
+    patients: int
+
+
 class InvitedOut(Shape):
     """`link` opens once, until `expires_at`, and lets whoever has it choose the password; it cannot be shown again."""
 
@@ -143,6 +159,20 @@ def show_user(caller: SignedIn, user_id: UserId) -> WaysInOut:
             for each in found.passkeys
         ),
     )
+
+
+@router.post("/{user_id}/name", status_code=204, responses=problems.ACCOUNT)
+def rename(caller: Changing, user_id: UserId, body: NameIn) -> None:
+    """The name that others see; a patient's own account has none."""
+    with transaction(caller.house) as conn:
+        users.rename(conn, keeper(caller), user_id, body.display_name)
+
+
+@router.post("/{user_id}/role", responses=problems.ACCOUNT)
+def set_role(caller: Changing, user_id: UserId, body: RoleIn) -> RoleOut:
+    """Another role: its sessions end, and who is no clinician any more sees nobody. Never one's own, never the last admin's."""
+    lost = in_transaction(caller.house, lambda conn: users.set_role(conn, keeper(caller), user_id, body.role))
+    return RoleOut(user_id=user_id, role=body.role, patients=lost)
 
 
 @router.post("/{user_id}/reset", responses=problems.ACCOUNT)

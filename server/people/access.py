@@ -142,6 +142,8 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /admin/users
         POST /admin/users
         GET /admin/users/{user_id}
+        POST /admin/users/{user_id}/name
+        POST /admin/users/{user_id}/role
         POST /admin/users/{user_id}/{deed}
         POST /admin/users/{user_id}/passkeys/{passkey_id}/remove
         GET /admin/panels
@@ -150,6 +152,8 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /api/v1/users
         POST /api/v1/users
         GET /api/v1/users/{user_id}
+        POST /api/v1/users/{user_id}/name
+        POST /api/v1/users/{user_id}/role
         POST /api/v1/users/{user_id}/reset
         POST /api/v1/users/{user_id}/close
         POST /api/v1/users/{user_id}/reopen

@@ -5,22 +5,27 @@ A password is read from a prompt or from standard input, never from the command 
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from server import clock
-from server.terminal import fail, in_database, load_settings, note_deed, operator
+from server.terminal import RefusedError, fail, in_database, load_settings, note_deed, operator, print_json
 
 if TYPE_CHECKING:
     from server.people.accounts import Language, Role
+    from server.people.users import Invited, Keeper
     from server.store.postgres import Connection
 else:
-    from typing import Literal
-
     Role = Literal["doctor", "nurse", "patient", "admin", "auditor"]
     Language = Literal["zh", "en"]
+
+StaffRole = Literal["doctor", "nurse", "admin", "auditor"]
+T = TypeVar("T")
+Login = Annotated[str, typer.Argument(help="Whose account: the name to sign in with.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 app = typer.Typer(
     help="People who may sign in, whom they see, and patients' own links.",
@@ -43,6 +48,7 @@ def add_user(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Add an account; asks for its password twice."""
     from server.people import accounts
@@ -76,7 +82,7 @@ def add_user(
         user_id = in_database(work)
     except (LoginTakenError, NotOnPanelError, WeakPasswordError) as e:
         fail(str(e))
-    typer.echo(f"user {user_id}: {login}")
+    _say(as_json, f"user {user_id}: {login}", user_id=user_id, login=login, role=role)
 
 
 @app.command(name="list")
@@ -97,6 +103,7 @@ def list_users(as_json: Annotated[bool, typer.Option("--json", help="Print one J
 def let_see(
     login: Annotated[str, typer.Argument(help="Whose panel.")],
     patient_id: Annotated[int, typer.Argument(help="The patient to put on it.")],
+    as_json: AsJson = False,
 ) -> None:
     """Put a patient on somebody's panel. A patient's own doctor sees the patient without this."""
     from server.people import accounts, panels
@@ -111,13 +118,14 @@ def let_see(
 
     if not in_database(work):
         fail(f"no account {login!r}, or no patient {patient_id}")
-    typer.echo(f"{login} sees patient {patient_id}")
+    _say(as_json, f"{login} sees patient {patient_id}", login=login, patient_id=patient_id)
 
 
 @app.command(name="patient-link")
 def issue_link(
     patient_id: Annotated[int, typer.Argument(help="Whose page it opens.")],
     valid_days: Annotated[int, typer.Option(min=1, max=400, help="How long it opens it.")] = 90,
+    as_json: AsJson = False,
 ) -> None:
     """Print a link to the patient's own page. It cannot be shown again; whoever has it sees the page."""
     from server.people import links
@@ -131,18 +139,120 @@ def issue_link(
     token = in_database(work)
     if token is None:
         fail(f"no patient {patient_id}")
-    settings = load_settings()
-    base = settings.public_url or f"http://{settings.web_host}:{settings.web_port}"
-    typer.echo(f"{base}/me/{token}")
+    link = f"{_base()}/me/{token}"
+    _say(as_json, link, patient_id=patient_id, link=link)
 
 
 @app.command(name="revoke-links")
-def revoke_links(patient_id: Annotated[int, typer.Argument(help="Whose links.")]) -> None:
+def revoke_links(patient_id: Annotated[int, typer.Argument(help="Whose links.")], as_json: AsJson = False) -> None:
     """End every link of a patient, for a phone that was lost."""
     from server.people import links
 
     ended = in_database(lambda conn: links.revoke_patient_links(conn, patient_id, now=clock.now(), by=operator()))
-    typer.echo(f"ended: {ended}")
+    _say(as_json, f"ended: {ended}", patient_id=patient_id, ended=ended)
+
+
+@app.command(name="reset")
+def reset(login: Login, as_json: AsJson = False) -> None:
+    """Begin an account anew: password, passkeys and sessions end; prints the link by which its owner chooses a password.
+
+    The link opens once, within three days, and is not shown again: hand it over as you would a key.
+    """
+    from server.people import users
+
+    def work(conn: "Connection", by: "Keeper", user_id: int) -> "Invited":
+        return users.reset(conn, by, user_id)
+
+    user_id, invited = _do(login, work)
+    link, until = f"{_base()}/welcome/{invited.token}", invited.expires_at.isoformat(timespec="minutes")
+    _say(as_json, f"{link}\nopens once, until {until}", user_id=user_id, login=login, link=link, expires_at=until)
+
+
+@app.command(name="close")
+def close(login: Login, as_json: AsJson = False) -> None:
+    """Close an account: nobody signs in to it any more, whoever is signed in is not. What was done under it stays."""
+    from server.people import users
+
+    user_id, _ = _do(login, users.close)
+    _say(as_json, f"{login} is closed", user_id=user_id, login=login)
+
+
+@app.command(name="reopen")
+def reopen(login: Login, as_json: AsJson = False) -> None:
+    """Open a closed account again, with the password and the passkeys that it had."""
+    from server.people import users
+
+    user_id, _ = _do(login, users.reopen)
+    _say(as_json, f"{login} is open", user_id=user_id, login=login)
+
+
+@app.command(name="sign-out")
+def sign_out(login: Login, as_json: AsJson = False) -> None:
+    """End every session of an account, for a screen that was left open or a device that was lost."""
+    from server.people import users
+
+    user_id, ended = _do(login, users.sign_out)
+    _say(as_json, f"{login}: sessions ended: {ended}", user_id=user_id, login=login, sessions=ended)
+
+
+@app.command(name="rename")
+def rename(
+    login: Login,
+    name: Annotated[str, typer.Argument(help="The name that others see from now on.")],
+    as_json: AsJson = False,
+) -> None:
+    """Change the name that others see; the name to sign in with stays."""
+    from server.people import users
+
+    user_id, _ = _do(login, lambda conn, by, user_id: users.rename(conn, by, user_id, name))
+    _say(as_json, f"{login} is called {name.strip()}", user_id=user_id, login=login, display_name=name.strip())
+
+
+@app.command(name="role")
+def set_role(
+    login: Login,
+    role: Annotated[StaffRole, typer.Argument(help="What the person does from now on.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give an account another role; its sessions end, and who is neither doctor nor nurse any more sees no patient.
+
+    A doctor who becomes a nurse sees the same patients and is nobody's own doctor. The last admin stays one.
+    """
+    from server.people import users
+
+    user_id, lost = _do(login, lambda conn, by, user_id: users.set_role(conn, by, user_id, role))
+    more = f"; patients whom it sees no longer: {lost} (/admin/panels names whom nobody sees now)" if lost else ""
+    _say(as_json, f"{login} is {role}{more}", user_id=user_id, login=login, role=role, patients=lost)
+
+
+def _do(login: str, deed: "Callable[[Connection, Keeper, int], T]") -> tuple[int, T]:
+    """Whose account it is, and what came of the deed; what cannot be done is said in words and ends the command with 1."""
+    from server.people import accounts
+    from server.people.errors import PeopleError
+    from server.people.users import Keeper
+
+    def work(conn: "Connection") -> tuple[int, T]:
+        found = next((user.user_id for user in accounts.list_users(conn) if user.login == login), None)
+        if found is None:
+            raise RefusedError(f"no account {login!r}; `server user list` names them")
+        return found, deed(conn, Keeper(actor=operator(), now=clock.now()), found)
+
+    try:
+        return in_database(work)
+    except PeopleError as e:
+        fail(f"nothing was changed: {e}")
+
+
+def _say(as_json: bool, words: str, **facts: object) -> None:
+    if as_json:
+        print_json(facts)
+    else:
+        typer.echo(words)
+
+
+def _base() -> str:
+    settings = load_settings()
+    return settings.public_url or f"http://{settings.web_host}:{settings.web_port}"
 
 
 def _has_patient(conn: "Connection", patient_id: int) -> bool:

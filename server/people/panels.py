@@ -80,26 +80,7 @@ def change(conn: Connection, wish: Wish) -> int:
         raise DecisionConflictError("so already, or was never so", what="panel")
     if from_user is not None and not people.is_on_panel(conn, user_id=from_user, patient_id=wish.patient_id):
         store.unassign(conn, user_id=from_user, patient_id=wish.patient_id)
-    change_id = store.note_change(
-        conn,
-        at=wish.now,
-        changed_by=wish.by,
-        act=wish.act,
-        patient_id=wish.patient_id,
-        from_user=from_user,
-        to_user=wish.to_user,
-        reason=wish.reason,
-    )
-    audit.note(
-        conn,
-        actor=wish.by,
-        act=f"panel.{wish.act}",
-        at=wish.now,
-        patient_id=wish.patient_id,
-        subject=str(change_id),
-        detail={"from_user": from_user, "to_user": wish.to_user},
-    )
-    return change_id
+    return _note(conn, wish, from_user)
 
 
 def hand_over(conn: Connection, *, from_user: int, to_user: int, reason: str, by: str, now: datetime) -> int:
@@ -128,6 +109,33 @@ def hand_over(conn: Connection, *, from_user: int, to_user: int, reason: str, by
     return moved
 
 
+def leave(conn: Connection, user_id: int, *, reason: str, by: str, now: datetime) -> int:
+    """Who is a clinician no longer sees nobody any more; how many patients it was. Whom nobody else sees is in `unkept` then."""
+    members = store.list_members(conn, user_id)
+    for each in members:
+        is_there, _ = store.lock_patient(conn, each.patient_id)
+        store.remove(conn, user_id=user_id, patient_id=each.patient_id)
+        if each.is_doctor:
+            store.set_doctor(conn, user_id=None, patient_id=each.patient_id)
+        if is_there:  # of a record under seal nothing is written any more
+            store.unassign(conn, user_id=user_id, patient_id=each.patient_id)
+            act = Wish(act=Act.REMOVED, patient_id=each.patient_id, from_user=user_id, reason=reason, by=by, now=now)
+            _note(conn, act, user_id)
+    return len(members)
+
+
+def step_down(conn: Connection, user_id: int, *, reason: str, by: str, now: datetime) -> int:
+    """A doctor who is a nurse from now on is nobody's own doctor, and sees the same patients; how many patients it was."""
+    members = [each for each in store.list_members(conn, user_id) if each.is_doctor]
+    for each in members:
+        is_there, _ = store.lock_patient(conn, each.patient_id)
+        store.set_doctor(conn, user_id=None, patient_id=each.patient_id)
+        if store.add(conn, user_id=user_id, patient_id=each.patient_id) and is_there:
+            act = Wish(act=Act.ADDED, patient_id=each.patient_id, to_user=user_id, reason=reason, by=by, now=now)
+            _note(conn, act, None)
+    return len(members)
+
+
 def keepers(conn: Connection, patient_id: int) -> Sequence[Sees]:
     """Who sees the patient regularly, the own doctor first. Raises `NotOnPanelError` where there is no such patient."""
     is_there, _ = store.lock_patient(conn, patient_id)
@@ -153,6 +161,29 @@ def members(conn: Connection, user_id: int) -> Sequence[Member]:
     if store.role_of_clinician(conn, user_id) is None:
         raise NotOnPanelError("no such clinician")
     return store.list_members(conn, user_id)
+
+
+def _note(conn: Connection, wish: Wish, from_user: int | None) -> int:
+    change_id = store.note_change(
+        conn,
+        at=wish.now,
+        changed_by=wish.by,
+        act=wish.act,
+        patient_id=wish.patient_id,
+        from_user=from_user,
+        to_user=wish.to_user,
+        reason=wish.reason,
+    )
+    audit.note(
+        conn,
+        actor=wish.by,
+        act=f"panel.{wish.act}",
+        at=wish.now,
+        patient_id=wish.patient_id,
+        subject=str(change_id),
+        detail={"from_user": from_user, "to_user": wish.to_user},
+    )
+    return change_id
 
 
 def _check(conn: Connection, wish: Wish) -> None:

@@ -1,4 +1,6 @@
-"""What whoever runs the clinic does about accounts: add, invite, close, open again, sign out. Each deed is in the audit.
+"""What whoever runs the clinic does about accounts: add, invite, name, give another role, close, open again, sign out.
+
+Each deed is in the audit.
 
 Nobody is told a password: an account begins, and begins anew, with a link that opens once, by which its owner chooses one.
 Whoever holds such a link is that person, so it is handed over as a password would be; that it was made stays on record.
@@ -10,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from server.people import accounts, sessions
+from server.people import panels as given
+from server.people.access import CLINICIANS
 from server.people.accounts import Language, Role
 from server.people.errors import DecisionConflictError, NotOnPanelError
 from server.people.sessions import IDLE_FOR, SignedIn
@@ -141,6 +145,52 @@ def reopen(conn: Connection, by: Keeper, user_id: int) -> None:
         raise DecisionConflictError("open already", what="account")
     store.set_active(conn, user_id, active=True)
     _note(conn, by, "account.reopen", user_id)
+
+
+def rename(conn: Connection, by: Keeper, user_id: int, display_name: str) -> None:
+    """The name that others see. Raises `NotOnPanelError`, `MalformedError` (no name; a patient's account, which has none)."""
+    _, role, _ = _lock(conn, user_id)
+    if role == "patient":
+        raise MalformedError("display_name", "a patient's own account keeps no name: it stays in the record")
+    if not display_name.strip():
+        raise MalformedError("display_name", "give the name that others see")
+    store.set_name(conn, user_id, display_name.strip())
+    _note(conn, by, "account.rename", user_id)
+
+
+def set_role(conn: Connection, by: Keeper, user_id: int, role: Role) -> int:
+    """Another role from now on, whoever is signed in signs in anew; how many patients the account sees no longer.
+
+    Who is no clinician any more loses the panel, the patients whose own doctor the account was, their tasks, and what was open in
+    an emergency. A doctor who becomes a nurse sees the same patients and is nobody's own doctor.
+
+    Raises `NotOnPanelError`, `MalformedError` (to or from a patient's own account), `DecisionConflictError` (so already, one's
+    own, or the last admin's).
+    """
+    admins = store.lock_admins(conn)
+    _, had, _ = _lock(conn, user_id)
+    if "patient" in (had, role):
+        raise MalformedError("role", "a patient's own account stays one; close it, and add another account")
+    if had == role:
+        raise DecisionConflictError(f"{role} already", what="account")
+    _not_ones_own(by, user_id)
+    if admins == {user_id}:
+        raise DecisionConflictError("the last admin's; add another admin first", what="account")
+    store.set_role(conn, user_id, role)
+    lost = _lose_patients(conn, by, user_id, had, role)
+    ended = store.close_sessions(conn, user_id)
+    _note(conn, by, "account.role", user_id, had=had, role=role, patients=lost, sessions=ended)
+    return lost
+
+
+def _lose_patients(conn: Connection, by: Keeper, user_id: int, had: str, role: Role) -> int:
+    reason = f"{had} → {role}"
+    if had == "doctor" and role == "nurse":
+        given.step_down(conn, user_id, reason=reason, by=by.actor, now=by.now)
+    if role in CLINICIANS:
+        return 0
+    store.end_glasses(conn, user_id, now=by.now)
+    return given.leave(conn, user_id, reason=reason, by=by.actor, now=by.now)
 
 
 def sign_out(conn: Connection, by: Keeper, user_id: int) -> int:

@@ -33,11 +33,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenSession:
-    """A session in force, without anything by which it could be used."""
+    """A session in force, without anything by which it could be used; `is_own`: of whoever asks."""
 
     created_at: datetime
     last_seen_at: datetime
     expires_at: datetime
+    is_own: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +85,26 @@ def set_active(conn: Connection, user_id: int, *, active: bool) -> None:
     conn.execute(_SQL["set_active"], {"user_id": user_id, "active": active})
 
 
-def list_sessions(conn: Connection, user_id: int, *, now: datetime, idle_since: datetime) -> Sequence[OpenSession]:
-    """The one used last first."""
+def set_role(conn: Connection, user_id: int, role: str) -> None:
+    conn.execute(_SQL["set_role"], {"user_id": user_id, "role": role})
+
+
+def set_name(conn: Connection, user_id: int, display_name: str) -> None:
+    conn.execute(_SQL["set_name"], {"user_id": user_id, "display_name": display_name})
+
+
+def end_glasses(conn: Connection, user_id: int, *, now: datetime) -> int:
+    """How many records somebody had open in an emergency."""
+    return conn.execute(_SQL["end_glasses"], {"user_id": user_id, "now": now}).rowcount
+
+
+def list_sessions(
+    conn: Connection, user_id: int, *, now: datetime, idle_since: datetime, own: bytes | None = None
+) -> Sequence[OpenSession]:
+    """The one used last first; `own`: the hash of the asker's token."""
+    values = {"user_id": user_id, "now": now, "idle_since": idle_since, "own": own}
     with conn.cursor(row_factory=class_row(OpenSession)) as cursor:
-        return cursor.execute(_SQL["sessions"], {"user_id": user_id, "now": now, "idle_since": idle_since}).fetchall()
+        return cursor.execute(_SQL["sessions"], values).fetchall()
 
 
 def close_sessions(conn: Connection, user_id: int) -> int:

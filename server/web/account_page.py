@@ -14,7 +14,7 @@ from server.store import users, worklist
 from server.store.postgres import transaction
 from server.web.rendering import render, words_of
 from server.web.signing import inside, set_session, show_login
-from server.web.words import mark
+from server.web.words import ROLES, mark
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -130,7 +130,8 @@ def _show(caller: Caller, request: Request, *, told: str = "", complaint: str = 
     with transaction(caller.clinic.pool) as conn:
         had = store.list_passkeys(conn, user_id=caller.user_id)
         unread = worklist.count_unread(conn, user_id=caller.user_id)
-        opened = users.list_sessions(conn, caller.user_id, now=caller.now, idle_since=caller.now - sessions.IDLE_FOR)
+        idle_since, own = caller.now - sessions.IDLE_FOR, caller.session.token_hash
+        opened = users.list_sessions(conn, caller.user_id, now=caller.now, idle_since=idle_since, own=own)
     return render(
         request,
         "account.html",
@@ -140,6 +141,7 @@ def _show(caller: Caller, request: Request, *, told: str = "", complaint: str = 
         unread=unread,
         passkeys=had,
         open_sessions=opened,
+        ROLES=ROLES,
         now=caller.now,
         told=words.say(told) if told else "",
         complaint=words.say(complaint) if complaint else "",

@@ -11,27 +11,21 @@ from server.people.door import Caller, SignedIn, address, check_form
 from server.people.errors import DecisionConflictError, LoginTakenError
 from server.people.users import Invited, Keeper, New
 from server.store import worklist
-from server.store.postgres import transaction
+from server.store.postgres import in_transaction, transaction
 from server.store.users import Wanted
 from server.web.rendering import render, words_of
-from server.web.words import mark
+from server.web.words import ROLES, mark
 from vitals.errors import MalformedError
 
 router: Final = APIRouter(prefix="/admin/users", include_in_schema=False)
 
+StaffRole = Literal["doctor", "nurse", "admin", "auditor"]
 Deed = Literal["reset", "close", "reopen", "sign-out"]
 UserId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Token = Annotated[str, Form(max_length=256)]
 Line = Annotated[str, Form(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 PAGE: Final = 50
-ROLES: Final = {
-    "doctor": mark("Doctor"),
-    "nurse": mark("Nurse"),
-    "admin": mark("Administrator"),
-    "auditor": mark("Auditor"),
-    "patient": mark("Patient"),
-}
 LANGUAGE_NAMES: Final = {"zh": "中文", "en": "English"}
 OF_PATIENT: Final = {"zh": "患者", "en": "Patient"}
 DONE: Final = {
@@ -39,7 +33,12 @@ DONE: Final = {
     "reopen": mark("The account is open again, with the password and the passkeys that it had."),
     "sign-out": mark("Signed out everywhere."),
 }
-REMOVED: Final = mark("The passkey is removed.")
+CHANGED: Final = {
+    "passkey": mark("The passkey is removed."),
+    "name": mark("The account has another name."),
+    "role": mark("The account has another role. Whoever was signed in signs in again."),
+}
+NAMELESS: Final = mark("Give the name that others see. A patient's own account has none: it stays in the record.")
 TAKEN: Final = mark("Somebody signs in under this name already. Choose another.")
 INCOMPLETE: Final = mark("Give a name to sign in with, a name that others see, and a role.")
 NO_PATIENT: Final = mark(
@@ -98,9 +97,38 @@ def add(
 
 @router.get("/{user_id}")
 def show_user(
-    caller: SignedIn, request: Request, user_id: UserId, done: Deed | Literal["passkey", ""] = ""
+    caller: SignedIn, request: Request, user_id: UserId, done: Deed | Literal["passkey", "name", "role", ""] = ""
 ) -> Response:
-    return _one(caller, request, user_id, told=REMOVED if done == "passkey" else DONE.get(done, ""))
+    return _one(caller, request, user_id, told={**DONE, **CHANGED}.get(done, ""))
+
+
+@router.post("/{user_id}/name")
+def rename(
+    caller: SignedIn, request: Request, user_id: UserId, display_name: Line = "", csrf_token: Token = ""
+) -> Response:
+    check_form(caller, request, csrf_token)
+    try:
+        with transaction(caller.house) as conn:
+            users.rename(conn, _keeper(caller), user_id, display_name)
+    except MalformedError:
+        return _one(caller, request, user_id, complaint=NAMELESS)
+    return RedirectResponse(f"/admin/users/{user_id}?done=name", status_code=303)
+
+
+@router.post("/{user_id}/role")
+def set_role(
+    caller: SignedIn,
+    request: Request,
+    user_id: UserId,
+    role: Annotated[StaffRole, Form()],
+    csrf_token: Token = "",
+) -> Response:
+    check_form(caller, request, csrf_token)
+    try:
+        in_transaction(caller.house, lambda conn: users.set_role(conn, _keeper(caller), user_id, role))
+    except (DecisionConflictError, MalformedError):
+        return _one(caller, request, user_id, complaint=NOT_NOW)
+    return RedirectResponse(f"/admin/users/{user_id}?done=role", status_code=303)
 
 
 @router.post("/{user_id}/{deed}")

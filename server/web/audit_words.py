@@ -49,6 +49,8 @@ ACTS: Final = {
     "account.add": mark("added an account"),
     "account.accept": mark("chose a password by a link"),
     "account.reset": mark("began an account anew"),
+    "account.rename": mark("renamed an account"),
+    "account.role": mark("gave an account another role"),
     "account.close": mark("closed an account"),
     "account.reopen": mark("opened an account again"),
     "account.sign_out": mark("signed an account out everywhere"),

@@ -45,6 +45,13 @@ STATES: Final = {
     "resolved": mark("Resolved"),
     "retracted": mark("Withdrawn"),
 }
+ROLES: Final = {
+    "doctor": mark("Doctor"),
+    "nurse": mark("Nurse"),
+    "admin": mark("Administrator"),
+    "auditor": mark("Auditor"),
+    "patient": mark("Patient"),
+}
 RESOLUTIONS: Final = {
     "reached": mark("Patient reached"),
     "no_answer": mark("No answer"),

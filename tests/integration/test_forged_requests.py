@@ -52,6 +52,8 @@ def matrix(clinic: Clinic) -> Matrix:
         "export_id": str(episode_id),
         "passkey_id": "0a",
         "deed": "close",
+        "role": "auditor",
+        "display_name": "Somebody Else",
         "what": "test",
         "token": "nobodys",
         "if_match": "1",

@@ -1,5 +1,6 @@
 """Accounts, sessions, panels and links as rows: what is kept, what is not, and when it ends."""
 
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from server.people import accounts, links, panels, sessions
+from server.people.accounts import Role
 from server.people.errors import (
     LoginTakenError,
     NotOnPanelError,
@@ -177,6 +179,39 @@ def test_a_role_opens_nothing_and_a_panel_does(pool: Pool, patient_id: int) -> N
             panels.check(conn, user_id=admin, patient_id=patient_id)
 
 
+def test_accounts_are_kept_from_the_command_line(
+    database_url: str, pool: Pool, patient_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOMEVIGIL_SERVER_DATABASE_URL", database_url)
+    monkeypatch.setenv("HOMEVIGIL_SERVER_PUBLIC_URL", "https://clinic.example")
+    _add(pool, "root", role="admin")
+
+    reset = json.loads(_command("reset", "lin", "--json").stdout)
+    renamed = _command("rename", "lin", "林医生")
+    nurse = _command("role", "lin", "nurse")
+    auditor = json.loads(_command("role", "lin", "auditor", "--json").stdout)
+    last = _command("role", "root", "nurse")
+    closed = _command("close", "lin")
+    closed_again = _command("close", "lin")
+    reopened = _command("reopen", "lin", "--json")
+    out = _command("sign-out", "nobody")
+
+    assert reset["link"].startswith("https://clinic.example/welcome/")
+    assert (renamed.stdout, nurse.stdout) == ("lin is called 林医生\n", "lin is nurse\n")
+    assert auditor == {"user_id": auditor["user_id"], "login": "lin", "role": "auditor", "patients": 1}
+    assert (last.returncode, "the last admin's" in last.stderr) == (1, True)
+    assert closed.stdout == "lin is closed\n"
+    assert (closed_again.returncode, closed_again.stderr) == (1, "nothing was changed: the account is closed already\n")
+    assert json.loads(reopened.stdout)["login"] == "lin"
+    assert (out.returncode, "no account 'nobody'" in out.stderr) == (1, True)
+    with transaction(pool) as conn:
+        done = conn.execute("select act from audit_entry where act like 'account.%' order by entry_id").fetchall()
+        assert conn.execute("select doctor_id from patient where patient_id = %s", (patient_id,)).fetchone() == (None,)
+    assert [act for (act,) in done] == [
+        f"account.{each}" for each in ("reset", "rename", "role", "role", "close", "reopen")
+    ]
+
+
 def test_an_account_is_made_and_a_link_printed_from_the_command_line(
     database_url: str, pool: Pool, patient_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,8 +246,8 @@ def _command(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
-def _add(pool: Pool, login: str, password: str = PASSWORD) -> int:
+def _add(pool: Pool, login: str, password: str = PASSWORD, role: Role = "doctor") -> int:
     with transaction(pool) as conn:
         return accounts.add_user(
-            conn, login=login, display_name="Lin", role="doctor", password=password, language="zh", now=NOW
+            conn, login=login, display_name="Lin", role=role, password=password, language="zh", now=NOW
         )

@@ -166,3 +166,73 @@ def test_accounts_come_in_pages_by_login_and_say_how_they_are_opened(clinic: Cli
     assert chief.get("/api/v1/users/999").status_code == 404
     assert chief.get("/api/v1/users", params={"cursor": "%"}).status_code == 422
     assert PASSWORD not in str(ways)
+
+
+def test_who_becomes_an_auditor_sees_no_patient_and_signs_in_anew(clinic: Clinic, chief: httpx2.Client) -> None:
+    doctor_id = clinic.add_user("doctor", name="Dr. Lin")
+    own = clinic.add_patient("Zhao Min", doctor_id)
+    other = clinic.add_patient("Qian Wei", None)
+    clinic.put_on_panel(doctor_id, other)
+    doctor = clinic.client("doctor")
+    assert doctor.get("/api/v1/alerts").status_code == 200
+
+    nurse = chief.post(f"/api/v1/users/{doctor_id}/role", json={"role": "nurse"})
+    assert (nurse.status_code, nurse.json()["patients"]) == (200, 0)
+    assert doctor.get("/api/v1/alerts").status_code == 401
+    assert seen(clinic, doctor_id) == [(own, False), (other, False)]
+    assert chief.post(f"/api/v1/users/{doctor_id}/role", json={"role": "nurse"}).status_code == 409
+
+    auditor = chief.post(f"/api/v1/users/{doctor_id}/role", json={"role": "auditor"})
+    assert (auditor.status_code, auditor.json()["patients"]) == (200, 2)
+    assert seen(clinic, doctor_id) == []
+    assert clinic.rows(
+        "select act, patient_id from panel_change where from_user = %s order by patient_id", doctor_id
+    ) == [
+        {"act": "removed", "patient_id": own},
+        {"act": "removed", "patient_id": other},
+    ]
+    assert chief.get("/api/v1/panels/changes").status_code == 200
+    assert clinic.client("doctor").get("/api/v1/audit").status_code == 200
+
+
+def seen(clinic: Clinic, user_id: int) -> list[tuple[object, object]]:
+    rows = clinic.rows(
+        "select p.patient_id, p.doctor_id is not distinct from m.user_id as is_own"
+        " from panel_regular m join patient p using (patient_id) where m.user_id = %s order by 1",
+        user_id,
+    )
+    return [(row["patient_id"], row["is_own"]) for row in rows]
+
+
+def test_a_role_is_never_ones_own_to_change_and_no_patient_becomes_staff(clinic: Clinic, chief: httpx2.Client) -> None:
+    me = chief.get("/api/v1/users").json()["users"][0]["user_id"]
+    patient_id = clinic.add_patient("Zhao Min", None)
+    zhao = clinic.add_user("zhao", "patient", name=f"Patient {patient_id}", patient_id=patient_id)
+    nurse_id = clinic.add_user("nurse", "nurse")
+    statuses = [
+        chief.post(f"/api/v1/users/{me}/role", json={"role": "doctor"}).status_code,
+        chief.post(f"/api/v1/users/{zhao}/role", json={"role": "nurse"}).status_code,
+        chief.post(f"/api/v1/users/{nurse_id}/role", json={"role": "patient"}).status_code,
+        chief.post(f"/api/v1/users/{zhao}/name", json={"display_name": "Zhao Min"}).status_code,
+        chief.post("/api/v1/users/999/role", json={"role": "nurse"}).status_code,
+    ]
+    assert statuses == [409, 422, 422, 422, 404]
+    assert not acts(clinic)
+
+
+@pytest.mark.chromium
+def test_a_name_and_a_role_are_changed_on_the_page(clinic: Clinic, context: BrowserContext) -> None:
+    clinic.add_user("chief", "admin", name="Chief Zhou")
+    clinic.add_user("wang", "nurse", name="Wang Min")
+    client, _ = clinic.browser_client("chief")
+    context.add_cookies([{"name": "homevigil", "value": str(client.cookies["homevigil"]), "url": clinic.url}])
+    page = context.new_page()
+    page.goto(f"{clinic.url}/admin/users?lang=en")
+    page.get_by_role("link", name="Wang Min").click()
+    page.get_by_role("textbox", name="Name that others see").fill("Wang Minhua")
+    press(page, "Save the name", "The account has another name.")
+    page.get_by_role("combobox", name="Role").select_option("auditor")
+    press(page, "Give this role", "The account has another role.")
+    expect(page.get_by_role("heading", name="Wang Minhua", level=1)).to_be_visible()
+    expect(page.get_by_role("list").filter(has_text="Auditor").first).to_be_visible()
+    assert [act for act, _, _ in acts(clinic)] == ["account.rename", "account.role"]

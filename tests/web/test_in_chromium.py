@@ -249,6 +249,7 @@ def test_a_reading_is_moved_to_its_patient_by_keyboard_alone(
 def test_the_language_can_be_switched_and_stays(clinic: Clinic, doctor_id: int, sign_in: SignIn) -> None:
     page = sign_in(language="en")
 
+    page.get_by_role("button", name="Menu").click()
     page.get_by_role("link", name="中文").click()
 
     expect(page.get_by_role("link", name="工作列表")).to_be_visible()
@@ -273,6 +274,7 @@ def test_the_inbox_counts_what_is_unread_until_it_is_marked(clinic: Clinic, doct
 def test_signing_out_ends_at_the_form(clinic: Clinic, doctor_id: int, sign_in: SignIn) -> None:
     page = sign_in()
 
+    page.get_by_role("button", name="Menu").click()
     page.get_by_role("button", name="Sign out").click()
 
     page.wait_for_url(f"{clinic.url}/login")

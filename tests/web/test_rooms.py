@@ -75,3 +75,21 @@ def test_on_a_phone_what_is_seldom_needed_is_in_a_menu(clinic: Clinic, doctor_id
     expect(page.get_by_role("link", name="中文")).to_be_visible()
     out.click()
     page.wait_for_url("**/login")
+
+
+@pytest.mark.chromium
+def test_on_a_small_screen_each_roles_rooms_fit_into_one_line(
+    clinic: Clinic, browsers: dict[str, httpx2.Client], context: BrowserContext
+) -> None:
+    clinic.rows("update app_user set display_name = 'Alexandra Featherstonehaugh-Li'")
+    page = context.new_page()
+    for role, client in browsers.items():
+        context.add_cookies([{"name": "homevigil", "value": str(client.cookies["homevigil"]), "url": clinic.url}])
+        for language in ("en", "zh"):
+            for width, highest in ((1280, 60), (1024, 80), (640, 120), (360, 90)):
+                page.set_viewport_size({"width": width, "height": 780})
+                page.goto(f"{clinic.url}/account?lang={language}")
+                header = page.locator(".top").bounding_box()
+                assert header is not None
+                assert header["height"] < highest, (role, language, width, header)
+                assert page.evaluate("document.documentElement.scrollWidth") == width, (role, language, width)

@@ -45,6 +45,7 @@ def sign_in(page: Page) -> None:
 
 
 def sign_out(page: Page) -> None:
+    page.get_by_role("button", name="Menu").click()
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url("**/login")
 

@@ -6,7 +6,8 @@ select doctor_id from patient
 where patient_id = %(patient_id)s and not is_watchdog and standing in ('active', 'paused') for update;
 
 -- name: clinician
-select user_id, role from app_user where user_id = %(user_id)s and active and role in ('doctor', 'nurse');
+-- Nobody gives the account another role until this transaction ends, so that nobody is put on the panel of who has none.
+select user_id, role from app_user where user_id = %(user_id)s and active and role in ('doctor', 'nurse') for key share;
 
 -- name: add
 insert into panel (user_id, patient_id) values (%(user_id)s, %(patient_id)s) on conflict do nothing;

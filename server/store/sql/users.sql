@@ -25,8 +25,18 @@ select user_id from app_user where role = 'admin' and active order by user_id fo
 -- name: set_active
 update app_user set active = %(active)s where user_id = %(user_id)s;
 
+-- name: set_role
+update app_user set role = %(role)s where user_id = %(user_id)s;
+
+-- name: set_name
+update app_user set display_name = %(display_name)s where user_id = %(user_id)s;
+
+-- name: end_glasses
+-- What somebody has open in an emergency is a clinician's.
+update break_glass set ended_at = %(now)s where user_id = %(user_id)s and ended_at is null and ends_at > %(now)s;
+
 -- name: sessions
-select created_at, last_seen_at, expires_at from user_session
+select created_at, last_seen_at, expires_at, coalesce(token_hash = %(own)s::bytea, false) as is_own from user_session
 where user_id = %(user_id)s and expires_at > %(now)s and last_seen_at > %(idle_since)s
 order by last_seen_at desc;
 
