@@ -12,9 +12,10 @@ from markupsafe import Markup
 from server.people.decisions import OPEN_STATES
 from server.people.door import Caller, Clinic
 from server.people.rule_texts import Condition, is_of_values, text_of, trend_conditions
-from server.store import reading_lists, worklist, worklist_rows
+from server.store import reading_lists, silences, worklist, worklist_rows
 from server.store.postgres import Connection
 from server.store.reading_lists import PanelValue
+from server.store.silences import Silence
 from server.store.worklist import PAGE_MAX, Alert, PanelPatient, Place
 from server.store.worklist_rows import LastDecision
 from server.web.history import PRESSURES, Span, own_conditions
@@ -50,6 +51,14 @@ class AlertLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hush:
+    """That alerts of a patient tell no clinician for a while. `what`: which, and by whose word."""
+
+    until: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One patient. `priority` is that of the gravest alert; without an alert it is empty. `pictures` have names."""
 
@@ -65,6 +74,7 @@ class Row:
     is_late: bool
     doctor: str
     known: str = field(default="")
+    hushes: tuple[Hush, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -133,6 +143,7 @@ def build_rows(conn: Connection, caller: Caller, words: Words, cases: Sequence[C
         heard=worklist_rows.list_heard(conn, ids),
         values=_values(conn, caller, ids),
         decided=worklist_rows.list_last_decisions(conn, [alert.episode_id for case in cases for alert in case.alerts]),
+        silences=silences.list_silences(conn, user_id=caller.user_id, open_at=caller.now),
     )
     patients = {patient.patient_id: patient for patient in found}
     return [
@@ -223,6 +234,7 @@ class _Facts:
     heard: Mapping[int, datetime]
     values: Mapping[int, Sequence[PanelValue]]
     decided: Mapping[UUID, LastDecision]
+    silences: Sequence[Silence]
 
 
 def _values(conn: Connection, caller: Caller, patient_ids: Sequence[int]) -> Mapping[int, Sequence[PanelValue]]:
@@ -253,7 +265,21 @@ def _row(caller: Caller, words: Words, patient: PanelPatient, case: Case, facts:
         assessed=say_assessed(patient, words, caller.now),
         is_late=is_late,
         doctor=case.member.doctor_name or "",
+        hushes=tuple(
+            _say_silence(caller, words, each, patient.zone)
+            for each in facts.silences
+            if each.patient_id == patient.patient_id
+        ),
         known=known({short_name(each.episode_id): each.version for each in case.alerts if each.state in OPEN_STATES}),
+    )
+
+
+def _say_silence(caller: Caller, words: Words, silence: Silence, zone: str) -> Hush:
+    every = words.say("every rule that is not urgent")
+    rule = words.pick(text_of(caller.clinic.rules, silence.rule_id).title) if silence.rule_id else every
+    return Hush(
+        until=words.moment(silence.until, zone),
+        what=words.say("No doctor or nurse is told: %(what)s. By %(who)s.", what=rule, who=silence.made_by),
     )
 
 

@@ -59,3 +59,27 @@ def test_what_has_no_reason_or_is_too_long_or_anothers_is_not_silenced(clinic: C
     theirs, their_token = clinic.browser_client("other")
     assert theirs.post(end, data={"csrf_token": their_token, "if_match": "2"}).status_code == 404
     assert "王秀英" not in theirs.get("/silences").text
+
+
+@pytest.mark.chromium
+def test_a_row_of_the_worklist_says_that_it_is_silent_until_when_and_by_whom(
+    clinic: Clinic, doctor_id: int, context: BrowserContext
+) -> None:
+    patient_id, _ = clinic.high_patient("王秀英", doctor_id)
+    other_id, _ = clinic.high_patient("赵敏", doctor_id)
+    client, csrf_token = clinic.browser_client("doctor")
+    form = {"csrf_token": csrf_token, "patient": str(patient_id), "reason": "away", "lasting": "day", "rule": RULE}
+    assert client.post("/silences", data=form).status_code == 303
+    context.add_cookies([{"name": "homevigil", "value": str(client.cookies["homevigil"]), "url": clinic.url}])
+    page = context.new_page()
+    page.set_viewport_size({"width": 360, "height": 780})
+    page.goto(f"{clinic.url}/?lang=en")
+
+    mark = page.locator(f"#patient-{patient_id}").get_by_role("link", name="Silent until")
+    mark.focus()
+
+    expect(mark).to_contain_text("By Dr. Lin.")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    expect(page.locator(f"#patient-{other_id}").get_by_role("link", name="Silent until")).to_have_count(0)
+    mark.click()
+    expect(page.get_by_label("Patient", exact=True)).to_have_value(str(patient_id))
