@@ -138,7 +138,6 @@ def _web(settings: Settings, pool: "OpenPool") -> "FastAPI":
         house=_house(settings),
         glucose_unit=settings.glucose_unit,
         clinical_years=settings.retention_clinical_years,
-        erasure_folders=settings.folders_to_look_through,
         metrics_token=token.get_secret_value() if token else None,
         claim_office=_claim_office(settings),
     )

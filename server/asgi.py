@@ -4,7 +4,7 @@ It composes and decides nothing; `server.app` runs it. Errors are answered in th
 problem details under `/api`, as a page everywhere else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -185,12 +185,11 @@ def create_app(
     glucose_unit: GlucoseUnit = "mmol/L",
     metrics_token: str | None = None,
     clinical_years: int = CLINICAL_YEARS,
-    erasure_folders: Sequence[Path] = (),
     claim_office: ClaimOffice | None = None,
 ) -> FastAPI:
     """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials;
     `public_url` how people reach us; without a `metrics_token` there are no metrics, without a `claim_office` no codes for new
-    gateways; `clinical_years` the law has a record kept, `erasure_folders` are looked through for whoever was erased."""
+    gateways; `clinical_years` the law has a record kept."""
     app = _api()
     app.state.clinic = Clinic(
         pool=pool,
@@ -202,7 +201,6 @@ def create_app(
         house=house,
         glucose_unit=glucose_unit,
         clinical_years=clinical_years,
-        erasure_folders=tuple(erasure_folders),
     )
     app.state.newsroom = Newsroom(app.state.clinic)
     app.state.metrics_token = metrics_token

@@ -32,6 +32,7 @@ def loops_of(
         loops["watch heartbeat"] = lambda: _watch_heartbeat(settings, pool, stop)
         loops["watch recompute"] = lambda: _watch_recompute(pool, stop)
         loops["watch retention"] = lambda: _watch_retention(settings, pool, stop)
+        loops["watch erasures"] = lambda: _watch_erasures(settings, pool, stop)
         loops["watch audit"] = lambda: _watch_audit(pool, stop)
         loops["watch anchors"] = lambda: _watch_anchors(settings, pool, stop)
     return loops
@@ -120,6 +121,12 @@ def _watch_retention(settings: Settings, pool: "Pool", stop: threading.Event) ->
     from server.watch.retention import keep_retention
 
     keep_retention(pool, stop, settings.folders_to_look_through)
+
+
+def _watch_erasures(settings: Settings, pool: "Pool", stop: threading.Event) -> None:
+    from server.watch.erasures import keep_looking
+
+    keep_looking(pool, stop, settings.folders_to_look_through)
 
 
 def _watch_audit(pool: "Pool", stop: threading.Event) -> None:

@@ -216,14 +216,11 @@ def list_requests(caller: SignedIn) -> RequestsOut:
 
 @router.post("/erasure-requests/{request_id}/confirm", responses=problems.ERASURE)
 def confirm(caller: Changing, request_id: Number) -> OutcomeOut:
-    """A second person: another clinician who sees the patient, or an admin. It is done at once."""
-    clinic = caller.clinic
-    outcome = erasure_requests.confirm(
-        caller.house,
-        person_of(caller),
-        request_id,
-        clinical_years=clinic.clinical_years,
-        folders=clinic.erasure_folders,
+    """A second person: another clinician who sees the patient, or an admin. It is done at once; the server then looks for what
+    is left, which `/erasures` shows."""
+    years = caller.clinic.clinical_years
+    outcome = in_transaction(
+        caller.house, lambda conn: erasure_requests.confirm(conn, person_of(caller), request_id, clinical_years=years)
     )
     return OutcomeOut(is_destroyed=outcome.is_destroyed, keep_until=outcome.keep_until)
 

@@ -7,7 +7,6 @@ browser sends a cookie whoever wrote the page. A bearer token is sent by a progr
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -42,8 +41,6 @@ class Clinic:
     """How people reach us, without a slash at its end; where it is not said, as the request says it."""
     clinical_years: int = CLINICAL_YEARS
     """How long the law has a record kept after its last entry."""
-    erasure_folders: tuple[Path, ...] = ()
-    """Where else to look for somebody who was erased: logs, exports, the broker's store."""
 
     @property
     def cookie_name(self) -> str:

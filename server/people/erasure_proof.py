@@ -6,16 +6,17 @@ What is looked for must not be kept, so it is in the hands of whoever erases, fr
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from server.store import audit, erasure, vault
+from server.store import alarms, audit, erasure, vault
 from server.store import erasure_requests as store
+from server.store.alarms import AlarmKind
 from server.store.erasure_requests import Proof
-from server.store.postgres import Connection
+from server.store.postgres import Connection, Pool, in_transaction
 
 FRAMES_LOOKED_FOR: Final = 200
 
@@ -100,7 +101,25 @@ def prove(conn: Connection, patient_id: int, traces: Traces, where: Where, *, ac
     store.note_proof(conn, proof)
     detail = {"traces": proof.traces, "files": proof.files, "broker_stores": stores, "found": len(found)}
     audit.note(conn, actor=actor, act="erasure.prove", at=now, patient_id=patient_id, detail=detail)
+    if proof.places:
+        said = f"patient {patient_id}: {', '.join(proof.places)}"
+        alarms.raise_alarm(conn, AlarmKind.TRACE_LEFT, subject=str(patient_id), detail=said)
     return proof
+
+
+def look_for_next(pool: Pool, where: Where, now: Callable[[], datetime]) -> Proof | None:
+    """The search that waits longest, with proof; None if none waits. Cut off at any point, it is as if it had not begun."""
+
+    def work(conn: Connection) -> Proof | None:
+        search = store.take_search(conn)
+        if search is None:
+            return None
+        # What is looked for lies in this row alone, sealed, and is gone before anything is read.
+        store.end_search(conn, search.search_id, now=now())
+        traces = Traces(words=search.traces)
+        return prove(conn, search.patient_id, traces, where, actor=search.asked_by, now=now())
+
+    return in_transaction(pool, work)
 
 
 def _files(folders: Sequence[Path]) -> Iterator[Path]:

@@ -6,18 +6,17 @@ Who asks is a clinician who sees the patient. Who confirms is another one who do
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 from server.people import erasure, panels
 from server.people.door import Caller
 from server.people.erasure import Outcome, Reason, Wish
-from server.people.erasure_proof import Traces, Where, prove, traces_of
+from server.people.erasure_proof import traces_of
 from server.people.errors import DecisionConflictError, NotOnPanelError
 from server.store import audit
 from server.store import erasure_requests as store
 from server.store.erasure_requests import Erased, Request
-from server.store.postgres import Connection, Pool, in_transaction
+from server.store.postgres import Connection
 
 SHOWN: Final = 200
 
@@ -59,22 +58,11 @@ def ask(conn: Connection, person: Person, patient_id: int, reason: Reason) -> in
     return request_id
 
 
-def confirm(pool: Pool, person: Person, request_id: int, *, clinical_years: int, folders: Sequence[Path]) -> Outcome:
-    """Erase; and where nothing has it kept, look for what is left, in the database and in these folders.
+def confirm(conn: Connection, person: Person, request_id: int, *, clinical_years: int) -> Outcome:
+    """Erase; and where nothing has it kept, have the server's loop look for what is left (`watch.erasures`).
 
     Raises `NotOnPanelError`, `HeldError`, `DecisionConflictError` (decided already; or it was the same person who asked).
     """
-    patient_id, outcome, traces = in_transaction(
-        pool, lambda conn: _confirm(conn, person, request_id, clinical_years=clinical_years)
-    )
-    if outcome.is_destroyed:
-        where = Where(folders=folders)
-        in_transaction(pool, lambda conn: prove(conn, patient_id, traces, where, actor=person.name, now=person.now))
-    return outcome
-
-
-def _confirm(conn: Connection, person: Person, request_id: int, *, clinical_years: int) -> tuple[int, Outcome, Traces]:
-    """Whom, what became of it, and what must not be found any more."""
     found = _open(conn, person, request_id)
     if found.asked_by == person.user_id:
         raise DecisionConflictError("your own: somebody else confirms it", what="request")
@@ -88,7 +76,10 @@ def _confirm(conn: Connection, person: Person, request_id: int, *, clinical_year
         actor=person.name,
         now=person.now,
     )
-    return found.patient_id, erasure.erase(conn, wish, clinical_years=clinical_years), traces
+    outcome = erasure.erase(conn, wish, clinical_years=clinical_years)
+    if outcome.is_destroyed:
+        store.add_search(conn, found.patient_id, traces=traces.words, by=person.name, now=person.now)
+    return outcome
 
 
 def refuse(conn: Connection, person: Person, request_id: int) -> None:

@@ -75,6 +75,8 @@ class AlarmKind(StrEnum):
     """A gateway sends far more than a home can measure."""
     QUARANTINE_FULL = "quarantine_full"
     """A gateway's quarantine has reached its bound for the day; what came after it is only counted and sampled."""
+    TRACE_LEFT = "trace_left"
+    """Somebody was erased, and something of them was found afterwards. Its subject is a number, and an admin alone sees it."""
     AUDIT_CHANGED = "audit_changed"
     """Something that was written down is not any more what was sealed: somebody has changed it past the product."""
 

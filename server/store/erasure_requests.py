@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+import msgspec
 from psycopg.rows import class_row
 
+from server.store import vault
 from server.store.postgres import Connection, load_sql
 
 _SQL: Final = load_sql("erasure_requests")
@@ -46,7 +48,10 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """Somebody kept under seal (`destroyed_at` None) or gone, with the last proof; None: nobody has looked."""
+    """Somebody kept under seal (`destroyed_at` None) or gone, with the last proof; None: nobody has looked.
+
+    `is_looked_for`: a search waits, or is on its way.
+    """
 
     patient_id: int
     reason: str
@@ -55,6 +60,7 @@ class Erased:
     restricted_at: datetime
     keep_until: datetime
     destroyed_at: datetime | None
+    is_looked_for: bool
     looked_at: datetime | None
     traces: int | None
     tables: int | None
@@ -62,6 +68,16 @@ class Erased:
     broker_stores: int | None
     places: Sequence[str] | None
     unreached: Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is to be looked for, of whom, and who wanted it."""
+
+    search_id: int
+    patient_id: int
+    asked_by: str
+    traces: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +121,41 @@ def list_erased(conn: Connection, *, limit: int) -> Sequence[Erased]:
 def note_proof(conn: Connection, proof: Proof) -> None:
     row = {name: getattr(proof, name) for name in Proof.__slots__}
     conn.execute(_SQL["note_proof"], row | {"places": list(proof.places), "unreached": list(proof.unreached)})
+
+
+def add_search(conn: Connection, patient_id: int, *, traces: Sequence[bytes], by: str, now: datetime) -> None:
+    """To be looked for by the server's loop; what is looked for is sealed with a key that goes with the search."""
+    row = conn.execute(_SQL["add_search"], {"patient_id": patient_id, "by": by, "now": now}).fetchone()
+    assert row is not None
+    sealed = _safe(conn, row[0]).seal(msgspec.msgpack.encode(list(traces)), _place(row[0]))
+    conn.execute(_SQL["seal_search"], {"search_id": row[0], "traces": sealed})
+
+
+def take_search(conn: Connection) -> Search | None:
+    """The oldest that nobody is at, locked until the transaction ends: a search that is cut off is taken again."""
+    row = conn.execute(_SQL["take_search"]).fetchone()
+    if row is None:
+        return None
+    search_id, patient_id, asked_by, sealed = row
+    traces = msgspec.msgpack.decode(_safe(conn, search_id).open(sealed, _place(search_id)), type=list[bytes])
+    return Search(search_id=search_id, patient_id=patient_id, asked_by=asked_by, traces=traces)
+
+
+def end_search(conn: Connection, search_id: int, *, now: datetime) -> None:
+    """With its key: what was looked for can be read by nobody any more, from no backup of this database either."""
+    conn.execute(_SQL["end_search"], {"search_id": search_id, "holder": _holder(search_id), "now": now})
+
+
+def _safe(conn: Connection, search_id: int) -> vault.Safe:
+    return vault.safes(conn, {_holder(search_id): None})[_holder(search_id)]
+
+
+def _holder(search_id: int) -> str:
+    return f"search:{search_id}"
+
+
+def _place(search_id: int) -> str:
+    return f"erasure_search.traces/{search_id}"
 
 
 def holds_of(conn: Connection, patient_id: int, *, now: datetime) -> Sequence[HoldInForce]:

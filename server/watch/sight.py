@@ -62,6 +62,7 @@ EVENTS: Final = frozenset(
         AlarmKind.FLOOD,
         AlarmKind.QUARANTINE_FULL,
         AlarmKind.AUDIT_CHANGED,
+        AlarmKind.TRACE_LEFT,
     }
 )
 """What happened and stays open until a person has looked; the others are states and end by themselves."""

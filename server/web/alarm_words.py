@@ -70,6 +70,12 @@ ALARMS: Final[Mapping[str, Wording]] = {
         meaning=mark("Something that was written down is no longer what it was. HomeVigil itself never changes it."),
         advice=mark("Keep the database as it is, and have the audit trail verified on the server."),
     ),
+    AlarmKind.TRACE_LEFT: Wording(
+        gravity="high",
+        name=mark("Something of an erased patient is left"),
+        meaning=mark("It was looked for after the erasure, and found. The page of erasures says where."),
+        advice=mark("Remove it there, in copies and logs as well, and write down that you did."),
+    ),
     AlarmKind.SERVER_LOST: Wording(
         gravity="high",
         name=mark("This server has lost readings"),

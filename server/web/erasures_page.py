@@ -40,14 +40,11 @@ def show(caller: SignedIn, request: Request) -> Response:
 def confirm(caller: SignedIn, request: Request, request_id: Number, csrf_token: _CSRF = "") -> Response:
     """The second person wants it, too: it is done."""
     check_form(caller, request, csrf_token)
-    clinic = caller.clinic
+    years = caller.clinic.clinical_years
     try:
-        erasure_requests.confirm(
+        in_transaction(
             caller.house,
-            person_of(caller),
-            request_id,
-            clinical_years=clinic.clinical_years,
-            folders=clinic.erasure_folders,
+            lambda conn: erasure_requests.confirm(conn, person_of(caller), request_id, clinical_years=years),
         )
     except HeldError as e:
         return _page(caller, request, refused_by=str(e), status=409)

@@ -213,7 +213,16 @@ def dumped(house: House) -> bytes:
 
 
 KEPT = {
-    *("patient", "patient_zone", "data_key", "erasure", "erasure_request", "erasure_proof", "legal_hold"),
+    *(
+        "patient",
+        "patient_zone",
+        "data_key",
+        "erasure",
+        "erasure_request",
+        "erasure_proof",
+        "erasure_search",
+        "legal_hold",
+    ),
     *(
         "audit_entry",
         "audit_due",

@@ -2,15 +2,21 @@
 
 import io
 import re
+import signal
+import subprocess
+import sys
 import zipfile
 from datetime import timedelta
+from pathlib import Path
 
 import httpx2
 import pytest
 from fix_clinic import Clinic
 
 from server.people import links
+from server.people.erasure_proof import Where, look_for_next
 from server.people.record_codes import TRIES
+from server.store.alarms import open_alarms
 from server.store.postgres import transaction
 
 PHONE = "+86 21 7777 1234"
@@ -87,7 +93,10 @@ def test_one_asks_another_confirms_and_the_record_is_gone_with_proof_or_under_se
             assert answer.status_code == 404 or path.startswith("/p/"), path
             assert "Ottilie" not in answer.text
     browser, _ = clinic.browser_client("eyes")
+    assert "What is left is being looked for" in browser.get("/erasures?lang=en").text
+    assert look_for_next(clinic.pool, Where(), clinic.clock) is not None
     page = browser.get("/erasures?lang=en").text
+    assert "being looked for" not in page
     assert "nothing is left." in page
     assert re.search(r"Looked for 7 traces in \d\d+ tables", page)
     assert "because the law has it kept" in page
@@ -102,8 +111,45 @@ def test_one_asks_another_confirms_and_the_record_is_gone_with_proof_or_under_se
         row["act"] for row in clinic.rows("select act from audit_entry where act like 'erasure.%%' order by entry_id")
     ]
     assert acts == [
-        *("erasure.ask", "erasure.ask", "erasure.restrict", "erasure.destroy", "erasure.prove", "erasure.restrict")
+        *("erasure.ask", "erasure.ask", "erasure.restrict", "erasure.destroy", "erasure.restrict", "erasure.prove")
     ]
+
+
+CUT_OFF = """
+import os, signal, sys
+from server import clock
+from server.people import erasure_proof
+from server.store.postgres import open_pool
+erasure_proof.prove = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+with open_pool(sys.argv[1]) as pool:
+    erasure_proof.look_for_next(pool, erasure_proof.Where(), clock.now)
+"""
+
+
+def test_a_search_that_is_cut_off_is_begun_anew_and_what_it_finds_is_an_alarm(
+    clinic: Clinic, patient_id: int, database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "server.log").write_text("Ottilie Unverwechselbar was here\n")
+    number = post(clinic, "lin", f"/patients/{patient_id}/erasure-requests", reason="asked").json()["request_id"]
+    assert post(clinic, "boss", f"/erasure-requests/{number}/confirm").status_code == 200
+    (waiting,) = clinic.rows("select traces from erasure_search")
+    assert b"Ottilie" not in bytes(waiting["traces"])  # type: ignore[call-overload]
+
+    killed = subprocess.run([sys.executable, "-c", CUT_OFF, database_url], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert clinic.rows("select count(*) as n from erasure_proof") == [{"n": 0}]
+
+    proof = look_for_next(clinic.pool, Where(folders=[tmp_path]), clinic.clock)
+    assert proof is not None
+    assert proof.places == [str(tmp_path / "server.log")]
+    assert look_for_next(clinic.pool, Where(folders=[tmp_path]), clinic.clock) is None
+    assert clinic.rows("select holder from data_key where holder like 'search:%%' and wrapped is not null") == []
+    with transaction(clinic.pool) as conn:
+        (alarm,) = (each for each in open_alarms(conn) if each.kind == "trace_left")
+    assert alarm.detail == f"patient {patient_id}: {tmp_path / 'server.log'}"
+    shown = clinic.browser_client("boss")[0].get("/fleet?lang=en").text
+    assert "Something of an erased patient is left" in shown
+    assert "Ottilie" not in shown
 
 
 def test_a_hold_refuses_and_says_why_and_a_request_can_be_refused(clinic: Clinic, patient_id: int) -> None:

@@ -27,7 +27,7 @@ order by r.decision is not null, r.request_id desc limit %(limit)s;
 -- name: erased
 -- Who is kept under seal or gone, with what was found last when traces were looked for.
 select e.patient_id, e.reason, a.display_name as asked_by, s.display_name as second, e.restricted_at, e.keep_until, e.destroyed_at,
-       p.looked_at, p.traces, p.tables, p.files, p.broker_stores, p.places, p.unreached
+       exists (select from erasure_search s where s.patient_id = e.patient_id) as is_looked_for, p.looked_at, p.traces, p.tables, p.files, p.broker_stores, p.places, p.unreached
 from erasure e join app_user a on a.user_id = e.asked_by join app_user s on s.user_id = e.second
 left join lateral (select * from erasure_proof p where p.patient_id = e.patient_id order by proof_id desc limit 1) p on true
 order by e.erasure_id desc limit %(limit)s;
@@ -35,6 +35,22 @@ order by e.erasure_id desc limit %(limit)s;
 -- name: note_proof
 insert into erasure_proof (patient_id, looked_at, traces, tables, files, broker_stores, places, unreached)
 values (%(patient_id)s, %(looked_at)s, %(traces)s, %(tables)s, %(files)s, %(broker_stores)s, %(places)s, %(unreached)s);
+
+-- name: add_search
+insert into erasure_search (patient_id, asked_at, asked_by) values (%(patient_id)s, %(now)s, %(by)s)
+on conflict (patient_id) do update set asked_at = excluded.asked_at, asked_by = excluded.asked_by returning search_id;
+
+-- name: seal_search
+update erasure_search set traces = %(traces)s where search_id = %(search_id)s;
+
+-- name: take_search
+select search_id, patient_id, asked_by, traces from erasure_search order by search_id limit 1 for update skip locked;
+
+-- name: end_search
+with gone as (
+    delete from erasure_search where search_id = %(search_id)s
+)
+update data_key set wrapped = null, destroyed_at = %(now)s where holder = %(holder)s;
 
 -- name: holds_of
 select hold_id, made_by, made_at, until from legal_hold
