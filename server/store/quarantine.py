@@ -247,7 +247,7 @@ def mark_replayed(conn: Connection, quarantine_ids: Sequence[int], *, by: str) -
 
 
 def mark_released(conn: Connection, fates: Mapping[int, Fate], *, by: str) -> None:
-    """These rows have become readings, by `quarantine_id`: stored now, or found to have been stored before."""
+    """These rows have become readings, by `quarantine_id`: stored now, or found to have been stored before. Their bytes go."""
     columns = {"quarantine_id": list(fates), "released_as": [fate.value for fate in fates.values()], "by": by}
     conn.execute(SQL["mark_released"], columns)
 

@@ -28,11 +28,13 @@ from server.people import corrections as people_corrections
 from server.people.erasure import HeldError, Outcome, Wish
 from server.people.erasure_proof import Where
 from server.people.errors import NotOnPanelError
-from server.store import notes, thresholds, vault
+from server.release import assign
+from server.store import notes, quarantine, thresholds, vault
 from server.store.migrate import migrate
 from server.store.postgres import Pool, open_pool, transaction
 from server.store.thresholds import OwnVersion
 from server.store.vault import Identity
+from vitals.envelope import decode_stored_reading
 from vitals.errors import MalformedError
 from vitals.reading import Reading
 
@@ -250,6 +252,22 @@ FORGOTTEN = {
     "reading_correction",
 }
 """Rows, or words in them, that go."""
+
+
+def test_what_a_guest_measured_on_somebody_elses_meter_goes_with_the_guest(house: House) -> None:
+    guests = house.his[-1]
+    ((row,),) = ask(house.pool, "select quarantine_id from quarantine where gateway_id = %s", house.konrad.gateway_id)
+    with transaction(house.pool) as conn:
+        (held,) = quarantine.raws(conn, [row])
+        assert decode_stored_reading(held.raw) == guests
+        whom, since = house.ottilie.patient_id, (clock.now() - timedelta(days=90)).date()
+        assert assign(conn, quarantine_ids=[row], patient_id=whom, enrolled_on=since, by="lin").taken_in == 1
+
+    house.erase(house.ottilie)
+
+    with transaction(house.pool) as conn:
+        assert quarantine.raws(conn, [each for (each,) in conn.execute("select quarantine_id from quarantine")]) == []
+        assert vault.frames_of(conn, [guests.reading_id]) == {}
 
 
 def test_of_every_table_that_names_a_patient_it_is_said_what_becomes_of_it(pool: Pool) -> None:

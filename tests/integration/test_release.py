@@ -108,8 +108,8 @@ def test_what_was_measured_before_the_binding_becomes_the_patients_with_its_byte
     assert ask(pool, "select patient_id, since, quiet from due where reason <> 'timer'") == [
         (home.patient_id, readings[0].measured_at, False)
     ]
-    assert ask(pool, "select distinct resolved_by, released_as, resolved_at is not null from quarantine") == [
-        ("d", "stored", True)
+    assert ask(pool, "select distinct resolved_by, released_as, resolved_at is not null, raw from quarantine") == [
+        ("d", "stored", True, b"")
     ]
     assert accounts(pool) == [(3, 3, 0, 0)]
 

@@ -105,7 +105,8 @@ update quarantine set resolved_at = now(), resolved_by = %(by)s, released_as = '
 where quarantine_id = any(%(quarantine_id)s) and resolved_at is null;
 
 -- name: mark_released
-update quarantine q set resolved_at = now(), resolved_by = %(by)s, released_as = t.released_as
+-- The bytes are the patient's now, sealed with the patient's key (`reading_raw`). Here they would outlive the patient.
+update quarantine q set resolved_at = now(), resolved_by = %(by)s, released_as = t.released_as, raw = ''
 from unnest(%(quarantine_id)s::bigint[], %(released_as)s::text[]) as t (quarantine_id, released_as)
 where q.quarantine_id = t.quarantine_id and q.resolved_at is null;
 
