@@ -17,7 +17,7 @@ from server.push.dispatch import Dispatcher
 from server.push.inbox import Inbox
 from server.rules.load import load_catalog
 from server.store.postgres import Connection, Pool
-from server.store.pushes import Leased
+from server.store.pushes import Leased, add_webhook
 from vitals.reading import Reading
 
 MINUTE = timedelta(minutes=1)
@@ -123,7 +123,7 @@ def make_ward(conn: Connection, pool: Pool) -> Ward:
     doctor_id, nurse_id = add_user(conn, "lin"), add_user(conn, "wang", "nurse")
     home = enrol(conn, enrolled_on=(now() - timedelta(days=90)).date(), doctor_id=doctor_id)
     conn.execute("insert into panel (user_id, patient_id) values (%s, %s)", (nurse_id, home.patient_id))
-    conn.execute("insert into webhook (url, secret) values ('https://clinic.example/', 'whsec_AAAA')")
+    add_webhook(conn, url="https://clinic.example/", secret="whsec_AAAA")
     return Ward(pool=pool, home=home, doctor_id=doctor_id, nurse_id=nurse_id)
 
 

@@ -16,12 +16,15 @@ import structlog
 
 from server.errors import SchemaError
 from server.store.postgres import Connection
-from server.store.vault_upgrade import seal_stored_rows
+from server.store.vault_upgrade import seal_stored_rows, seal_webhooks
 from vitals.errors import UnavailableError
 
 log = structlog.get_logger()
 
-BEFORE: Final[Mapping[str, Callable[[Connection], None]]] = {"sealed_rows": seal_stored_rows}
+BEFORE: Final[Mapping[str, Callable[[Connection], None]]] = {
+    "sealed_rows": seal_stored_rows,
+    "sealed_webhooks": seal_webhooks,
+}
 """What must be done to the rows before a migration (by its name without number), and is no SQL."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -3,18 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid5
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
+from server.store import vault
 from server.store.postgres import Connection, load_sql
 
 SQL = load_sql("pushes")
 
 NAMESPACE: Final = UUID("b2e5c0d4-6d0b-5f0e-8f57-2f8b2f1f90ab")
 """HomeVigil's own namespace for episodes and pushes; both are derived, so that a retry writes the same rows."""
+
+HOUSE: Final = "house"
+"""Whose key seals what is of no patient."""
 
 DESK: Final = "clinic"
 """The recipient of what is for the clinic and for nobody by name."""
@@ -72,8 +76,9 @@ def take(conn: Connection, *, channel: str, limit: int, lease_s: float) -> tuple
     conn.execute(SQL["cancel_unwanted"])
     conn.execute(SQL["cancel_expired"])
     conn.execute(SQL["hold_for_group"], {"channel": channel})
-    with conn.cursor(row_factory=class_row(Leased)) as cursor:
-        return tuple(cursor.execute(SQL["take"], {"channel": channel, "limit": limit, "lease_s": lease_s}))
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(SQL["take"], {"channel": channel, "limit": limit, "lease_s": lease_s}).fetchall()
+    return tuple(Leased(**row | _secrets_of(conn, row)) for row in rows)
 
 
 def mark_sent(conn: Connection, push_ids: Sequence[UUID]) -> int:
@@ -147,9 +152,32 @@ def disable_webhook(conn: Connection, webhook_id: int) -> None:
 
 def add_webhook(conn: Connection, *, url: str, secret: str) -> int:
     """A new place to call; returns `webhook_id`."""
-    row = conn.execute(SQL["add_webhook"], {"url": url, "secret": secret}).fetchone()
+    row = conn.execute(SQL["next_webhook"]).fetchone()
     assert row is not None
-    return int(row[0])
+    webhook_id = int(row[0])
+    sealed = seal_secret(conn, webhook_id, secret)
+    conn.execute(SQL["add_webhook"], {"webhook_id": webhook_id, "url": url, "secret": sealed})
+    return webhook_id
+
+
+def seal_secret(conn: Connection, webhook_id: int, secret: str) -> bytes:
+    """What is kept of a webhook's secret: sealed with the house's key, as a channel's address is."""
+    return _house(conn).seal(secret.encode(), _place(webhook_id))
+
+
+def _secrets_of(conn: Connection, row: Mapping[str, Any]) -> dict[str, str]:
+    """The secrets of a row, opened, as far as it has some."""
+    sealed = {name: row[name] for name in ("secret", "old_secret") if row[name] is not None}
+    return {name: _house(conn).open(each, _place(row["webhook_id"])).decode() for name, each in sealed.items()}
+
+
+def _house(conn: Connection) -> vault.Safe:
+    return vault.safes(conn, {HOUSE: None})[HOUSE]
+
+
+def _place(webhook_id: int) -> str:
+    """Of the secret in force and of the one before it: one becomes the other as it lies."""
+    return f"webhook.secret/{webhook_id}"
 
 
 def disable_failing_webhook(conn: Connection, webhook_id: int) -> bool:
@@ -159,7 +187,7 @@ def disable_failing_webhook(conn: Connection, webhook_id: int) -> bool:
 
 def rotate_webhook(conn: Connection, webhook_id: int, *, secret: str, old_until: datetime) -> bool:
     """Sign with this secret, and with the old one as well until then; False if there is no such webhook."""
-    values = {"webhook_id": webhook_id, "secret": secret, "old_until": old_until}
+    values = {"webhook_id": webhook_id, "secret": seal_secret(conn, webhook_id, secret), "old_until": old_until}
     return conn.execute(SQL["rotate_webhook"], values).rowcount > 0
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from server.store import vault
 from server.store.postgres import Connection
+from server.store.pushes import seal_secret
 from server.store.quarantine import holder_of, place_of
 from server.store.vault import SQL, Identity, Safe, seal_frames, seal_identity
 
@@ -31,6 +32,18 @@ def seal_stored_rows(conn: Connection) -> None:
     }
     if any(sealed.values()):
         log.info("sealed", **sealed)
+
+
+def seal_webhooks(conn: Connection) -> None:
+    """Seal the secrets with which webhooks are signed, all or none. The connection commits by itself."""
+    with conn.transaction():
+        rows = conn.execute(SQL["unsealed_webhooks"]).fetchall()
+        for webhook_id, secret, old_secret in rows:
+            sealed = seal_secret(conn, webhook_id, secret)
+            old_sealed = None if old_secret is None else seal_secret(conn, webhook_id, old_secret)
+            conn.execute(SQL["seal_webhook"], {"webhook_id": webhook_id, "sealed": sealed, "old_sealed": old_sealed})
+    if rows:
+        log.info("sealed", webhooks=len(rows))
 
 
 def _repeat(conn: Connection, work: Callable[[Connection], int]) -> int:

@@ -29,7 +29,7 @@ from server.store import judging as store
 from server.store import worklist_decisions
 from server.store.alarms import open_alarms
 from server.store.postgres import Connection, Pool, transaction
-from server.store.pushes import Leased
+from server.store.pushes import Leased, add_webhook, switch_webhook
 
 
 @pytest.fixture
@@ -417,9 +417,8 @@ def test_there_is_no_alert_of_which_nobody_is_to_be_told(
             user_id = add_user(conn, f"nurse-{number}", "nurse", active=is_active)
             conn.execute("insert into panel (user_id, patient_id) values (%s, %s)", (user_id, home.patient_id))
         for is_active in systems:
-            conn.execute(
-                "insert into webhook (url, secret, active) values ('https://a.example/', '', %s)", (is_active,)
-            )
+            webhook_id = add_webhook(conn, url="https://a.example/", secret="whsec_AAAA")
+            switch_webhook(conn, webhook_id, is_on=is_active)
         finding = replace(FINDING, priority=priority, state="resolved" if is_over else "active")
         store.open_episode(conn, UUID(int=7), home.patient_id, finding)
         speaker = Teller(conn=conn, patient_id=home.patient_id, rules=load_catalog(), now=now())

@@ -18,7 +18,8 @@ from server.push.dispatch import Dispatcher
 from server.push.inbox import Inbox
 from server.rules.load import load_catalog
 from server.rules.rule import RuleSet
-from server.store.postgres import Bell, Pool
+from server.store.postgres import Bell, Pool, transaction
+from server.store.pushes import add_webhook, switch_webhook
 from vitals.reading import Reading
 
 RULE = "bp-above-140-90-3-days"
@@ -327,9 +328,10 @@ def test_a_patient_without_a_doctor_is_the_clinics(pool: Pool, judge: Judge) -> 
 
 
 def test_every_webhook_is_called_without_a_word_about_health(pool: Pool, home: Household, judge: Judge) -> None:
-    for url in ("https://a.example/", "https://b.example/"):
-        ask(pool, "insert into webhook (url, secret) values (%s, 'whsec_AAAA')", url)
-    ask(pool, "insert into webhook (url, secret, active) values ('https://c.example/', 'whsec_AAAA', false)")
+    with transaction(pool) as conn:
+        for url in ("https://a.example/", "https://b.example/", "https://c.example/"):
+            last = add_webhook(conn, url=url, secret="whsec_AAAA")
+        switch_webhook(conn, last, is_on=False)
     take(pool, home, *three_high_days(home), first_seq=1)
     judge.judge_due()
     rows = ask(pool, "select recipient, text::text from push where channel = 'webhook' order by 1")

@@ -17,6 +17,7 @@ from server.push.channels import Failed, Outcome, Sent, Unreachable
 from server.push.dispatch import ATTEMPTS_MAX, Dispatcher, backoff_s
 from server.push.inbox import Inbox
 from server.push.webhook import WebhookChannel
+from server.store import pushes as store
 from server.store.postgres import Bell, Pool, transaction
 from server.store.pushes import Leased, rotate_webhook, take
 
@@ -128,8 +129,8 @@ def add_push(
 
 
 def add_webhook(pool: Pool, url: str) -> str:
-    ((webhook_id,),) = ask(pool, "insert into webhook (url, secret) values (%s, %s) returning webhook_id", url, SECRET)
-    return f"clinic:{webhook_id}"
+    with transaction(pool) as conn:
+        return f"clinic:{store.add_webhook(conn, url=url, secret=SECRET)}"
 
 
 def state(pool: Pool, push_id: UUID) -> tuple[Any, ...]:
@@ -201,6 +202,8 @@ def test_while_a_secret_is_replaced_calls_carry_both_signatures_and_then_the_new
     add_push(pool, episode_id, recipient, "webhook", 1)
     webhooks.send_due()
     (both, body), (one, other) = receiver.calls
+    ((kept,),) = ask(pool, "select w::text from webhook w")
+    assert all(each.encode().hex() not in kept and each not in kept for each in (SECRET, new))
     for secret in (SECRET, new):
         Webhook(secret).verify(body, both)
     Webhook(new).verify(other, one)

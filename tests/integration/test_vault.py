@@ -201,6 +201,7 @@ def old_clinic(postgres: EmbeddedPostgres, empty_database_url: str, tmp_path: Pa
                    case when n % 2 = 0 then 'context'::bytea end, '{"said": "so"}'
             from (select reading_id, row_number() over () n from reading) r""")
         conn.execute("insert into reading_raw values (gen_random_uuid(), 'frame of nobody', null, '{}')")
+        conn.execute("insert into webhook (url, secret) values ('https://clinic.example/', 'whsec_of_old')")
         conn.execute("""
             insert into quarantine (gateway_id, reason, meter_id, raw, fingerprint) values
             ('gw', 'unknown_meter', 'm9', 'frame in quarantine', 'f1'), ('gw', 'decode', null, 'frame of old', null)""")
@@ -241,8 +242,11 @@ def test_what_an_earlier_build_kept_in_plain_is_sealed_by_the_upgrade_even_if_th
         assert {each.sent for each in opened.values()} == {b'{"said": "so"}'}
         assert conn.execute("select count(*), count(patient_id) from reading_raw").fetchone() == (13, 12)
         assert [raw for _, _, raw in quarantined(conn)] == [b"frame in quarantine", b"frame of old"]
+        ((webhook_id, secret),) = conn.execute("select webhook_id, secret from webhook").fetchall()
+        house = vault.safes(conn, {"house": None})["house"]
+        assert house.open(secret, f"webhook.secret/{webhook_id}") == b"whsec_of_old"
         found = everything(conn)
-    for said in (b"Ottilie", b"5550", b"1941-05-09", b"frame of", b"frame in", b"said"):
+    for said in (b"whsec_of_old", b"Ottilie", b"5550", b"1941-05-09", b"frame of", b"frame in", b"said"):
         assert said not in found
         assert said.hex().encode() not in found
 

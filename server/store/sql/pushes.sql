@@ -147,13 +147,17 @@ where webhook_id = %(webhook_id)s and active
                   and s.state = 'sent' and s.sent_at > now() - interval '5 days');
 
 -- name: rotate_webhook
+-- In one statement: whatever is cut off, there is one secret in force, and the one before it for as long as was said.
 update webhook set old_secret = secret, old_until = %(old_until)s, secret = %(secret)s where webhook_id = %(webhook_id)s;
 
 -- name: switch_webhook
 update webhook set active = %(is_on)s where webhook_id = %(webhook_id)s;
 
+-- name: next_webhook
+select nextval(pg_get_serial_sequence('webhook', 'webhook_id'));
+
 -- name: add_webhook
-insert into webhook (url, secret) values (%(url)s, %(secret)s) returning webhook_id;
+insert into webhook (webhook_id, url, secret) overriding system value values (%(webhook_id)s, %(url)s, %(secret)s);
 
 -- name: list_webhooks
 select webhook_id, url, active from webhook order by webhook_id;

@@ -72,6 +72,13 @@ select quarantine_id, meter_id, gateway_id, fingerprint, raw from quarantine whe
 update quarantine q set raw = t.raw, is_sealed = true
 from unnest(%(quarantine_id)s::bigint[], %(raw)s::bytea[]) as t (quarantine_id, raw) where q.quarantine_id = t.quarantine_id;
 
+-- name: unsealed_webhooks
+select webhook_id, secret, old_secret from webhook where sealed is null or (old_sealed is null) <> (old_secret is null)
+order by webhook_id for update;
+
+-- name: seal_webhook
+update webhook set sealed = %(sealed)s, old_sealed = %(old_sealed)s where webhook_id = %(webhook_id)s;
+
 -- name: unsealed_days
 select gateway_id, day, first_raw, last_raw from quarantine_day where not is_sealed order by gateway_id, day limit %(limit)s for update;
 
