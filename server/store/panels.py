@@ -6,15 +6,19 @@ They are the house's own: who is let in is not asked of those who want to come i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
+from server.store import notes
 from server.store.postgres import Connection, load_sql
 
 _SQL: Final = load_sql("panels")
+
+REASON: Final = "panel_change.reason"
+"""The place for which a reason is sealed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,19 +116,28 @@ def note_change(
     to_user: int | None,
     reason: str,
 ) -> int:
+    """The number of the change. `reason` may name somebody: it is sealed with the patient's key."""
     values = {"at": at, "changed_by": changed_by, "act": act, "patient_id": patient_id}
+    sealed = notes.seal(conn, patient_id, reason, REASON)
     row = conn.execute(
-        _SQL["note_change"], {**values, "from_user": from_user, "to_user": to_user, "reason": reason}
+        _SQL["note_change"], {**values, "from_user": from_user, "to_user": to_user, "reason": sealed}
     ).fetchone()
     assert row is not None
     return int(row[0])
 
 
 def list_changes(conn: Connection, *, patient_id: int | None, user_id: int | None, limit: int) -> Sequence[Change]:
-    """The newest first."""
-    with conn.cursor(row_factory=class_row(Change)) as cursor:
-        values = {"patient_id": patient_id, "user_id": user_id, "limit": limit}
-        return cursor.execute(_SQL["list_changes"], values).fetchall()
+    """The newest first; of somebody erased without a reason."""
+    values = {"patient_id": patient_id, "user_id": user_id, "limit": limit}
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_SQL["list_changes"], values).fetchall()
+    return [_opened(conn, row) for row in rows]
+
+
+def _opened(conn: Connection, row: dict[str, Any]) -> Change:
+    plain, sealed = row.pop("plain_reason"), row.pop("reason_sealed")
+    reason = plain if sealed is None else notes.unseal(conn, row["patient_id"], sealed, REASON)
+    return Change(reason=reason, **row)
 
 
 def list_members(conn: Connection, user_id: int) -> Sequence[Member]:

@@ -23,7 +23,7 @@ from server import clock
 from server.audit.sealing import seal_all
 from server.audit.verifying import verify
 from server.intake import Intake
-from server.people import accounts, erasure, erasure_proof, retention
+from server.people import accounts, erasure, erasure_proof, panels, retention
 from server.people import corrections as people_corrections
 from server.people.erasure import HeldError, Outcome, Wish
 from server.people.erasure_proof import Where
@@ -114,6 +114,17 @@ def write_about(house: House) -> None:
             set_at=clock.now(),
         )
         thresholds.add_version(conn, whom, own)
+    ask(
+        pool,
+        "insert into panel_change (at, changed_by, act, patient_id, to_user, reason) values (now(), 'cli:it', 'added', %s, 1, %s)",
+        whom,
+        f"{name} asked for it",
+    )
+    with transaction(pool) as conn:
+        said = panels.Wish(
+            act=panels.Act.ADDED, patient_id=whom, to_user=2, reason=f"{name} again", by="cli:it", now=clock.now()
+        )
+        panels.change(conn, said)
     ask(pool, "insert into login_attempt values ('ottilie-unverwechselbar', 'test', now(), false)")
     ask(
         pool,
@@ -232,7 +243,6 @@ KEPT = {
         "audit_link",
         "audit_look",
         "break_glass",
-        "panel_change",
         "patient_account",
     ),
     *("consent", "decision", "due", "episode", "follow_up", "follow_up_event", "gateway_diagnosis", "meter_binding"),
@@ -250,6 +260,7 @@ FORGOTTEN = {
     "record_code",
     "patient_threshold",
     "reading_correction",
+    "panel_change",
 }
 """Rows, or words in them, that go."""
 
@@ -290,8 +301,17 @@ def test_what_people_wrote_goes_with_the_patient_and_so_does_their_account_and_t
     with transaction(house.pool) as conn:
         traces = erasure_proof.traces_of(conn, whom)
         before = erasure_proof.prove(conn, whom, traces, Where(), actor="cli:test", now=clock.now())
-        assert before.places == ["public.app_user", "public.patient_threshold", "public.reading_correction"]
+        assert before.places == [
+            "public.app_user",
+            "public.panel_change",
+            "public.patient_threshold",
+            "public.reading_correction",
+        ]
         assert [each.reason for each in thresholds.list_versions(conn, whom)] == [f"{OTTILIE.name} is used to it"] * 2
+        assert [each.reason for each in panels.history(conn, patient_id=whom, limit=9)] == [
+            f"{OTTILIE.name} again",
+            f"{OTTILIE.name} asked for it",
+        ]
         ((sealed,),) = conn.execute("select count(*) from reading_correction where note_sealed is not null").fetchall()
     assert sealed == 1
     house.erase(house.ottilie)
@@ -300,6 +320,7 @@ def test_what_people_wrote_goes_with_the_patient_and_so_does_their_account_and_t
         after = erasure_proof.prove(conn, whom, traces, Where(), actor="cli:test", now=clock.now())
         assert after.places == []
         assert [each.reason for each in thresholds.list_versions(conn, whom)] == ["", ""]
+        assert [each.reason for each in panels.history(conn, patient_id=whom, limit=9)] == ["", ""]
     with transaction(house.pool) as conn:
         assert list(verify(conn).findings) == []
     assert ask(house.pool, "select login, display_name, active from app_user where role = 'patient'") == [

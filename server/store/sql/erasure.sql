@@ -105,6 +105,9 @@ where note <> '' and %(patient_id)s in (stored_as, from_patient_id, to_patient_i
 -- name: forget_reasons
 update patient_threshold set reason = '' where patient_id = %(patient_id)s and reason <> '';
 
+-- name: forget_panel_reasons
+update panel_change set reason = '' where patient_id = %(patient_id)s and reason <> '';
+
 -- name: forget_codes
 delete from record_code where patient_id = %(patient_id)s;
 

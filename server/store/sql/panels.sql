@@ -24,12 +24,13 @@ update follow_up set assigned_to = null, version = version + 1
 where patient_id = %(patient_id)s and assigned_to = %(user_id)s and state = 'open';
 
 -- name: note_change
-insert into panel_change (at, changed_by, act, patient_id, from_user, to_user, reason)
+insert into panel_change (at, changed_by, act, patient_id, from_user, to_user, reason_sealed)
 values (%(at)s, %(changed_by)s, %(act)s, %(patient_id)s, %(from_user)s, %(to_user)s, %(reason)s)
 returning change_id;
 
 -- name: list_changes
-select change_id, at, changed_by, act, patient_id, from_user, to_user, reason
+-- What builds before the sealing wrote is in plain.
+select change_id, at, changed_by, act, patient_id, from_user, to_user, reason as plain_reason, reason_sealed
 from panel_change
 where (%(patient_id)s::bigint is null or patient_id = %(patient_id)s)
   and (%(user_id)s::bigint is null or %(user_id)s in (from_user, to_user))
