@@ -116,7 +116,8 @@ def write_about(house: House) -> None:
         thresholds.add_version(conn, whom, own)
     ask(
         pool,
-        "insert into panel_change (at, changed_by, act, patient_id, to_user, reason) values (now(), 'cli:it', 'added', %s, 1, %s)",
+        "insert into panel_change (at, changed_by, act, patient_id, to_user, reason)"
+        " values (now(), 'cli:it', 'added', %s, 1, %s)",
         whom,
         f"{name} asked for it",
     )
