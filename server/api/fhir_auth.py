@@ -7,19 +7,21 @@ from fastapi.responses import JSONResponse
 
 from server.api.fhir_json import ERRORS, MEDIA_TYPE, base_of
 from server.people import programs
-from server.people.door import AClinic
+from server.people.door import AClinic, address_of
 from server.people.errors import ProgramRefusedError
 
 router: Final = APIRouter(prefix="/fhir", tags=["FHIR"], responses=ERRORS)
 
 REFUSED: Final[dict[int | str, dict[str, Any]]] = {
-    status: {
-        "description": said,
-        "content": {kind: {"schema": {"type": "object"}} for kind in ("application/json", MEDIA_TYPE)},
-    }
-    for status, said in (
-        (400, "OAuth's error (RFC 6749, 5.2); an OperationOutcome where it is no form at all"),
-        (401, "the program is not known, or has not proved itself"),
+    status: {"description": said, "content": {kind: {"schema": {"type": "object"}} for kind in kinds}}
+    for status, said, kinds in (
+        (
+            400,
+            "OAuth's error (RFC 6749, 5.2); an OperationOutcome where it is no form at all",
+            ("application/json", MEDIA_TYPE),
+        ),
+        (401, "the program is not known, or has not proved itself", ("application/json", MEDIA_TYPE)),
+        (429, "OperationOutcome: asked too often in vain; Retry-After says when to come back", (MEDIA_TYPE,)),
     )
 }
 
@@ -53,7 +55,9 @@ def grant_token(
         if client_assertion_type != programs.ASSERTION_TYPE:
             raise ProgramRefusedError("invalid_request", f"client_assertion_type is {programs.ASSERTION_TYPE}")
         audience = f"{base_of(request)}/auth/token"
-        granted = programs.grant(clinic.pool, client_assertion, scope=scope, audience=audience, now=clinic.now())
+        granted = programs.grant(
+            clinic.pool, client_assertion, scope=scope, audience=audience, address=address_of(request), now=clinic.now()
+        )
     except ProgramRefusedError as e:
         status = 401 if e.code == "invalid_client" else 400
         return JSONResponse({"error": e.code, "error_description": str(e)}, status_code=status)

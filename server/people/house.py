@@ -56,8 +56,12 @@ class House:
             raise HouseSignInError("the house's sign-in calls itself by another name than the settings do")
         return said
 
-    def leave(self, pool: Pool, *, back: str, next_path: str, now: datetime) -> Leaving:
-        """Send a browser there; it is to come back to the address `back`, and then to go to `next_path`."""
+    def leave(self, pool: Pool, *, back: str, next_path: str, address: str, now: datetime) -> Leaving:
+        """Send a browser there; it is to come back to the address `back`, and then to go to `next_path`.
+
+        Raises `HouseSignInError`, `TooManyAttemptsError`.
+        """
+        sessions.admit_way(pool, "house", address=address, now=now)
         state, nonce, verifier = draw_token(), draw_token(), secrets.token_urlsafe(48)
         session = self._session(back, state=state)
         url, _ = session.create_authorization_url(
@@ -73,8 +77,9 @@ class House:
     ) -> tuple[SignedIn, str]:
         """A session for whoever has signed in there, and where to go. `came_with`: the whole address that the browser came to.
 
-        Raises `HouseSignInError`.
+        Raises `HouseSignInError`, `TooManyAttemptsError`.
         """
+        sessions.admit_way(pool, "house", address=address, now=now)
         if not kept_state or not secrets.compare_digest(state.encode(), kept_state.encode()):
             raise HouseSignInError("this browser did not ask to sign in; try again")
         with transaction(pool) as conn:
@@ -84,6 +89,7 @@ class House:
         claims = self._claims(came_with, state, kept, now)
         user_id = self._account(pool, claims, now)
         with transaction(pool) as conn:
+            sessions.note_way_in(conn, "house", address=address)
             return sessions.open_for(conn, user_id=user_id, address=address, by="house", now=now), str(kept["next"])
 
     def _claims(self, came_with: str, state: str, kept: Any, now: datetime) -> dict[str, Any]:

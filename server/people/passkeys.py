@@ -105,17 +105,20 @@ def remove(conn: Connection, session: Session, passkey_id: bytes, *, now: dateti
     return True
 
 
-def ask_to_sign_in(conn: Connection, site: Site, *, now: datetime) -> str:
-    """What the browser is to be asked so that somebody signs in; it does not say who may."""
+def ask_to_sign_in(pool: Pool, site: Site, *, address: str, now: datetime) -> str:
+    """What the browser is to be asked so that somebody signs in; it does not say who may. Raises `TooManyAttemptsError`."""
+    sessions.admit_way(pool, "passkey", address=address, now=now)
     options = webauthn.generate_authentication_options(
         rp_id=site.host, user_verification=UserVerificationRequirement.REQUIRED
     )
-    _keep(conn, options.challenge, "by_passkey", user_id=None, now=now)
+    with transaction(pool) as conn:
+        _keep(conn, options.challenge, "by_passkey", user_id=None, now=now)
     return webauthn.options_to_json(options)
 
 
 def sign_in(pool: Pool, site: Site, answer: str, *, address: str, now: datetime) -> SignedIn:
-    """A session for whoever's passkey has signed. Raises `PasskeyRefusedError`, the same for all of it."""
+    """A session for whoever signed by a passkey. Raises `PasskeyRefusedError`, the same for all of it; `TooManyAttemptsError`."""
+    sessions.admit_way(pool, "passkey", address=address, now=now)
     credential, challenge = _read(answer)
     with transaction(pool) as conn:  # taken whatever follows: a question is answered once
         was_asked = store.take_question(conn, hash_token(challenge), "by_passkey", now=now) is not None
@@ -127,6 +130,7 @@ def sign_in(pool: Pool, site: Site, answer: str, *, address: str, now: datetime)
             raise PasskeyRefusedError("no account has this passkey; sign in with your password")
         count = _verify(credential, passkey, challenge, site)
         store.use_passkey(conn, passkey.passkey_id, sign_count=count, now=now)
+        sessions.note_way_in(conn, "passkey", address=address)
         return sessions.open_for(conn, user_id=passkey.user_id, address=address, by="passkey", now=now)
 
 

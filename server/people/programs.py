@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from server.people import jose
+from server.people import jose, sessions
 from server.people.errors import ProgramRefusedError
 from server.people.tokens import draw_token, hash_token
 from server.store import audit, people
@@ -58,8 +58,9 @@ def remove(conn: Connection, program_id: str, *, actor: str, now: datetime) -> b
     return True
 
 
-def grant(pool: Pool, assertion: str, *, scope: str, audience: str, now: datetime) -> Granted:
-    """A token for a program that has signed `assertion` for `audience`. Raises `ProgramRefusedError`."""
+def grant(pool: Pool, assertion: str, *, scope: str, audience: str, address: str, now: datetime) -> Granted:
+    """A token for a program that has signed `assertion` for `audience`. Raises `ProgramRefusedError`, `TooManyAttemptsError`."""
+    sessions.admit_way(pool, "program", address=address, now=now)
     wanted = SCOPES & set(scope.split())
     if not wanted:
         raise ProgramRefusedError("invalid_scope", f"ask for one of {', '.join(sorted(SCOPES))}")
@@ -71,6 +72,7 @@ def grant(pool: Pool, assertion: str, *, scope: str, audience: str, now: datetim
         ends_at = datetime.fromtimestamp(claims["exp"], UTC)
         if not store.use_assertion(conn, program.program_id, jti=claims["jti"], ends_at=ends_at, now=now):
             raise ProgramRefusedError("invalid_client", "this assertion has been used before")
+        sessions.note_way_in(conn, "program", address=address)
         token = draw_token()
         people.open_session(
             conn,
@@ -86,7 +88,7 @@ def grant(pool: Pool, assertion: str, *, scope: str, audience: str, now: datetim
             act="session.open",
             at=now,
             subject=program.program_id,
-            detail={"by": "program"},
+            detail={"address": address, "by": "program"},
         )
     return Granted(token=token, scope=" ".join(sorted(wanted)), lasts_for=TOKEN_LASTS_FOR)
 

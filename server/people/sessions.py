@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
-from typing import Final
+from typing import Final, Literal
 
 from server.people import accounts
 from server.people.errors import (
@@ -41,6 +41,16 @@ house whose people all come from one address is not. Engineering choice."""
 
 KNOWN_FOR: Final = timedelta(days=30)
 """Where a login was signed in lately the two wide limits do not hold, so that nobody is locked out by others' guesses."""
+
+Way = Literal["passkey", "house", "program"]
+"""Ways in that begin without a login: the passkey, the house's own sign-in, a program's assertion."""
+
+WAY_ATTEMPTS: Final = 50
+"""Requests of one way in from one address in a quarter of an hour that led to no session: each costs the house a row, a
+signature or a request to another house. Those who do come in are not counted. Engineering choice, as `PLACE_ATTEMPTS`."""
+
+REQUESTS_OF: Final = {"passkey": 2, "house": 2, "program": 1}
+"""How many requests one sign-in takes: who comes in has these back."""
 
 ATTEMPTS_KEPT_FOR: Final = timedelta(days=1)
 IPV6_HOME: Final = 64
@@ -75,6 +85,25 @@ def sign_in(pool: Pool, *, login: str, password: str, address: str, now: datetim
         with transaction(pool) as conn:
             _note_refused(conn, e, login=login, address=address, now=now)
         raise
+
+
+def admit_way(pool: Pool, way: Way, *, address: str, now: datetime) -> None:
+    """Before anything is looked at or fetched for whoever asks. Raises `TooManyAttemptsError`.
+
+    That the limit is reached is in the audit once, not at each request that is sent away: nobody fills the audit by asking.
+    """
+    place, since = _place(address), now - ATTEMPTS_WITHIN
+    with transaction(pool) as conn:
+        asked, first_at = people.count_asked(conn, way, address=place, since=since)
+        _stop(asked, first_at, WAY_ATTEMPTS, ATTEMPTS_WITHIN, now)
+        people.note_asked(conn, way, address=place, now=now, before=since)
+        if asked + 1 == WAY_ATTEMPTS:
+            audit.note(conn, actor="server:web", act="session.bar", at=now, detail={"address": address, "by": way})
+
+
+def note_way_in(conn: Connection, way: Way, *, address: str) -> None:
+    """It led to a session: what was asked for it does not count."""
+    people.forgive_asked(conn, way, address=_place(address), times=REQUESTS_OF[way])
 
 
 def change_password(pool: Pool, session: Session, *, present: str, new: str, address: str, now: datetime) -> None:

@@ -144,6 +144,27 @@ def forget_attempts(conn: Connection, *, before: datetime, known_before: datetim
     conn.execute(_SQL["forget_attempts"], {"before": before, "known_before": known_before})
 
 
+def count_asked(conn: Connection, way: str, *, address: str, since: datetime) -> tuple[int, datetime | None]:
+    """How often this way in was asked from this address without leading to a session, and when first.
+
+    Nobody else counts them until this transaction ends.
+    """
+    conn.execute(_SQL["lock_sign_in"], {"what": f"sign-in by {way} from {address}"})
+    found = conn.execute(_SQL["count_asked"], {"way": way, "address": address, "since": since}).fetchone()
+    assert found is not None, "an aggregate always has a row"
+    return int(found[0]), found[1]
+
+
+def note_asked(conn: Connection, way: str, *, address: str, now: datetime, before: datetime) -> None:
+    """Counts until `forgive_asked`; what was asked `before` that is forgotten."""
+    conn.execute(_SQL["forget_asked"], {"before": before})
+    conn.execute(_SQL["note_asked"], {"way": way, "address": address, "now": now})
+
+
+def forgive_asked(conn: Connection, way: str, *, address: str, times: int) -> None:
+    conn.execute(_SQL["forgive_asked"], {"way": way, "address": address, "times": times})
+
+
 def open_session(
     conn: Connection, *, token_hash: bytes, user_id: int, csrf_token: str, now: datetime, expires_at: datetime
 ) -> None:

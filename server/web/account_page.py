@@ -13,7 +13,7 @@ from server.store import sign_in as store
 from server.store import users, worklist
 from server.store.postgres import transaction
 from server.web.rendering import render, words_of
-from server.web.signing import inside, set_session, show_login
+from server.web.signing import TOO_MANY, inside, set_session, show_login
 from server.web.words import ROLES, mark
 
 router: Final = APIRouter(include_in_schema=False)
@@ -27,7 +27,6 @@ ALONE: Final = mark("You are signed out everywhere else.")
 ADDED: Final = mark("The passkey is added.")
 REMOVED: Final = mark("The passkey is removed.")
 NOT_YOURS: Final = mark("The present password is not right.")
-TOO_OFTEN: Final = mark("Too many failed attempts to sign in. Wait a quarter of an hour.")
 NOT_ALIKE: Final = mark("The two new passwords are not alike.")
 WEAK: Final = mark("A password has 8 to 256 characters.")
 REFUSED: Final = mark("That did not work. Try again, or sign in with your password.")
@@ -60,7 +59,7 @@ def change_password(
     except WrongPasswordError:
         return _show(caller, request, complaint=NOT_YOURS)
     except TooManyAttemptsError:
-        return _show(caller, request, complaint=TOO_OFTEN)
+        return _show(caller, request, complaint=TOO_MANY)
     return _show(caller, request, told=CHANGED)
 
 
@@ -108,8 +107,7 @@ def remove_passkey(caller: SignedIn, request: Request, passkey_id: PasskeyId, cs
 @router.post("/login/passkey/ask")
 def ask_to_sign_in(clinic: AClinic, request: Request) -> Response:
     check_same_origin(request)
-    with transaction(clinic.pool) as conn:
-        asked = passkeys.ask_to_sign_in(conn, _site(request), now=clinic.now())
+    asked = passkeys.ask_to_sign_in(clinic.pool, _site(request), address=address_of(request), now=clinic.now())
     return Response(asked, media_type="application/json")
 
 
@@ -120,6 +118,8 @@ def sign_in(clinic: AClinic, request: Request, answer: Answer, next: Token = "/"
         signed_in = passkeys.sign_in(clinic.pool, _site(request), answer, address=address_of(request), now=clinic.now())
     except (PasskeyRefusedError, WrongPasswordError):
         return show_login(request, status=401, next_path=inside(next), complaint=REFUSED)
+    except TooManyAttemptsError:
+        return show_login(request, status=429, next_path=inside(next), complaint=TOO_MANY)
     answer_back = RedirectResponse(inside(next), status_code=303)
     set_session(answer_back, clinic, signed_in.token)
     return answer_back

@@ -76,10 +76,14 @@ def leave(clinic: AClinic, request: Request, next: str = "/") -> Response:  # no
         if clinic.house is None:
             raise HouseSignInError("there is no sign-in of the house here")
         back = f"{address(request)}{BACK}"
-        leaving = clinic.house.leave(clinic.pool, back=back, next_path=inside(next), now=clinic.now())
+        leaving = clinic.house.leave(
+            clinic.pool, back=back, next_path=inside(next), address=address_of(request), now=clinic.now()
+        )
     except HouseSignInError as e:
         log.warning("house_sign_in_refused", reason=str(e))
         return show_login(request, status=503, complaint=HOUSE_REFUSED)
+    except TooManyAttemptsError:
+        return show_login(request, status=429, complaint=TOO_MANY)
     answer = RedirectResponse(leaving.url, status_code=303)
     answer.set_cookie(
         STATE_COOKIE,
@@ -110,6 +114,8 @@ def come_back(clinic: AClinic, request: Request, state: Annotated[str, Query(max
     except (HouseSignInError, WrongPasswordError) as e:
         log.warning("house_sign_in_refused", reason=str(e))
         return show_login(request, status=401, complaint=HOUSE_REFUSED)
+    except TooManyAttemptsError:
+        return show_login(request, status=429, complaint=TOO_MANY)
     answer = RedirectResponse(inside(next_path), status_code=303)
     answer.delete_cookie(STATE_COOKIE, path=BACK, secure=clinic.secure_cookies, httponly=True)
     set_session(answer, clinic, signed_in.token)

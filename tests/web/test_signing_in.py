@@ -1,6 +1,6 @@
 """Signing in without a password: with a passkey in a real browser, by the house's own sign-in over real HTTP; one's account."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 import httpx2
@@ -12,7 +12,10 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from server import clock
 from server.asgi import create_app
+from server.people import sessions
+from server.people.errors import TooManyAttemptsError
 from server.people.house import House
+from server.people.sessions import ATTEMPTS_WITHIN, WAY_ATTEMPTS, Way
 
 
 @pytest.fixture
@@ -203,6 +206,57 @@ def test_an_answer_of_the_house_that_is_not_quite_right_opens_nothing(clinic: Cl
     house.instead, house.key = {}, STRANGER
     assert by_house(clinic).status_code == 401
     assert clinic.rows("select from house_identity") == []
+
+
+def ask_in_vain(clinic: Clinic, way: Way, times: int, address: str = "127.0.0.1") -> None:
+    for _ in range(times):
+        sessions.admit_way(clinic.pool, way, address=address, now=clinic.clock())
+
+
+def test_each_way_in_waits_after_many_requests_that_led_nowhere_and_the_others_do_not(
+    clinic: Clinic, house: Provider, doctor_id: int
+) -> None:
+    token = {
+        "grant_type": "client_credentials",
+        "scope": "system/*.rs",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": "x",
+    }
+    with httpx2.Client(base_url=clinic.url) as client:
+        doors = {
+            "passkey": (
+                lambda: client.post("/login/passkey/ask"),
+                lambda: client.post("/login/passkey", data={"answer": "{}"}),
+            ),
+            "house": (lambda: client.get("/login/house"), lambda: client.get("/login/house/back?state=x")),
+            "program": (lambda: client.post("/fhir/auth/token", data=token),),
+        }
+        first: Mapping[Way, int] = {"passkey": 200, "house": 303, "program": 401}
+        for way, status in first.items():
+            ask_in_vain(clinic, way, WAY_ATTEMPTS - 1)
+            assert doors[way][0]().status_code == status, way
+            assert [ask().status_code for ask in doors[way]] == [429] * len(doors[way]), way
+        assert int(doors["program"][0]().headers["Retry-After"]) <= ATTEMPTS_WITHIN.total_seconds()
+        assert "Wait a quarter of an hour" in client.get("/login/house?lang=en").text
+        login = {"login": "doctor", "password": PASSWORD}
+        assert client.post("/api/v1/login", json=login).status_code == 200, "the password is another way in"
+        sessions.admit_way(clinic.pool, "passkey", address="192.0.2.7", now=clinic.clock())
+
+        clinic.clock.ahead = ATTEMPTS_WITHIN + timedelta(seconds=1)
+        for way, status in first.items():
+            assert doors[way][0]().status_code == status, way
+    barred = clinic.rows("select detail ->> 'by' as by from audit_entry where act = 'session.bar' order by entry_id")
+    assert [each["by"] for each in barred] == ["passkey", "house", "program"], "once each, however often it is asked"
+
+
+def test_who_comes_in_is_not_counted_and_a_household_of_ipv6_is_one_address(clinic: Clinic, house: Provider) -> None:
+    ask_in_vain(clinic, "house", WAY_ATTEMPTS - 2)
+    assert [by_house(clinic).status_code for _ in range(3)] == [200] * 3
+
+    for number in range(WAY_ATTEMPTS):
+        ask_in_vain(clinic, "house", 1, f"2001:db8::{number:x}")
+    with pytest.raises(TooManyAttemptsError):
+        ask_in_vain(clinic, "house", 1, "2001:db8::ffff")
 
 
 def test_who_did_not_leave_from_here_does_not_come_back(clinic: Clinic, house: Provider) -> None:

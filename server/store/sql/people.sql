@@ -51,6 +51,23 @@ where login = %(login)s and address = %(address)s and attempted_at = %(now)s;
 -- A failure matters for an hour; a day is kept for whoever asks what happened. A success says for longer where somebody is at home.
 delete from login_attempt where attempted_at < %(before)s and (not succeeded or attempted_at < %(known_before)s);
 
+-- name: count_asked
+-- How often this way in was asked from this address without leading to a session, and when first.
+select count(*) as asked, min(asked_at) as first_at from way_asked
+where way = %(way)s and address = %(address)s and asked_at > %(since)s;
+
+-- name: note_asked
+insert into way_asked (way, address, asked_at) values (%(way)s, %(address)s, %(now)s);
+
+-- name: forgive_asked
+-- The latest requests, which have led to a session.
+delete from way_asked where ctid in (
+    select ctid from way_asked where way = %(way)s and address = %(address)s order by asked_at desc limit %(times)s
+);
+
+-- name: forget_asked
+delete from way_asked where asked_at < %(before)s;
+
 -- name: open_session
 insert into user_session (token_hash, user_id, csrf_token, created_at, last_seen_at, expires_at)
 values (%(token_hash)s, %(user_id)s, %(csrf_token)s, %(now)s, %(now)s, %(expires_at)s);
