@@ -12,8 +12,9 @@ from server.rules.glucose_trace import trace_of
 from server.store import record
 from server.store.postgres import Connection
 from server.store.reading_lists import WORN, list_all_readings
-from server.web import glucose_figures
-from server.web.glucose_figures import SensorFigures, StickFigures
+from server.web import glucose_figures, sensor_figures
+from server.web.glucose_figures import StickFigures
+from server.web.sensor_figures import SensorFigures
 from server.web.sheets import Period, Whose
 from server.web.symptom_words import say_symptoms
 from server.web.words import Words
@@ -58,7 +59,7 @@ def build(
         said_period=period.say(words),
         unit=unit,
         sticks=glucose_figures.stick_figures(sticks, whose.zone, unit, words),
-        sensor=glucose_figures.sensor_figures(features, days=period.days, unit=unit, words=words),
+        sensor=sensor_figures.sensor_figures(features, days=period.days, unit=unit, words=words),
         sensor_report=glucose_report.report(trace, days=period.days) if len(trace) else None,
         stick_counts={str(band): n for band, n in glucose_slots.report(sticks).counts.items()},
         left_out=len(readings) - len(sticks),

@@ -35,7 +35,7 @@ from server.store.reading_lists import (
 from server.store.record import Answer, MadeDecision, OwnMeter
 from server.store.thresholds import OwnVersion
 from server.store.worklist import PanelPatient, Place
-from server.web import glucose_figures, pressure_figures, value_figures
+from server.web import glucose_figures, pressure_figures, sensor_figures, value_figures
 from server.web.backtest_page import label
 from server.web.charts import Dot, Mark
 from server.web.history import Corrections, Span, pressure_dots, reading_row, struck_readings, value_dots
@@ -219,7 +219,7 @@ def _read(
 
 def sensor_days_of(days: int) -> int:
     """Over how many days a worn sensor is looked at: no fewer than a profile needs, no more than say something of now."""
-    return min(max(days, glucose_figures.PROFILE_DAYS), SENSOR_DAYS_MAX)
+    return min(max(days, sensor_figures.PROFILE_DAYS), SENSOR_DAYS_MAX)
 
 
 def _shown(kinds: tuple[str, ...]) -> tuple[str, ...]:
@@ -255,7 +255,7 @@ def _figures(caller: Caller, shown: _Shown, span: Span, words: Words) -> dict[st
             shown.by_hand, span, shown.conditions, words, struck=struck_dots, marks=marks
         ),
         "sticks": glucose_figures.stick_figures(sticks, span.zone, unit, words),
-        "sensor_shown": glucose_figures.sensor_figures(
+        "sensor_shown": sensor_figures.sensor_figures(
             shown.worn, days=sensor_days_of(span.days), unit=unit, words=words
         ),
         "glucose_chart": next((each for each in values if each and each.kind == "glucose"), None),
