@@ -284,7 +284,7 @@ def _check_releasable(rows: Sequence[Row]) -> None:
 def _owner(conn: Connection, caller: Caller, patient_id: int) -> Owner:
     """The patient whose it is to be. An admin names one by number and learns no more than that there is one."""
     if caller.session.role in CLINICIANS:
-        panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
+        panels.check_regular(conn, user_id=caller.user_id, patient_id=patient_id)
     owner = store.find_owner(conn, patient_id)
     if owner is None or owner.standing == "destroyed":
         raise NotOnPanelError("no such patient")

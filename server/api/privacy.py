@@ -27,6 +27,7 @@ Why = Annotated[
 ]
 ZIP: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}},
+    403: problems.ERASURE[403],
     **problems.NOT_FOUND,
 }
 

@@ -112,7 +112,7 @@ def _correct(pool: Pool, correction: Correction, action: Action, to_patient_id: 
         owner_id = standing.stored_as if action is Action.RESTORE else to_patient_id
         concerned = {each for each in (standing.owner_id, owner_id) if each is not None}
         for patient_id in sorted(concerned | {correction.patient_id}):
-            panels.check(conn, user_id=correction.user_id, patient_id=patient_id)
+            panels.check_regular(conn, user_id=correction.user_id, patient_id=patient_id)
         _check_version(conn, correction, standing)
         if owner_id == standing.owner_id:
             raise DecisionConflictError(standing.standing, what="reading")

@@ -43,6 +43,10 @@ class WrongRoleError(PeopleError):
     """The address is for other roles than the caller's."""
 
 
+class OnlyInEmergencyError(WrongRoleError):
+    """The caller sees the patient by a record opened in an emergency alone; this is for those who look after the patient."""
+
+
 class NotAClinicianError(PeopleError):
     """What was asked for is a clinician's to decide, and the user's role is another."""
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from server.people.errors import DecisionConflictError, NotOnPanelError, WrongRoleError
+from server.people.errors import DecisionConflictError, NotOnPanelError, OnlyInEmergencyError
 from server.store import audit, people
 from server.store import panels as store
 from server.store.panels import Change, Member, Sees
@@ -52,12 +52,17 @@ def check(conn: Connection, *, user_id: int, patient_id: int) -> None:
 def check_regular(conn: Connection, *, user_id: int, patient_id: int) -> None:
     """As `check`; and who sees the patient in an emergency alone is told that this is for others.
 
-    An hour's sight of a record is for treating somebody: not for taking consent back, giving the record away, or erasing it.
-    Raises `NotOnPanelError`, `WrongRoleError`.
+    An hour's sight of a record is for treating somebody. What is done by it must not outlive it: not a silence, a threshold,
+    a plan or a correction by which others judge and are told later, nor a copy of the record, consent taken back, or erasure.
+
+    Raises `NotOnPanelError`, `OnlyInEmergencyError`.
     """
     check(conn, user_id=user_id, patient_id=patient_id)
     if not people.is_on_panel_regularly(conn, user_id=user_id, patient_id=patient_id):
-        raise WrongRoleError("open to you in an emergency: this is for those who look after the patient")
+        raise OnlyInEmergencyError(
+            "open to you in an emergency: this is for those who look after the patient; ask the patient's doctor,"
+            " or an admin to put the patient on your panel"
+        )
 
 
 def add(conn: Connection, *, user_id: int, patient_id: int) -> None:

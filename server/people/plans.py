@@ -54,13 +54,14 @@ class Setting:
 def set_plan(pool: Pool, setting: Setting) -> PlanVersion:
     """The next version, in force from now on.
 
-    Raises `NotAClinicianError`, `NotOnPanelError`, `StaleVersionError`; `DecisionConflictError` if it is so already.
+    Raises `NotAClinicianError`, `NotOnPanelError`, `OnlyInEmergencyError`, `StaleVersionError`;
+    `DecisionConflictError` if it is so already.
     """
     if setting.role not in CLINICIANS:
         raise NotAClinicianError("only a doctor or a nurse agrees a plan with a patient")
 
     def work(conn: Connection) -> PlanVersion:
-        panels.check(conn, user_id=setting.user_id, patient_id=setting.patient_id)
+        panels.check_regular(conn, user_id=setting.user_id, patient_id=setting.patient_id)
         store.lock(conn, setting.patient_id)
         before = next(iter(store.list_versions(conn, setting.patient_id)), None)
         _check_version(before, setting)

@@ -75,11 +75,11 @@ VIEWER: Final = ("who", "role", "times", "first_at", "last_at")
 
 
 def export(conn: Connection, patient_id: int, *, user_id: int, actor: str, base: str, now: datetime) -> bytes:
-    """The record as a ZIP file, for a patient whom the user sees. `base`: of links between resources. Written down.
+    """The record as a ZIP file, for a patient whom the user looks after. `base`: of links between resources. Written down.
 
-    Raises `NotOnPanelError`.
+    Raises `NotOnPanelError`, `OnlyInEmergencyError`.
     """
-    panels.check(conn, user_id=user_id, patient_id=patient_id)
+    panels.check_regular(conn, user_id=user_id, patient_id=patient_id)
     person = worklist.find_panel_patient(conn, patient_id, user_id=user_id, since=now - EVER, now=now)
     if person is None:
         raise NotOnPanelError("no such patient")

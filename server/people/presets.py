@@ -60,11 +60,11 @@ def proposals(
 def apply(pool: Pool, applying: Applying, *, rules: RuleSet, presets: Collection[Preset]) -> Sequence[OwnVersion]:
     """Set what is proposed and not so yet; the versions that came of it. The patient is judged by them at once.
 
-    Raises `NotAClinicianError`, `NotOnPanelError`.
+    Raises `NotAClinicianError`, `NotOnPanelError`, `OnlyInEmergencyError`.
     """
 
     def work(conn: Connection) -> list[OwnVersion]:
-        panels.check(conn, user_id=applying.user_id, patient_id=applying.patient_id)
+        panels.check_regular(conn, user_id=applying.user_id, patient_id=applying.patient_id)
         if applying.role != "doctor":
             raise NotAClinicianError("only a doctor may choose a patient's rules")
         store.lock_thresholds(conn, applying.patient_id)

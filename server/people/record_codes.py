@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from server.people import links, panels, portability
-from server.people.errors import NotOnPanelError
+from server.people.errors import NotOnPanelError, OnlyInEmergencyError
 from server.people.tokens import hash_token
 from server.store import audit
 from server.store import erasure_requests as store
@@ -58,7 +58,7 @@ def _take(conn: Connection, token: str, code: str, *, base: str, now: datetime) 
     store.end_code(conn, patient_id)
     try:
         return portability.export(conn, patient_id, user_id=found[1], actor=f"patient:{patient_id}", base=base, now=now)
-    except NotOnPanelError:  # whoever gave the code does not see the patient any more
+    except (NotOnPanelError, OnlyInEmergencyError):  # whoever gave the code does not see the patient any more
         return None
 
 

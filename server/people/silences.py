@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from server.people import panels
 from server.people.decisions import NOTE_MAX
 from server.people.errors import DecisionConflictError, NotAClinicianError, NotOnPanelError, StaleVersionError
 from server.people.rule_texts import RuleText
-from server.store import audit, people, worklist_decisions
+from server.store import audit, worklist_decisions
 from server.store import silences as store
 from server.store.postgres import Connection, Pool, in_transaction
 from server.store.silences import Silence
@@ -48,15 +49,14 @@ def add(
 ) -> Silence:
     """From now on no clinician is told of this patient's alerts by `rule_id`, or by any rule that is not urgent.
 
-    Raises `NotOnPanelError`, `NotAClinicianError`, and `MalformedError` for a rule that is not there, an end that is past or too
-    far, or a reason that says nothing.
+    Raises `NotOnPanelError`, `OnlyInEmergencyError`, `NotAClinicianError`, and `MalformedError` for a rule that is
+    not there, an end that is past or too far, or a reason that says nothing.
     """
     _check(who, rule_id, until, reason, rules)
     urgent = [each for each, text in rules.items() if text.is_urgent]
 
     def work(conn: Connection) -> Silence:
-        if not people.is_on_panel(conn, user_id=who.user_id, patient_id=patient_id):
-            raise NotOnPanelError("no such patient")
+        panels.check_regular(conn, user_id=who.user_id, patient_id=patient_id)
         silence_id = store.add(
             conn,
             patient_id,
@@ -80,7 +80,10 @@ def add(
 
 
 def end(pool: Pool, who: Silencer, silence_id: int, *, version: int) -> Silence:
-    """Ends it now; what is still open is told. Raises `NotOnPanelError`, `StaleVersionError`, `DecisionConflictError`."""
+    """Ends it now; what is still open is told.
+
+    Raises `NotOnPanelError`, `OnlyInEmergencyError`, `StaleVersionError`, `DecisionConflictError`.
+    """
     _check_role(who)
 
     def work(conn: Connection) -> Silence:
@@ -88,6 +91,7 @@ def end(pool: Pool, who: Silencer, silence_id: int, *, version: int) -> Silence:
         if found is None:
             raise NotOnPanelError("no such silence")
         standing, patient_id, is_open = found
+        panels.check_regular(conn, user_id=who.user_id, patient_id=patient_id)
         if standing != version:
             raise StaleVersionError(version=standing, state="ended", changed_by=None, changed_at=None, what="silence")
         if not is_open:

@@ -48,12 +48,13 @@ class Setting:
 def set_thresholds(pool: Pool, setting: Setting) -> OwnVersion:
     """The next version of a patient's own numbers for a rule, in force from now on.
 
-    Raises `NotAClinicianError`, `NotOnPanelError`, `StaleVersionError`; `DecisionConflictError` if it is so already;
+    Raises `NotAClinicianError`, `NotOnPanelError`, `OnlyInEmergencyError`, `StaleVersionError`;
+    `DecisionConflictError` if it is so already;
     `MalformedError` for a rule that is not in force, numbers that do not fit it, and no reason.
     """
 
     def work(conn: Connection) -> OwnVersion:
-        panels.check(
+        panels.check_regular(
             conn, user_id=setting.user_id, patient_id=setting.patient_id
         )  # before all else: a stranger does not exist
         _check(setting, in_force(conn))

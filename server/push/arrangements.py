@@ -110,7 +110,7 @@ def _check_subject(conn: Connection, who: Arranger, subject: str) -> int | None:
     is_number = number.isascii() and number.isdigit() and 0 < len(number) <= 18
     if kind == "patient" and is_number:
         if who.user_id is not None:
-            panels.check(conn, user_id=who.user_id, patient_id=int(number))
+            panels.check_regular(conn, user_id=who.user_id, patient_id=int(number))
         return int(number)
     if kind == "user" and is_number:
         if who.user_id != int(number):

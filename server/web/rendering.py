@@ -41,6 +41,10 @@ HERE: Final = "<!-- here -->"
 
 NOT_AVAILABLE: Final = mark("The service does not answer at the moment. Try again shortly; readings are not lost.")
 _OTHER_ROLE: Final = mark("This page is for people in another role. What is yours is in the line at the top.")
+_EMERGENCY: Final = mark(
+    "This record is open to you in an emergency alone: what outlives the emergency is for those who look after the patient."
+    " Ask the patient's doctor, or an admin to put the patient on your panel."
+)
 _APOLOGIES: Final = {
     400: mark("The request could not be understood."),
     403: mark("The request was refused, because it did not come from a page of this session. Reload and try again."),
@@ -139,9 +143,7 @@ def answer(request: Request, error: Exception) -> Response:
     status = _status(error)
     caller: Caller | None = getattr(request.state, "caller", None)
     words = words_of(request, caller) if caller else words_for(request)
-    apology = words.say(
-        _OTHER_ROLE if isinstance(error, errors.WrongRoleError) else _APOLOGIES.get(status, _APOLOGIES[500])
-    )
+    apology = words.say(_apology(error, status))
     if is_htmx(request):
         # Said on top of what was to be replaced; what a page asks by itself leaves it as it is and asks again.
         swap = "none" if request.method == "GET" else "afterbegin"
@@ -168,6 +170,12 @@ def _to_sign_in(request: Request) -> Response:
     if request.method != "GET" or request.url.path == "/":
         return RedirectResponse("/login", status_code=303)
     return RedirectResponse("/login?" + urlencode({"next": request.url.path}), status_code=303)
+
+
+def _apology(error: Exception, status: int) -> str:
+    if isinstance(error, errors.OnlyInEmergencyError):
+        return _EMERGENCY
+    return _OTHER_ROLE if isinstance(error, errors.WrongRoleError) else _APOLOGIES.get(status, _APOLOGIES[500])
 
 
 def _status(error: Exception) -> int:

@@ -1,6 +1,6 @@
 """Who comes on whose panel and leaves it, with a history; and a stranger's record opened in an emergency."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -156,6 +156,47 @@ def test_an_emergency_opens_a_record_to_be_read_and_not_to_be_given_away_or_eras
     number = asked.json()["request_id"]
     assert duty.post(f"/api/v1/erasure-requests/{number}/confirm").status_code == 403
     assert clinic.client("doctor").get(f"/api/v1/patients/{patient_id}/consents").status_code == 200, "still watched"
+
+
+def test_what_is_done_in_an_emergency_does_not_outlive_it(clinic: Clinic, doctor_id: int) -> None:
+    patient_id, episode_id = clinic.high_patient("李强", doctor_id)
+    own_id = clinic.add_patient("张伟", clinic.add_user("duty"))
+    duty, doctor = clinic.client("duty"), clinic.client("doctor")
+    break_in(duty, patient_id)
+    reading = clinic.rows("select reading_id from reading order by measured_at limit 1")[0]["reading_id"]
+    here = f"/api/v1/patients/{patient_id}"
+    until = (clinic.clock() + timedelta(days=9)).isoformat()
+    silence = {"patient_id": patient_id, "until": until, "reason": "on a journey"}
+    standing = doctor.post("/api/v1/silences", json=silence).json()
+    voided = {"reason": "trial"}
+    deeds: Sequence[tuple[str, str, Mapping[str, object]]] = (
+        ("PUT", f"{here}/thresholds/bp-high", {"parameters": {}, "is_watched": False, "reason": "as agreed"}),
+        ("PUT", f"{here}/plan", {"plan": {"items": []}, "reason": "as agreed"}),
+        ("POST", f"{here}/presets", {}),
+        ("POST", "/api/v1/silences", silence),
+        ("POST", f"/api/v1/silences/{standing['silence_id']}/end", {}),
+        ("POST", f"{here}/readings/{reading}/void", voided),
+        ("POST", f"{here}/readings/{reading}/reassign", {"reason": "wrong_person", "to_patient_id": own_id}),
+        ("PUT", f"/api/v1/quiet-hours/patient:{patient_id}", {"begins_at": "22:00", "ends_at": "07:00"}),
+        ("GET", f"{here}/record", {}),
+    )
+
+    def ask(client: httpx2.Client, method: str, path: str, said: Mapping[str, object]) -> httpx2.Response:
+        versions = {"If-Match": '"1"' if path.endswith("/end") else '"0"'}
+        return client.request(method, path, json=dict(said) if method != "GET" else None, headers=versions)
+
+    found = {f"{method} {path}": ask(duty, method, path, said) for method, path, said in deeds}
+
+    assert {what: each.status_code for what, each in found.items()} == dict.fromkeys(found, 403)
+    assert all("in an emergency" in each.json()["detail"] for each in found.values())
+    browser, csrf_token = clinic.browser_client("duty")
+    page = browser.post("/silences", data={"patient": patient_id, "reason": "x", "csrf_token": csrf_token})
+    assert page.status_code == 403
+    assert "open to you in an emergency alone" in words_of(page.text)
+    acknowledged = duty.post(f"/api/v1/alerts/{episode_id}/acknowledge", headers={"If-Match": '"1"'})
+    assert acknowledged.status_code == 200, "who treats somebody decides about the alert"
+    own = doctor.post(f"{here}/readings/{reading}/void", json=voided, headers={"If-Match": '"1"'})
+    assert own.status_code == 200, own.text
 
 
 def test_nobody_finds_patients_by_trying_numbers(clinic: Clinic, doctor_id: int) -> None:
