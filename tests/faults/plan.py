@@ -7,7 +7,7 @@ from typing import Literal
 from faults import rings
 from faults.trial import BadBuild, Ring, Size
 
-SOME_BAD_BUILDS = 4
+SOME_BAD_BUILDS = 2
 """How many bad builds the small size tries; which ones moves on with the seed, so that neighbouring seeds try them all."""
 
 

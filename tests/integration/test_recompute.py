@@ -38,7 +38,7 @@ from server.watch.nightly import newest_night, recompute_nightly
 from server.watch.recompute import BusyError, recompute, recompute_one
 
 PEOPLE_ENV = "RECOMPUTE_PEOPLE"
-PEOPLE = int(os.environ.get(PEOPLE_ENV) or 100)
+PEOPLE = int(os.environ.get(PEOPLE_ENV) or 70)
 """Enough for every event that is compared; who wants to look further says so, or runs `homevigil faults --ring D1`, which lives
 whole months with the same comparison at their ends."""
 JUDGED_ANEW = 60

@@ -96,7 +96,7 @@ RING: Final = Ring(
         " outboxes full or lost; brokers that forget; intakes, judges and senders that die; readings that come while others are"
         " judged; databases away or set back"
     ),
-    small=6,
+    small=4,
     full=200,
     run=run,
 )
