@@ -19,6 +19,7 @@ import pytest
 import uvicorn
 from argon2 import PasswordHasher
 from fastapi import FastAPI
+from households import give_page
 
 from server import clock
 from server.asgi import create_app
@@ -79,8 +80,9 @@ class Clinic:
             )
 
     def add_patient(self, name: str, doctor_id: int | None, language: Language = "zh", **facts: object) -> int:
+        """Somebody who has a page of their own."""
         with transaction(self.pool) as conn:
-            return enrolment.add_patient(
+            patient_id = enrolment.add_patient(
                 conn,
                 name=name,
                 language=language,
@@ -90,6 +92,8 @@ class Clinic:
                 now=clock.now(),
                 **facts,  # type: ignore[arg-type]
             )
+            give_page(conn, patient_id)
+            return patient_id
 
     def put_on_panel(self, user_id: int, patient_id: int) -> None:
         with transaction(self.pool) as conn:

@@ -33,7 +33,12 @@ class Unreachable:
     error: str
 
 
-Outcome = Sent | Failed | Gone | Unreachable
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotAgreed:
+    """There would have to be a way to this recipient, who has not agreed to have one: no fault of anybody."""
+
+
+Outcome = Sent | Failed | Gone | Unreachable | NotAgreed
 
 
 class Channel(Protocol):

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from server.push.channels import Channel, Failed, Gone, Outcome, Sent, Unreachable
+from server.push.channels import Channel, Failed, Gone, NotAgreed, Outcome, Sent, Unreachable
 from server.push.dead_letters import alarm, give_up
 from server.store import pushes as store
 from server.store.postgres import Bell, Connection, Pool, in_transaction
@@ -110,6 +110,8 @@ def _note(conn: Connection, outcomes: list[tuple[Leased, Outcome]]) -> None:
                 give_up(conn, message, end="dead", error=outcome.error)
             case Unreachable():
                 give_up(conn, message, end="undeliverable", error=outcome.error)
+            case NotAgreed():
+                store.decline(conn, message)
 
 
 def _is_hopeless(message: Leased) -> bool:

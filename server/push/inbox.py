@@ -1,10 +1,15 @@
 """Our own inbox: the message is its row, so that it is there as soon as it is marked; shown once, by its `push_id`.
 
-An account that is closed or no longer sees the patient is no inbox, nor is the clinic's of a patient whom nobody sees.
+An account that is closed or no longer sees the patient is no inbox, nor is the clinic's of a patient whom nobody sees, nor the
+patient's where the patient has neither a link to it in force nor an account, and is told by no other way.
 """
 
-from server.push.channels import Outcome, Sent, Unreachable
+from typing import Final
+
+from server.push.channels import NotAgreed, Outcome, Sent, Unreachable
 from server.store.pushes import Leased
+
+NO_WAY: Final = "the patient has no link in force, no account and no contact"
 
 
 class Inbox:
@@ -14,4 +19,8 @@ class Inbox:
     at_once = 100
 
     def send(self, message: Leased) -> Outcome:
-        return Sent() if message.is_reachable else Unreachable(error="nobody who may read it has this inbox")
+        if message.is_reachable:
+            return Sent()
+        if not message.is_agreed:
+            return NotAgreed()
+        return Unreachable(error=NO_WAY if message.recipient == "patient" else "nobody who may read it has this inbox")

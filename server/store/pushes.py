@@ -29,7 +29,8 @@ class Leased:
     """A message that is ours to send until the lease ends. `attempts` counts this one; `now` is the database's clock.
 
     `kind`: opening, reminder, escalation or retraction, of an alert; or plan, a reminder to the patient that is of none: there
-    `episode_id` is None and `rule_id` empty. `is_reachable`: there is somebody, or something, to give it to. `url` and
+    `episode_id` is None and `rule_id` empty. `is_reachable`: there is somebody, or something, to give it to; of
+    the patient's inbox: somebody who can open it. `is_agreed`: the patient has agreed to be sent messages. `url` and
     `secret` (with `old_secret` while it is replaced) are those of its webhook, None where that is gone or switched off.
     `together_with`: the message that is sent in the place of this one, too; `others`: for how many more alerts of
     the patient this one speaks.
@@ -50,6 +51,7 @@ class Leased:
     priority: str
     is_urgent: bool = False
     is_reachable: bool = True
+    is_agreed: bool = True
     webhook_id: int | None = None
     url: str | None = None
     secret: str | None = field(default=None, repr=False)
@@ -98,6 +100,11 @@ def bury(conn: Connection, message: Leased, *, state: str, error: str) -> bool:
     """Give up; the row stays, for everybody to see. False if the lease has passed to another sender."""
     row = {"push_id": message.push_id, "attempts": message.attempts, "state": state, "error": error}
     return conn.execute(SQL["bury"], row).rowcount > 0
+
+
+def decline(conn: Connection, message: Leased) -> None:
+    """It is not sent, for want of consent; nothing if the lease has passed to another sender."""
+    conn.execute(SQL["decline"], {"push_id": message.push_id, "attempts": message.attempts})
 
 
 def lock_alert(conn: Connection, episode_id: UUID) -> Told:

@@ -161,6 +161,14 @@ class ShownPush:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Untold:
+    """A message that the patient has not had: no way leads there, or (`is_unwanted`) the patient has not agreed to any."""
+
+    at: datetime
+    is_unwanted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InboxMessage:
     """A push that has reached a clinician's inbox. `is_for_clinic`: all who see the patient have it, and one reads it for all.
 
@@ -309,6 +317,13 @@ def list_pushes(
     values = {"patient_id": patient_id, "episode_id": episode_id, "limit": limit}
     with conn.cursor(row_factory=class_row(ShownPush)) as cursor:
         return cursor.execute(_SQL["list_pushes"], values).fetchall()
+
+
+def find_untold(conn: Connection, patient_id: int, *, episode_id: UUID | None = None) -> Untold | None:
+    """Whether the last message to a patient whom the caller may see, or the last about an alert, did not reach the patient."""
+    values = {"patient_id": patient_id, "episode_id": episode_id}
+    with conn.cursor(row_factory=class_row(Untold)) as cursor:
+        return cursor.execute(_SQL["find_untold"], values).fetchone()
 
 
 def list_inbox(conn: Connection, *, user_id: int, limit: int, before: Place | None = None) -> Sequence[InboxMessage]:

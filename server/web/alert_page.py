@@ -35,6 +35,7 @@ from server.web.masking import names_of
 from server.web.record_pages import said, told
 from server.web.rendering import render, words_of
 from server.web.rows import ASSESSED_FOR, age_of, alert_line, conditions_for, own_thresholds
+from server.web.untold import say_untold
 from server.web.words import Words
 
 router: Final = APIRouter(include_in_schema=False)
@@ -137,5 +138,8 @@ def _life(conn: Connection, caller: Caller, alert: Alert, patient: PanelPatient,
         "ahead": [told(each, patient.zone, words, tries) for each in ahead],
         "earlier": [earlier_in_words(each, words) for each in earlier],
         "tasks": [(each, words.moment(each.due_at, patient.zone)) for each in tasks if each.state != "closed"],
+        "untold": say_untold(
+            worklist.find_untold(conn, alert.patient_id, episode_id=alert.episode_id), patient.zone, words
+        ),
         "answered": words.moment(alert.answered_at, patient.zone) if alert.answered_at else "",
     }

@@ -44,6 +44,7 @@ from server.web.record_pages import PatientId, said, told
 from server.web.rendering import render, words_of
 from server.web.rows import ASSESSED_FOR, age_of, alert_line, conditions_for, own_thresholds, say_assessed
 from server.web.symptom_words import say_symptoms
+from server.web.untold import say_untold
 from server.web.words import KINDS, RESOLUTIONS, Words, mark
 
 router: Final = APIRouter(include_in_schema=False)
@@ -135,6 +136,7 @@ def show_patient(
         shown = _read(conn, caller, words, patient, span, kind, _place(before), names_of(request))
         alerts = worklist.list_alerts(conn, user_id=caller.user_id, patient_id=patient_id, limit=50)
         pushes = worklist.list_pushes(conn, patient_id)
+        untold = worklist.find_untold(conn, patient_id)
         versions = thresholds.list_versions(conn, patient_id)
         meters = record.list_meters(conn, patient_id, since=caller.now - METERS_HEARD)
         conflicts = quarantine.binding_conflicts(conn, patient_id=patient_id)
@@ -169,6 +171,7 @@ def show_patient(
         own_lines=_own_lines(caller, versions, patient, words),
         meters=[_meter(each, words, caller.now) for each in meters],
         pushes=[told(push, patient.zone, words) for push in pushes],
+        untold=say_untold(untold, patient.zone, words),
     )
 
 

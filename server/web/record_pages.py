@@ -115,10 +115,14 @@ def told(push: ShownPush, zone: str, words: Words, attempts: Sequence[ShownAttem
         channel=words.among(CHANNELS, push.channel),
         title=text.get("title", ""),
         body=text.get("body", ""),
-        state=words.among(PUSH_STATES, push.state),
+        state=words.among(PUSH_STATES, "no_consent" if _is_unwanted(push) else push.state),
         is_lost=push.state in ("dead", "undeliverable"),
         tries=tuple(_tried(each, zone, words) for each in attempts if each.push_id == push.push_id),
     )
+
+
+def _is_unwanted(push: ShownPush) -> bool:
+    return push.state == "cancelled" and push.why == "no_consent"
 
 
 def _tried(attempt: ShownAttempt, zone: str, words: Words) -> str:

@@ -96,6 +96,7 @@ PUSH_STATES: Final = {
     "cancelled": mark("cancelled"),
     "withdrawn": mark("taken back"),
     "dead": mark("could not be delivered"),
+    "no_consent": mark("not sent: there is no consent to it"),
     "undeliverable": mark("not delivered: there is nobody to deliver it to"),
 }
 CHANNELS: Final = {

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from households import Household
+from households import Household, give_page
 
 from server.store.enrolment import add_gateway, add_patient, bind_meter
 from server.store.postgres import Connection
@@ -35,6 +35,7 @@ def enrol(conn: Connection) -> Household:
     patient_id = add_patient(
         conn, name="Patient", language="zh", enrolled_on=ENROLLED_ON, zone="Asia/Shanghai", doctor_id=None, now=since
     )
+    give_page(conn, patient_id)
     home = Household(
         gateway_id="gw-1", patient_id=patient_id, cuff="F0:00:00:10:00:01", glucometer="GLU-1", since=since
     )

@@ -77,13 +77,25 @@ select l.push_id, l.episode_id, l.patient_id, l.recipient, l.channel, l.kind, l.
        l.together_with, l.is_urgent, now() as now, coalesce(e.rule_id, '') as rule_id, coalesce(e.priority, 'information') as priority, w.webhook_id, w.url, w.secret,
        case when w.old_until > now() then w.old_secret end as old_secret,
        case when l.channel = 'webhook' then w.webhook_id is not null
+            when l.recipient = 'patient' and l.channel = 'inbox' then
+                exists (select from patient_link k
+                        where k.patient_id = l.patient_id and k.revoked_at is null and k.expires_at > now())
+                or exists (select from patient_account a join app_user u using (user_id)
+                           where a.patient_id = l.patient_id and u.active)
+                or exists (select from patient p where p.patient_id = l.patient_id and p.is_watchdog)
+                -- Told by another way, which carries a link or asks for a call.
+                or exists (select from push s
+                           where s.patient_id = l.patient_id and s.recipient = 'patient' and s.channel <> 'inbox'
+                             and s.episode_id is not distinct from l.episode_id and s.step = l.step
+                             and (l.episode_id is not null or s.due_at = l.due_at) and s.state in ('pending', 'sent'))
             when l.recipient = 'patient' then true
             when l.recipient = 'clinic' then exists (
                 select from panel_regular m join app_user u using (user_id) where m.patient_id = l.patient_id and u.active)
             else exists (
                 select from panel_regular m join app_user u using (user_id)
                 where m.patient_id = l.patient_id and u.active and l.recipient = 'user:' || u.user_id)
-       end as is_reachable
+       end as is_reachable,
+       l.recipient <> 'patient' or consent_in_force(l.patient_id, 'channels') as is_agreed
 from leased l
 left join episode e using (episode_id)
 left join webhook w on l.channel = 'webhook' and l.recipient = 'clinic:' || w.webhook_id and w.active
@@ -102,6 +114,11 @@ where push_id = %(push_id)s and state = 'pending' and attempts = %(attempts)s;
 
 -- name: bury
 update push set state = %(state)s, lease_until = null, retry_at = null, last_error = %(error)s
+where push_id = %(push_id)s and state = 'pending' and attempts = %(attempts)s;
+
+-- name: decline
+-- Nothing was sent, because it was not agreed to: as any other message without consent.
+update push set state = 'cancelled', why = 'no_consent', cancelled_at = clock_timestamp(), lease_until = null, retry_at = null
 where push_id = %(push_id)s and state = 'pending' and attempts = %(attempts)s;
 
 -- name: lock_alert

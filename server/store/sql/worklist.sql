@@ -51,6 +51,19 @@ where s.patient_id = %(patient_id)s and (%(episode_id)s::uuid is null or s.episo
 order by coalesce(s.sent_at, s.due_at) desc, s.push_id
 limit %(limit)s;
 
+-- name: find_untold
+-- How the last message to the patient fared (of one alert, or of all and of what plans remind of), if it was not told.
+select at, is_unwanted from (
+    select coalesce(s.sent_at, s.due_at) as at, s.state, s.state = 'cancelled' as is_unwanted
+    from push s
+    where s.patient_id = %(patient_id)s and s.recipient = 'patient' and s.channel = 'inbox'
+      and (%(episode_id)s::uuid is null or s.episode_id = %(episode_id)s::uuid)
+      and (s.state in ('sent', 'withdrawn', 'dead', 'undeliverable') or s.why = 'no_consent' and s.kind <> 'plan')
+    order by at desc, s.push_id
+    limit 1
+) last
+where state in ('dead', 'undeliverable', 'cancelled');
+
 -- name: list_inbox
 -- What has reached one recipient's inbox, or the clinic's about a patient without an active doctor, which is in the inbox of
 -- everybody who sees the patient; newest first. A patient taken off the panel takes the messages along. What went together is one

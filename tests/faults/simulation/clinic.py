@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from households import give_page
+
 from faults.simulation.agenda import Agenda
 from faults.simulation.database import Database, DiedError
 from faults.simulation.people import Person
@@ -109,6 +111,7 @@ class Clinic:
                     now=since,
                 )
                 assert patient_id == person.number + 1, patient_id
+                give_page(conn, patient_id)
                 for meter in filter(None, (person.cuff, person.glucometer)):
                     enrolment.bind_meter(
                         conn,
