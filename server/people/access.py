@@ -67,6 +67,7 @@ _SAID: Final[Mapping[Roles, str]] = {
         GET /account
         POST /account/password
         POST /account/sessions/end
+        POST /account/house
         POST /account/passkeys/ask
         POST /account/passkeys
         POST /account/passkeys/{passkey_id}/remove
@@ -143,6 +144,7 @@ _SAID: Final[Mapping[Roles, str]] = {
         POST /admin/users
         GET /admin/users/{user_id}
         POST /admin/users/{user_id}/name
+        POST /admin/users/{user_id}/house
         POST /admin/users/{user_id}/role
         POST /admin/users/{user_id}/{deed}
         POST /admin/users/{user_id}/passkeys/{passkey_id}/remove

@@ -225,6 +225,22 @@ def set_role(
     _say(as_json, f"{login} is {role}{more}", user_id=user_id, login=login, role=role, patients=lost)
 
 
+@app.command(name="house")
+def expect_of_house(
+    login: Login,
+    name: Annotated[str, typer.Argument(help="The name in the house's own sign-in; '' ends what is tied.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say by what name somebody comes from the house's own sign-in: who does within three days is this account from then on."""
+    from server.people import users
+
+    user_id, _ = _do(login, lambda conn, by, user_id: users.expect_of_house(conn, by, user_id, name))
+    words = (
+        f"{login}: expected as {name.strip()}" if name.strip() else f"{login}: nobody of the house's sign-in any more"
+    )
+    _say(as_json, words, user_id=user_id, login=login, name=name.strip())
+
+
 def _do(login: str, deed: "Callable[[Connection, Keeper, int], T]") -> tuple[int, T]:
     """Whose account it is, and what came of the deed; what cannot be done is said in words and ends the command with 1."""
     from server.people import accounts

@@ -101,5 +101,9 @@ class PasskeyRefusedError(PeopleError):
     """A passkey does not open, or cannot be added; the sentence says what to do."""
 
 
+class ProofNeededError(PeopleError):
+    """It opens a further way in, and nobody has proved lately to be the session's person: give the password again."""
+
+
 class HouseSignInError(PeopleError):
     """The house's own sign-in did not lead to an account here; the sentence says what to do."""

@@ -1,7 +1,9 @@
 """Signing in by the house's own sign-in: OpenID Connect, code flow with PKCE. The only module that imports authlib.
 
-Who signs in there becomes the account of the same login here, once; from then on by the subject alone, so that a login given to
-somebody else over there opens nothing. Nobody gets an account by it.
+Who signs in there is an account here if an admin has said by what name that person comes, or if the person, signed in here, has
+given the password again and gone there; from then on by the subject alone, so that a name given to somebody else over there opens
+nothing. That a name there is a login here says nothing: whoever may choose a name there would be whoever they like, and an admin.
+Nobody gets an account by it.
 """
 
 import secrets
@@ -20,7 +22,8 @@ from server.people.sessions import SignedIn
 from server.people.tokens import draw_token, hash_token
 from server.store import audit
 from server.store import sign_in as store
-from server.store.postgres import Pool, transaction
+from server.store.people import Session
+from server.store.postgres import Connection, Pool, transaction
 from vitals.errors import MalformedError
 
 ASKED_FOR: Final = timedelta(minutes=10)
@@ -56,26 +59,41 @@ class House:
             raise HouseSignInError("the house's sign-in calls itself by another name than the settings do")
         return said
 
-    def leave(self, pool: Pool, *, back: str, next_path: str, address: str, now: datetime) -> Leaving:
+    def leave(
+        self, pool: Pool, *, back: str, next_path: str, address: str, now: datetime, session: Session | None = None
+    ) -> Leaving:
         """Send a browser there; it is to come back to the address `back`, and then to go to `next_path`.
+
+        `session`: of somebody who has proved who they are, and whose account is to be whoever comes back.
 
         Raises `HouseSignInError`, `TooManyAttemptsError`.
         """
         sessions.admit_way(pool, "house", address=address, now=now)
         state, nonce, verifier = draw_token(), draw_token(), secrets.token_urlsafe(48)
-        session = self._session(back, state=state)
-        url, _ = session.create_authorization_url(
+        client = self._session(back, state=state)
+        url, _ = client.create_authorization_url(
             self.described["authorization_endpoint"], state=state, nonce=nonce, code_verifier=verifier
         )
         with transaction(pool) as conn:
             kept = {"nonce": nonce, "verifier": verifier, "next": next_path, "back": back}
+            if session is not None:
+                kept |= {"user_id": str(session.user_id), "session": session.token_hash.hex()}
             store.ask(conn, hash_token(state), "by_house", ends_at=now + ASKED_FOR, kept=kept, now=now)
         return Leaving(url=url, state=state)
 
     def come_back(
-        self, pool: Pool, *, came_with: str, state: str, kept_state: str, address: str, now: datetime
+        self,
+        pool: Pool,
+        *,
+        came_with: str,
+        state: str,
+        kept_state: str,
+        token: str | None,
+        address: str,
+        now: datetime,
     ) -> tuple[SignedIn, str]:
-        """A session for whoever has signed in there, and where to go. `came_with`: the whole address that the browser came to.
+        """A session for whoever has signed in there, and where to go. `came_with`: the whole address that the browser came to;
+        `token`: of the session that the browser has, if any.
 
         Raises `HouseSignInError`, `TooManyAttemptsError`.
         """
@@ -87,7 +105,8 @@ class House:
         if kept is None:
             raise HouseSignInError("that took too long, or was done already; try again")
         claims = self._claims(came_with, state, kept, now)
-        user_id = self._account(pool, claims, now)
+        is_tie = "user_id" in kept
+        user_id = self._tie(pool, claims, kept, token, now) if is_tie else self._account(pool, claims, now)
         with transaction(pool) as conn:
             sessions.note_way_in(conn, "house", address=address)
             return sessions.open_for(conn, user_id=user_id, address=address, by="house", now=now), str(kept["next"])
@@ -125,11 +144,29 @@ class House:
             if known is not None:
                 return known
             if isinstance(login, str) and "\x00" not in login:
-                bound = store.bind_identity(conn, issuer=self.issuer, subject=subject, login=login, now=now)
-                if bound is not None:
-                    audit.note(conn, actor=f"user:{bound}", act="house.bind", at=now, subject=self.issuer)
-                    return bound
+                expected = store.take_expected(conn, login, now=now)
+                if expected is not None and self._bind(conn, subject, expected, now):
+                    return expected
         raise HouseSignInError("there is no account of yours here; ask whoever runs the clinic's server")
+
+    def _tie(self, pool: Pool, claims: dict[str, Any], kept: Any, token: str | None, now: datetime) -> int:
+        """Whoever has come back is the account of the session that left, which is still this browser's."""
+        if token is None or not secrets.compare_digest(hash_token(token).hex(), str(kept["session"])):
+            raise HouseSignInError("this browser is signed in as somebody else; try again")
+        session = sessions.find(pool, token, now=now)
+        with transaction(pool) as conn:
+            known = store.find_identity(conn, issuer=self.issuer, subject=claims["sub"])
+            if known == session.user_id or (known is None and self._bind(conn, claims["sub"], session.user_id, now)):
+                return session.user_id
+        raise HouseSignInError(
+            "one of the two is tied to another account already; ask whoever runs the clinic's server"
+        )
+
+    def _bind(self, conn: Connection, subject: str, user_id: int, now: datetime) -> bool:
+        if not store.bind_identity(conn, issuer=self.issuer, subject=subject, user_id=user_id, now=now):
+            return False
+        audit.note(conn, actor=f"user:{user_id}", act="house.bind", at=now, subject=self.issuer)
+        return True
 
     def _session(self, back: str, *, state: str) -> OAuth2Session:
         return OAuth2Session(

@@ -28,7 +28,7 @@ from server.people.tokens import hash_token
 from server.store import audit
 from server.store import sign_in as store
 from server.store.people import Session
-from server.store.postgres import Connection, Pool, transaction
+from server.store.postgres import Connection, Pool, in_transaction, transaction
 from server.store.sign_in import Passkey
 
 ASKED_FOR: Final = timedelta(minutes=5)
@@ -48,8 +48,16 @@ class Site:
         return urlsplit(self.origin).hostname or ""
 
 
-def ask_to_add(conn: Connection, session: Session, site: Site, *, now: datetime) -> str:
-    """What the browser is to be asked so that it makes a passkey, as JSON. Raises `PasskeyRefusedError`: there are enough."""
+def ask_to_add(pool: Pool, session: Session, site: Site, *, password: str, address: str, now: datetime) -> str:
+    """What the browser is to be asked so that it makes a passkey, as JSON. `password`: again, unless it was given lately.
+
+    Raises `ProofNeededError`, `WrongPasswordError`, `TooManyAttemptsError`, `PasskeyRefusedError` (there are enough).
+    """
+    sessions.prove(pool, session, password=password, address=address, now=now)
+    return in_transaction(pool, lambda conn: _ask_to_add(conn, session, site, now=now))
+
+
+def _ask_to_add(conn: Connection, session: Session, site: Site, *, now: datetime) -> str:
     had = store.list_passkeys(conn, user_id=session.user_id)
     if len(had) >= PASSKEYS_MAX:
         raise PasskeyRefusedError(f"an account has at most {PASSKEYS_MAX} passkeys; remove one first")

@@ -81,6 +81,7 @@ def grant(pool: Pool, assertion: str, *, scope: str, audience: str, address: str
             csrf_token=draw_token(),
             now=now,
             expires_at=now + TOKEN_LASTS_FOR,
+            proved_at=None,
         )
         audit.note(
             conn,

@@ -15,6 +15,7 @@ from server.people.errors import (
     ForgedRequestError,
     NotSignedInError,
     PeopleError,
+    ProofNeededError,
     TooManyAttemptsError,
     WrongPasswordError,
 )
@@ -41,6 +42,10 @@ house whose people all come from one address is not. Engineering choice."""
 
 KNOWN_FOR: Final = timedelta(days=30)
 """Where a login was signed in lately the two wide limits do not hold, so that nobody is locked out by others' guesses."""
+
+PROVED_FOR: Final = timedelta(minutes=10)
+"""How long a password or a passkey counts for what opens a further way in. Engineering choice: whoever has just signed in is not
+asked twice, whoever finds a screen left open is."""
 
 Way = Literal["passkey", "house", "program"]
 """Ways in that begin without a login: the passkey, the house's own sign-in, a program's assertion."""
@@ -121,6 +126,29 @@ def change_password(pool: Pool, session: Session, *, present: str, new: str, add
         people.set_password(conn, user_id=session.user_id, password_hash=hashed)
         people.close_other_sessions(conn, session.token_hash, user_id=session.user_id)
         audit.note(conn, actor=f"user:{session.user_id}", act="password.change", at=now)
+
+
+def is_proved(session: Session, *, now: datetime) -> bool:
+    """Whether the person has proved lately who they are."""
+    return session.proved_at is not None and now - session.proved_at < PROVED_FOR
+
+
+def prove(pool: Pool, session: Session, *, password: str, address: str, now: datetime) -> None:
+    """Before what opens a further way in, so that a screen that was left open does not.
+
+    Raises `ProofNeededError` where nothing was given and it was too long ago, `WrongPasswordError`, `TooManyAttemptsError`.
+    """
+    if not password:
+        if not is_proved(session, now=now):
+            raise ProofNeededError("give your password again: this opens a further way in")
+        return
+    with transaction(pool) as conn:
+        _admit(conn, login=session.login, address=_place(address), now=now)
+    with transaction(pool) as conn:
+        if accounts.verify(conn, login=session.login, password=password) != session.user_id:
+            raise WrongPasswordError("the password is not right")
+        people.note_success(conn, login=session.login, address=_place(address), now=now)
+        people.prove_session(conn, session.token_hash, now=now)
 
 
 def find(pool: Pool, token: str, *, now: datetime, is_touching: bool = True) -> Session:
@@ -228,6 +256,7 @@ def open_for(conn: Connection, *, user_id: int, address: str, by: str, now: date
         csrf_token=draw_token(),
         now=now,
         expires_at=now + LASTS_FOR,
+        proved_at=now,
     )
     session = people.find_session(conn, hash_token(token), now=now, idle_since=now - IDLE_FOR)
     if session is None:  # the account was closed while its password was being looked at

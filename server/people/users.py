@@ -21,12 +21,14 @@ from server.people.tokens import draw_token, hash_token
 from server.store import audit, panels, people, sign_in
 from server.store import users as store
 from server.store.postgres import Connection, Pool, transaction
-from server.store.sign_in import Passkey
+from server.store.sign_in import Passkey, Tie
 from server.store.users import Account, Invitee, OpenSession, Wanted
 from vitals.errors import MalformedError
 
 INVITED_FOR: Final = timedelta(hours=72)
 """Over a weekend. Engineering choice: whoever does not come in that time asks again."""
+
+HOUSE_NAME_MAX: Final = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class WaysIn:
     account: Account
     sessions: Sequence[OpenSession]
     passkeys: Sequence[Passkey]
+    house: Tie
 
 
 def list_accounts(conn: Connection, wanted: Wanted, *, now: datetime, limit: int) -> Sequence[Account]:
@@ -81,6 +84,7 @@ def look_up(conn: Connection, user_id: int, *, now: datetime) -> WaysIn:
         account=found[0],
         sessions=store.list_sessions(conn, user_id, now=now, idle_since=now - IDLE_FOR),
         passkeys=sign_in.list_passkeys(conn, user_id=user_id),
+        house=sign_in.house_tie(conn, user_id, now=now),
     )
 
 
@@ -105,7 +109,7 @@ def add(conn: Connection, by: Keeper, new: New) -> Invited:
 
 
 def reset(conn: Connection, by: Keeper, user_id: int) -> Invited:
-    """The account begins anew: its password, passkeys and sessions end, and a new link is made.
+    """The account begins anew: its password, passkeys, house identity and sessions end, and a new link is made.
 
     Raises `NotOnPanelError`, `DecisionConflictError` (closed, or one's own).
     """
@@ -116,7 +120,9 @@ def reset(conn: Connection, by: Keeper, user_id: int) -> Invited:
     people.set_password(conn, user_id=user_id, password_hash=accounts.hash_password(draw_token()))
     ended = store.close_sessions(conn, user_id)
     removed = store.remove_passkeys(conn, user_id, now=by.now)
-    _note(conn, by, "account.reset", user_id, sessions=ended, passkeys=removed)
+    untied = sign_in.end_identities(conn, user_id)
+    sign_in.forget_expected(conn, user_id, now=by.now)
+    _note(conn, by, "account.reset", user_id, sessions=ended, passkeys=removed, identities=untied)
     return _invite(conn, by, user_id)
 
 
@@ -134,6 +140,7 @@ def close(conn: Connection, by: Keeper, user_id: int) -> None:
         raise DecisionConflictError("the last admin's; add another admin first", what="account")
     store.set_active(conn, user_id, active=False)
     store.uninvite(conn, user_id)
+    sign_in.forget_expected(conn, user_id, now=by.now)
     ended = store.close_sessions(conn, user_id)
     _note(conn, by, "account.close", user_id, sessions=ended)
 
@@ -191,6 +198,28 @@ def _lose_patients(conn: Connection, by: Keeper, user_id: int, had: str, role: R
         return 0
     store.end_glasses(conn, user_id, now=by.now)
     return given.leave(conn, user_id, reason=reason, by=by.actor, now=by.now)
+
+
+def expect_of_house(conn: Connection, by: Keeper, user_id: int, name: str) -> None:
+    """Who comes from the house's own sign-in under `name` within the time of an invitation is this account from then on.
+
+    Nobody is any more whoever was it there; without a name nobody becomes it. Raises `NotOnPanelError`, `DecisionConflictError`
+    (closed, one's own, or the name is expected for another account), `MalformedError` (a name that is none).
+    """
+    name = name.strip()
+    if len(name) > HOUSE_NAME_MAX or not (name.isprintable() or not name):
+        raise MalformedError(
+            "name", f"give the name as the house's sign-in has it, at most {HOUSE_NAME_MAX} characters"
+        )
+    _, _, is_open = _lock(conn, user_id)
+    if not is_open:
+        raise DecisionConflictError("closed; open it first", what="account")
+    _not_ones_own(by, user_id)
+    untied = sign_in.end_identities(conn, user_id)
+    sign_in.forget_expected(conn, user_id, now=by.now)
+    if name and not sign_in.expect(conn, user_id, name, now=by.now, expires_at=by.now + INVITED_FOR):
+        raise DecisionConflictError("expected for another account", what="name")
+    _note(conn, by, "account.house", user_id, identities=untied, is_expected=bool(name))
 
 
 def sign_out(conn: Connection, by: Keeper, user_id: int) -> int:

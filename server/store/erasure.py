@@ -17,7 +17,14 @@ _SQL: Final = load_sql("erasure")
 _FORGOTTEN: Final = (
     *("forget_frames", "forget_diagnoses", "forget_contacts", "forget_links", "forget_codes"),
     *("forget_corrections", "forget_reasons", "forget_panel_reasons"),
-    *("forget_passkeys", "forget_house_identity", "forget_sessions", "forget_invitation", "forget_attempts"),
+    *(
+        "forget_passkeys",
+        "forget_house_identity",
+        "forget_house_expected",
+        "forget_sessions",
+        "forget_invitation",
+        "forget_attempts",
+    ),
     "forget_account",  # at the end: by its login attempts are found
 )
 

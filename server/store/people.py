@@ -37,12 +37,14 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Somebody who is signed in. The token itself is not here: only its hash is known."""
+    """Somebody who is signed in. The token itself is not here: only its hash is known. `proved_at`: when the person last gave a
+    password, a passkey or the like; never in a program's session."""
 
     token_hash: bytes
     csrf_token: str
     last_seen_at: datetime
     expires_at: datetime
+    proved_at: datetime | None
     user_id: int
     login: str
     display_name: str
@@ -166,7 +168,14 @@ def forgive_asked(conn: Connection, way: str, *, address: str, times: int) -> No
 
 
 def open_session(
-    conn: Connection, *, token_hash: bytes, user_id: int, csrf_token: str, now: datetime, expires_at: datetime
+    conn: Connection,
+    *,
+    token_hash: bytes,
+    user_id: int,
+    csrf_token: str,
+    now: datetime,
+    expires_at: datetime,
+    proved_at: datetime | None,
 ) -> None:
     values = {
         "token_hash": token_hash,
@@ -174,8 +183,13 @@ def open_session(
         "csrf_token": csrf_token,
         "now": now,
         "expires_at": expires_at,
+        "proved_at": proved_at,
     }
     conn.execute(_SQL["open_session"], values)
+
+
+def prove_session(conn: Connection, token_hash: bytes, *, now: datetime) -> None:
+    conn.execute(_SQL["prove_session"], {"token_hash": token_hash, "now": now})
 
 
 def find_session(conn: Connection, token_hash: bytes, *, now: datetime, idle_since: datetime) -> Session | None:

@@ -28,6 +28,14 @@ class Passkey:
     last_used_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tie:
+    """Since when somebody of the house's own sign-in is the account, and who is expected there to become it."""
+
+    bound_at: datetime | None
+    expected: str | None
+
+
 def ask(
     conn: Connection,
     question_hash: bytes,
@@ -87,8 +95,36 @@ def find_identity(conn: Connection, *, issuer: str, subject: str) -> int | None:
     return None if found is None else int(found[0])
 
 
-def bind_identity(conn: Connection, *, issuer: str, subject: str, login: str, now: datetime) -> int | None:
-    """Bind the account of this login; `None` if there is none in force, or it is bound already."""
-    row = {"issuer": issuer, "subject": subject, "login": login, "now": now}
-    found = conn.execute(_SQL["bind_identity"], row).fetchone()
+def bind_identity(conn: Connection, *, issuer: str, subject: str, user_id: int, now: datetime) -> bool:
+    """False if the account is closed or somebody else's there, or the person has another account."""
+    row = {"issuer": issuer, "subject": subject, "user_id": user_id, "now": now}
+    return conn.execute(_SQL["bind_identity"], row).fetchone() is not None
+
+
+def end_identities(conn: Connection, user_id: int) -> int:
+    """Nobody of the house's own sign-in is this account any more; how many were."""
+    return conn.execute(_SQL["end_identities"], {"user_id": user_id}).rowcount
+
+
+def take_expected(conn: Connection, name: str, *, now: datetime) -> int | None:
+    """The account for which an admin expects this name, once; `None` if for none in force."""
+    found = conn.execute(_SQL["take_expected"], {"name": name, "now": now}).fetchone()
     return None if found is None else int(found[0])
+
+
+def forget_expected(conn: Connection, user_id: int, *, now: datetime) -> None:
+    """Nobody is expected for this account."""
+    conn.execute(_SQL["forget_expected"], {"user_id": user_id, "now": now})
+
+
+def expect(conn: Connection, user_id: int, name: str, *, now: datetime, expires_at: datetime) -> bool:
+    """False if the name is expected for another account."""
+    row = {"user_id": user_id, "name": name, "now": now, "expires_at": expires_at}
+    return conn.execute(_SQL["expect"], row).fetchone() is not None
+
+
+def house_tie(conn: Connection, user_id: int, *, now: datetime) -> Tie:
+    with conn.cursor(row_factory=class_row(Tie)) as cursor:
+        found = cursor.execute(_SQL["house_tie"], {"user_id": user_id, "now": now}).fetchone()
+    assert found is not None, "a select of two values has a row"
+    return found

@@ -36,6 +36,7 @@ DONE: Final = {
 CHANGED: Final = {
     "passkey": mark("The passkey is removed."),
     "name": mark("The account has another name."),
+    "house": mark("It is noted by what name this person comes from the house's own sign-in."),
     "role": mark("The account has another role. Whoever was signed in signs in again."),
 }
 NAMELESS: Final = mark("Give the name that others see. A patient's own account has none: it stays in the record.")
@@ -43,6 +44,10 @@ TAKEN: Final = mark("Somebody signs in under this name already. Choose another."
 INCOMPLETE: Final = mark("Give a name to sign in with, a name that others see, and a role.")
 NO_PATIENT: Final = mark(
     "Give the number of the patient whose account it is. There must be such a patient, and one without an account."
+)
+NOT_EXPECTED: Final = mark(
+    "Nothing was changed: it is your own account (connect it under your name at the top), or the name is noted for another"
+    " account."
 )
 NOT_NOW: Final = mark(
     "Nothing was changed: it is so already, it is your own account, or it is the last administrator's. This is how it is now."
@@ -97,7 +102,10 @@ def add(
 
 @router.get("/{user_id}")
 def show_user(
-    caller: SignedIn, request: Request, user_id: UserId, done: Deed | Literal["passkey", "name", "role", ""] = ""
+    caller: SignedIn,
+    request: Request,
+    user_id: UserId,
+    done: Deed | Literal["passkey", "name", "role", "house", ""] = "",
 ) -> Response:
     return _one(caller, request, user_id, told={**DONE, **CHANGED}.get(done, ""))
 
@@ -129,6 +137,18 @@ def set_role(
     except (DecisionConflictError, MalformedError):
         return _one(caller, request, user_id, complaint=NOT_NOW)
     return RedirectResponse(f"/admin/users/{user_id}?done=role", status_code=303)
+
+
+@router.post("/{user_id}/house")
+def expect_of_house(
+    caller: SignedIn, request: Request, user_id: UserId, name: Line = "", csrf_token: Token = ""
+) -> Response:
+    check_form(caller, request, csrf_token)
+    try:
+        in_transaction(caller.house, lambda conn: users.expect_of_house(conn, _keeper(caller), user_id, name))
+    except (DecisionConflictError, MalformedError):
+        return _one(caller, request, user_id, complaint=NOT_EXPECTED)
+    return RedirectResponse(f"/admin/users/{user_id}?done=house", status_code=303)
 
 
 @router.post("/{user_id}/{deed}")
@@ -218,6 +238,8 @@ def _one(
         account=found.account,
         open_sessions=found.sessions,
         passkeys=found.passkeys,
+        house=found.house,
+        has_house=caller.clinic.house is not None,
         link=f"{address(request)}/welcome/{invited.token}" if invited else "",
         ROLES=ROLES,
         LANGUAGE_NAMES=LANGUAGE_NAMES,

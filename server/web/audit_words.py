@@ -50,6 +50,7 @@ ACTS: Final = {
     "account.accept": mark("chose a password by a link"),
     "account.reset": mark("began an account anew"),
     "account.rename": mark("renamed an account"),
+    "account.house": mark("noted by what name somebody comes from the house's own sign-in"),
     "account.role": mark("gave an account another role"),
     "account.close": mark("closed an account"),
     "account.reopen": mark("opened an account again"),

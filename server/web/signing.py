@@ -8,8 +8,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from server.people import sessions
 from server.people.door import AClinic, Clinic, SignedIn, address, address_of, check_form, check_same_origin, clinic_of
-from server.people.errors import HouseSignInError, TooManyAttemptsError, WrongPasswordError
-from server.people.house import ASKED_FOR
+from server.people.errors import HouseSignInError, NotSignedInError, TooManyAttemptsError, WrongPasswordError
+from server.people.house import ASKED_FOR, Leaving
 from server.web.rendering import render, words_for
 from server.web.words import mark
 
@@ -84,6 +84,10 @@ def leave(clinic: AClinic, request: Request, next: str = "/") -> Response:  # no
         return show_login(request, status=503, complaint=HOUSE_REFUSED)
     except TooManyAttemptsError:
         return show_login(request, status=429, complaint=TOO_MANY)
+    return lead_away(clinic, leaving)
+
+
+def lead_away(clinic: Clinic, leaving: Leaving) -> Response:
     answer = RedirectResponse(leaving.url, status_code=303)
     answer.set_cookie(
         STATE_COOKIE,
@@ -107,11 +111,12 @@ def come_back(clinic: AClinic, request: Request, state: Annotated[str, Query(max
             clinic.pool,
             came_with=f"{address(request)}{BACK}?{request.url.query}",
             state=state,
+            token=request.cookies.get(clinic.cookie_name),
             kept_state=request.cookies.get(STATE_COOKIE, ""),
             address=address_of(request),
             now=clinic.now(),
         )
-    except (HouseSignInError, WrongPasswordError) as e:
+    except (HouseSignInError, NotSignedInError, WrongPasswordError) as e:
         log.warning("house_sign_in_refused", reason=str(e))
         return show_login(request, status=401, complaint=HOUSE_REFUSED)
     except TooManyAttemptsError:

@@ -12,10 +12,14 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from server import clock
 from server.asgi import create_app
-from server.people import sessions
+from server.people import sessions, users
 from server.people.errors import TooManyAttemptsError
 from server.people.house import House
-from server.people.sessions import ATTEMPTS_WITHIN, WAY_ATTEMPTS, Way
+from server.people.sessions import ATTEMPTS_WITHIN, PROVED_FOR, WAY_ATTEMPTS, Way
+from server.people.users import Keeper
+from server.store import people
+from server.store.postgres import transaction
+from server.web.signing import STATE_COOKIE
 
 
 @pytest.fixture
@@ -103,6 +107,28 @@ def test_a_copied_passkey_and_an_old_answer_open_nothing(context: BrowserContext
     assert again.status_code == 401
 
 
+def test_a_screen_left_open_gets_no_passkey_without_the_password(clinic: Clinic, doctor_id: int) -> None:
+    browser, csrf_token = clinic.browser_client("doctor")
+
+    def ask(present: str = "") -> httpx2.Response:
+        return browser.post("/account/passkeys/ask", data={"csrf_token": csrf_token, "present": present})
+
+    assert ask().status_code == 200, "who has just signed in is not asked twice"
+    assert 'id="passkey-present"' not in browser.get("/account").text
+    clinic.clock.ahead = PROVED_FOR
+    assert 'id="passkey-present"' in browser.get("/account").text
+    refused, wrong = ask(), ask("wrong")
+    assert [(each.status_code, each.headers["Content-Type"]) for each in (refused, wrong)] == [
+        (409, "text/plain; charset=utf-8")
+    ] * 2
+    assert "password" in refused.text
+    assert ask(PASSWORD).status_code == 200
+    assert ask().status_code == 200, "for ten minutes again"
+    for _ in range(5):
+        ask("wrong")
+    assert "Wait a quarter of an hour" in ask(PASSWORD).text
+
+
 def test_nonsense_is_no_answer_of_a_browser(clinic: Clinic, doctor_id: int) -> None:
     with httpx2.Client(base_url=clinic.url) as client:
         for answer in ("", "null", "[]", "{}", '{"response": {"clientDataJSON": "e30"}, "rawId": 7}', "x" * 9000):
@@ -154,7 +180,77 @@ def by_house(clinic: Clinic, browser: httpx2.Client | None = None) -> httpx2.Res
         return browser.get("/login/house?next=/fleet", follow_redirects=True)
 
 
-def test_who_signs_in_at_the_house_is_the_account_of_that_login(clinic: Clinic, house: Provider) -> None:
+def expect_of_house(clinic: Clinic, login: str, name: str) -> None:
+    """As an admin enters it on the account's page."""
+    with transaction(clinic.pool) as conn:
+        (user_id,) = [each.user_id for each in people.list_users(conn) if each.login == login]
+        users.expect_of_house(conn, Keeper(actor="cli:it", now=clinic.clock()), user_id, name)
+
+
+def test_a_name_over_there_that_is_a_login_here_opens_nothing_by_itself(clinic: Clinic, house: Provider) -> None:
+    clinic.add_user("root", "admin")
+    for number, login in enumerate(("dr-lin", "root")):
+        house.who = {"sub": f"chosen-{number}", "preferred_username": login}
+        assert by_house(clinic).status_code == 401, login
+    assert clinic.rows("select from house_identity") == []
+
+
+def test_who_comes_under_the_name_that_an_admin_has_noted_is_the_account_once_and_for_three_days(
+    clinic: Clinic, house: Provider
+) -> None:
+    clinic.add_user("root", "admin")
+    other_id = clinic.add_user("other")
+    admin, csrf_token = clinic.browser_client("root")
+    lin_id = clinic.rows("select user_id from app_user where login = 'dr-lin'")[0]["user_id"]
+    root_id = clinic.rows("select user_id from app_user where login = 'root'")[0]["user_id"]
+
+    def note(user_id: object, name: str) -> int:
+        form = {"csrf_token": csrf_token, "name": name}
+        return admin.post(f"/admin/users/{user_id}/house", data=form).status_code
+
+    assert note(lin_id, "lin.min") == 303
+    assert "lin.min" in admin.get(f"/admin/users/{lin_id}").text
+    assert [note(other_id, "lin.min"), note(root_id, "boss"), note(987654, "x")] == [409, 409, 404]
+    house.who = {"sub": "0815", "preferred_username": "lin.min"}
+    clinic.clock.ahead = timedelta(hours=73)
+    assert by_house(clinic).status_code == 401, "too late"
+    clinic.clock.ahead = timedelta()
+    assert by_house(clinic).status_code == 200
+    house.who = {"sub": "4711", "preferred_username": "lin.min"}
+    assert by_house(clinic).status_code == 401, "the name was good once"
+
+    house.who = {"sub": "0815", "preferred_username": "lin.min"}
+    assert admin.post(f"/admin/users/{lin_id}/reset", data={"csrf_token": csrf_token}).status_code == 200
+    assert by_house(clinic).status_code == 401, "a reset ends it, with the passkeys and the sessions"
+    assert clinic.rows("select from user_session where user_id = %s", lin_id) == []
+
+
+def test_who_is_signed_in_ties_the_own_account_with_the_password_given_again(clinic: Clinic, house: Provider) -> None:
+    house.who = {"sub": "0815", "preferred_username": "whoever"}
+    browser, csrf_token = clinic.browser_client("dr-lin")
+    another, _ = clinic.browser_client("dr-lin")
+    clinic.rows("update user_session set proved_at = proved_at - interval '10 minutes'")
+
+    def tie(present: str) -> httpx2.Response:
+        return browser.post("/account/house", data={"csrf_token": csrf_token, "present": present})
+
+    assert [tie("").status_code, tie("wrong").status_code] == [409, 409]
+    there = httpx2.get(tie(PASSWORD).headers["Location"]).headers["Location"]
+    leaving = next(each.value for each in browser.cookies.jar if each.name == STATE_COOKIE)
+    another.cookies.set(STATE_COOKIE, str(leaving))
+    assert another.get(there).status_code == 401, "the session that comes back is another than the one that left"
+    assert clinic.rows("select from house_identity") == []
+
+    back = browser.get(httpx2.get(tie("").headers["Location"]).headers["Location"])
+    assert (back.status_code, back.headers["Location"]) == (303, "/account")
+    assert "too, since" in browser.get("/account?lang=en").text
+    assert by_house(clinic).status_code == 200
+    house.who = {"sub": "4711", "preferred_username": "whoever"}
+    assert by_house(clinic).status_code == 401
+
+
+def test_who_signs_in_at_the_house_is_the_account_that_was_noted(clinic: Clinic, house: Provider) -> None:
+    expect_of_house(clinic, "dr-lin", "dr-lin")
     assert "/login/house" in clinic.client().get("/login").text
 
     first = by_house(clinic)
@@ -171,6 +267,7 @@ def test_who_signs_in_at_the_house_is_the_account_of_that_login(clinic: Clinic, 
 
 
 def test_a_login_given_to_somebody_else_over_there_opens_nothing(clinic: Clinic, house: Provider) -> None:
+    expect_of_house(clinic, "dr-lin", "dr-lin")
     assert by_house(clinic).status_code == 200
     house.who = {"sub": "4711", "preferred_username": "dr-lin"}
 
@@ -181,6 +278,7 @@ def test_nobody_gets_an_account_by_it(clinic: Clinic, house: Provider) -> None:
     for who in ({"sub": "1", "preferred_username": "nobody"}, {"sub": "1"}, {"sub": "1", "preferred_username": 7}):
         house.who = who
         assert by_house(clinic).status_code == 401
+    expect_of_house(clinic, "dr-lin", "dr-lin")
     with clinic.pool.connection() as conn:
         conn.execute("update app_user set active = false where login = 'dr-lin'")
     house.who = {"sub": "0815", "preferred_username": "dr-lin"}
@@ -188,6 +286,7 @@ def test_nobody_gets_an_account_by_it(clinic: Clinic, house: Provider) -> None:
 
 
 def test_an_answer_of_the_house_that_is_not_quite_right_opens_nothing(clinic: Clinic, house: Provider) -> None:
+    expect_of_house(clinic, "dr-lin", "dr-lin")
     past = int((clock.now() - timedelta(hours=1)).timestamp())
     for instead in (
         {"iss": "https://elsewhere.example"},
@@ -250,6 +349,7 @@ def test_each_way_in_waits_after_many_requests_that_led_nowhere_and_the_others_d
 
 
 def test_who_comes_in_is_not_counted_and_a_household_of_ipv6_is_one_address(clinic: Clinic, house: Provider) -> None:
+    expect_of_house(clinic, "dr-lin", "dr-lin")
     ask_in_vain(clinic, "house", WAY_ATTEMPTS - 2)
     assert [by_house(clinic).status_code for _ in range(3)] == [200] * 3
 
@@ -260,6 +360,7 @@ def test_who_comes_in_is_not_counted_and_a_household_of_ipv6_is_one_address(clin
 
 
 def test_who_did_not_leave_from_here_does_not_come_back(clinic: Clinic, house: Provider) -> None:
+    expect_of_house(clinic, "dr-lin", "dr-lin")
     with httpx2.Client(base_url=clinic.url) as victim, httpx2.Client(base_url=clinic.url) as attacker:
         there = httpx2.get(attacker.get("/login/house").headers["Location"]).headers["Location"]
 

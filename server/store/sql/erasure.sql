@@ -114,6 +114,9 @@ delete from record_code where patient_id = %(patient_id)s;
 -- name: forget_passkeys
 delete from passkey p using patient_account a where a.patient_id = %(patient_id)s and p.user_id = a.user_id;
 
+-- name: forget_house_expected
+delete from house_expected h using patient_account a where a.patient_id = %(patient_id)s and h.user_id = a.user_id;
+
 -- name: forget_house_identity
 delete from house_identity h using patient_account a where a.patient_id = %(patient_id)s and h.user_id = a.user_id;
 

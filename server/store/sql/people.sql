@@ -69,12 +69,16 @@ delete from way_asked where ctid in (
 delete from way_asked where asked_at < %(before)s;
 
 -- name: open_session
-insert into user_session (token_hash, user_id, csrf_token, created_at, last_seen_at, expires_at)
-values (%(token_hash)s, %(user_id)s, %(csrf_token)s, %(now)s, %(now)s, %(expires_at)s);
+insert into user_session (token_hash, user_id, csrf_token, created_at, last_seen_at, expires_at, proved_at)
+values (%(token_hash)s, %(user_id)s, %(csrf_token)s, %(now)s, %(now)s, %(expires_at)s, %(proved_at)s);
+
+-- name: prove_session
+-- Somebody has given the password again.
+update user_session set proved_at = %(now)s where token_hash = %(token_hash)s;
 
 -- name: find_session
 -- A session in force, with its user; nothing when idle too long, past its end, or when the account was closed.
-select s.token_hash, s.csrf_token, s.last_seen_at, s.expires_at,
+select s.token_hash, s.csrf_token, s.last_seen_at, s.expires_at, s.proved_at,
        u.user_id, u.login, u.display_name, u.role, u.language
 from user_session s join app_user u using (user_id)
 where s.token_hash = %(token_hash)s and u.active and s.expires_at > %(now)s and s.last_seen_at > %(idle_since)s;

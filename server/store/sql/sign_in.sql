@@ -43,9 +43,32 @@ returning passkey_id;
 select i.user_id from house_identity i join app_user u using (user_id)
 where i.issuer = %(issuer)s and i.subject = %(subject)s and u.active;
 
+-- name: take_expected
+-- Once: whose account an admin has said that this name of the house's own sign-in is.
+delete from house_expected e using app_user u
+where e.name = %(name)s and e.expires_at > %(now)s and u.user_id = e.user_id and u.active
+returning e.user_id;
+
 -- name: bind_identity
--- At the first time; nothing if the account is somebody else's there already, or is closed.
+-- Nothing if the account is somebody else's there already or is closed, or if the person has another account.
 insert into house_identity (issuer, subject, user_id, bound_at)
-select %(issuer)s, %(subject)s, u.user_id, %(now)s from app_user u where u.login = %(login)s and u.active
+select %(issuer)s, %(subject)s, u.user_id, %(now)s from app_user u where u.user_id = %(user_id)s and u.active
 on conflict do nothing
 returning user_id;
+
+-- name: end_identities
+delete from house_identity where user_id = %(user_id)s;
+
+-- name: forget_expected
+-- Of this account, and what has ended.
+delete from house_expected where user_id = %(user_id)s or expires_at <= %(now)s;
+
+-- name: expect
+-- Nothing if the name is expected for another account.
+insert into house_expected (user_id, name, made_at, expires_at) values (%(user_id)s, %(name)s, %(now)s, %(expires_at)s)
+on conflict do nothing
+returning user_id;
+
+-- name: house_tie
+select (select min(bound_at) from house_identity where user_id = %(user_id)s) as bound_at,
+       (select name from house_expected where user_id = %(user_id)s and expires_at > %(now)s) as expected;

@@ -6,9 +6,13 @@ const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/
 const text = (buffer) =>
   btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 
+class Refused extends Error {} // by the server, in words for whoever asked
+
 async function ask(form) {
   const reply = await fetch(form.dataset.ask, { method: "POST", body: new FormData(form) });
+  if (reply.status === 409) throw new Refused(await reply.text());
   if (!reply.ok) throw new Error(form.dataset.refused);
+  if (form.elements.present) form.elements.present.value = "";
   const options = await reply.json();
   options.challenge = bytes(options.challenge);
   if (options.user) options.user.id = bytes(options.user.id);
@@ -37,8 +41,8 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
     try {
       form.elements.answer.value = await answer(form);
       form.submit();
-    } catch {
-      told.textContent = form.dataset.refused;
+    } catch (error) {
+      told.textContent = error instanceof Refused ? error.message : form.dataset.refused;
     }
   });
 }
