@@ -10,7 +10,8 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from server.trust.office import ClaimOffice
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 ROLES: Final = ("intake", "judge", "push", "web", "watch")
 """What runs unless something else is asked for; `enrol` is run besides, where the clinic has an authority of its own."""
@@ -89,40 +92,37 @@ async def _roles(
         for name, loop in loops_of(settings, roles, pool, stop).items():
             group.create_task(_in_thread(name, loop), name=name)
         if "web" in roles:
-            web = await asyncio.to_thread(
-                _web, settings, pool
-            )  # its imports take seconds; a signal is to be heard in them
+            web = await _in_thread("web app", lambda: _web(settings, pool))
             group.create_task(_serve(web, settings.web_host, settings.web_port, ending), name="web")
         if "enrol" in roles:
-            desk, options = await asyncio.to_thread(_desk, settings, pool)
+            desk, options = await _in_thread("enrol app", lambda: _desk(settings, pool))
             group.create_task(_serve(desk, settings.enrol_host, settings.enrol_port, ending, **options), name="enrol")
 
 
-async def _in_thread(name: str, work: Callable[[], None]) -> None:
-    """Await `work` in a thread that does not keep the process alive: at the end nothing in memory is worth waiting for."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
+async def _in_thread(name: str, work: Callable[[], T]) -> T:
+    """Await `work` in a thread that does not keep the process alive: at the end nothing in memory is worth waiting for.
 
-    def finish(death: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if death is None:
-            done.set_result(None)
-        else:
-            done.set_exception(death)
+    `asyncio.to_thread` would be waited for at the end, whatever it does: imports alone take seconds.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def finish(how: Callable[[], None]) -> None:
+        if not done.cancelled():
+            how()
 
     def target() -> None:
-        death: BaseException | None = None
         try:
-            work()
+            result = work()
+            how = partial(done.set_result, result)
         except BaseException as e:  # noqa: BLE001 - it is not swallowed: it is raised where the role is awaited
             e.add_note(f"in role {name}")
-            death = e
+            how = partial(done.set_exception, e)
         with suppress(RuntimeError):  # the event loop has not waited for us
-            loop.call_soon_threadsafe(finish, death)
+            loop.call_soon_threadsafe(finish, how)
 
     threading.Thread(target=target, name=name, daemon=True).start()
-    await done
+    return await done
 
 
 def _web(settings: Settings, pool: "OpenPool") -> "FastAPI":
@@ -138,6 +138,7 @@ def _web(settings: Settings, pool: "OpenPool") -> "FastAPI":
         house=_house(settings),
         glucose_unit=settings.glucose_unit,
         clinical_years=settings.retention_clinical_years,
+        allow_private=settings.webhook_allow_private,
         metrics_token=token.get_secret_value() if token else None,
         claim_office=_claim_office(settings),
     )
