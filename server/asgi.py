@@ -73,6 +73,7 @@ from server.web import (
     fleet_page,
     follow_ups_page,
     masking,
+    own_browser,
     own_consents,
     own_page,
     own_plan,
@@ -159,6 +160,7 @@ ROUTERS: Final = (
     reports_page.router,
     rules_page.router,
     own_page.router,
+    own_browser.router,
     own_consents.router,
     own_plan.router,
     own_record.router,
@@ -185,11 +187,12 @@ def create_app(
     glucose_unit: GlucoseUnit = "mmol/L",
     metrics_token: str | None = None,
     clinical_years: int = CLINICAL_YEARS,
+    allow_private: bool = False,
     claim_office: ClaimOffice | None = None,
 ) -> FastAPI:
     """The app. `secure_cookies` promises that browsers come by TLS; `clinic_phone` is what a patient's call button dials;
     `public_url` how people reach us; without a `metrics_token` there are no metrics, without a `claim_office` no codes for new
-    gateways; `clinical_years` the law has a record kept."""
+    gateways; `clinical_years` the law has a record kept; `allow_private`: push services may be in the house's network."""
     app = _api()
     app.state.clinic = Clinic(
         pool=pool,
@@ -201,6 +204,7 @@ def create_app(
         house=house,
         glucose_unit=glucose_unit,
         clinical_years=clinical_years,
+        allow_private=allow_private,
     )
     app.state.newsroom = Newsroom(app.state.clinic)
     app.state.metrics_token = metrics_token

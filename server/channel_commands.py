@@ -7,7 +7,7 @@ import typer
 
 from server import clock
 from server.enrolment_commands import JsonOption
-from server.terminal import fail, in_database, operator, print_json
+from server.terminal import fail, in_database, load_settings, operator, print_json
 
 if TYPE_CHECKING:
     from server.push.contact_book import Deed
@@ -81,7 +81,7 @@ def try_channel(
         place = in_database(lambda conn: contact_book.place_of_channel(conn, deed, channel_id, to, language))
     except NotOnPanelError:
         fail("there is no such channel; `channel list` says which there are")
-    attempt = contact_book.send_test(place, deed)
+    attempt = contact_book.send_test(place, deed, allow_private=load_settings().webhook_allow_private)
     in_database(lambda conn: contact_book.note_test(conn, deed, place, attempt))
     if as_json:
         print_json(attempt)

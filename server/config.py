@@ -94,7 +94,11 @@ class Settings(BaseSettings):
         str, Field(min_length=1, description="which of its claims is the login of an account here")
     ] = "preferred_username"
     webhook_allow_private: Annotated[
-        bool, Field(strict=False, description="webhooks may be http and may be in the house's own network")
+        bool,
+        Field(
+            strict=False,
+            description="webhooks, and the push services of browsers, may be http and in the house's own network",
+        ),
     ] = False
     watchdog_id: Annotated[
         str,

@@ -26,6 +26,7 @@ def loops_of(
         loops["push email"] = lambda: _push("email", settings, pool, stop)
         loops["push sms"] = lambda: _push("sms", settings, pool, stop)
         loops["push chat"] = lambda: _push("chat", settings, pool, stop)
+        loops["push webpush"] = lambda: _push("webpush", settings, pool, stop)
         loops["push plans"] = lambda: _plan(settings, pool, stop)
     if "watch" in roles:
         loops["watch states"] = lambda: _watch_states(pool, stop)
@@ -81,10 +82,12 @@ def _channel(name: str, settings: Settings, pool: "Pool") -> "Channel":
             from server.push.webhook import WebhookChannel
 
             return WebhookChannel(allow_private=settings.webhook_allow_private)
-        case "email" | "sms" | "chat":
+        case "email" | "sms" | "chat" | "webpush":
             from server.push.outside import OutsideChannel
 
-            return OutsideChannel(pool, name, public_url=settings.public_url)
+            return OutsideChannel(
+                pool, name, public_url=settings.public_url, allow_private=settings.webhook_allow_private
+            )
     raise AssertionError(name)
 
 

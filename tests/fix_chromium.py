@@ -5,10 +5,14 @@ Not one for the whole run: Playwright's event loop runs in the main thread while
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+if TYPE_CHECKING:
+    from fix_clinic import Clinic
 
 _ARGUMENTS = (
     "--headless=new",
@@ -46,3 +50,24 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     expect.set_options(timeout=PATIENCE_MS)
     yield context
     context.close()
+
+
+SignIn = Callable[..., Page]
+
+
+@pytest.fixture
+def sign_in(clinic: "Clinic", context: BrowserContext) -> SignIn:
+    """A page that is signed in, on the worklist. Anything that the page complains of fails the test."""
+    from fix_clinic import PASSWORD
+
+    def go(login: str = "doctor", language: str = "en", page: Page | None = None) -> Page:
+        page = page or context.new_page()
+        page.on("pageerror", lambda error: pytest.fail(f"script error: {error}"))
+        page.goto(f"{clinic.url}/login?lang={language}")
+        page.get_by_label("Login" if language == "en" else "登录名").fill(login)
+        page.get_by_label("Password" if language == "en" else "密码").fill(PASSWORD)
+        page.locator("main button.primary").click()
+        page.wait_for_url(f"{clinic.url}/")
+        return page
+
+    return go

@@ -131,7 +131,14 @@ def try_channel(caller: Changing, channel_id: Number, body: TestIn) -> TestOut:
     """Sends a test message now, and says what became of it. Ten an hour."""
     language = caller.session.language
     return TestOut.of(
-        contact_book.try_channel(caller.house, _deed(caller), channel_id, address=body.to, language=language)
+        contact_book.try_channel(
+            caller.house,
+            _deed(caller),
+            channel_id,
+            address=body.to,
+            language=language,
+            allow_private=caller.clinic.allow_private,
+        )
     )
 
 
@@ -166,23 +173,24 @@ def list_patients(caller: SignedIn, patient_id: Number) -> ContactsOut:
 
 @router.post("/patients/{patient_id}/contacts", status_code=201, responses=problems.NOT_FOUND)
 def add_patients(caller: Changing, patient_id: Number, body: ContactIn) -> AddedOut:
-    return _add(caller, _patient(caller, patient_id), body)
+    return _add(caller, _patient(caller, patient_id, is_changing=True), body)
 
 
 @router.delete("/patients/{patient_id}/contacts/{contact_id}", status_code=204, responses=problems.NOT_FOUND)
 def remove_patients(caller: Changing, patient_id: Number, contact_id: Number) -> Response:
-    return _remove(caller, _patient(caller, patient_id), contact_id)
+    return _remove(caller, _patient(caller, patient_id, is_changing=True), contact_id)
 
 
 @router.post("/patients/{patient_id}/contacts/{contact_id}/test", responses=problems.NOT_FOUND)
 def try_patients(caller: Changing, patient_id: Number, contact_id: Number) -> TestOut:
-    return _try(caller, _patient(caller, patient_id), contact_id)
+    return _try(caller, _patient(caller, patient_id, is_changing=True), contact_id)
 
 
-def _patient(caller: Caller, patient_id: int) -> Owner:
-    """Raises `NotOnPanelError`. What follows is the house's work: what is sent with, no person may read."""
+def _patient(caller: Caller, patient_id: int, *, is_changing: bool = False) -> Owner:
+    """Raises as `panels.check`, or `check_regular`. What follows is the house's work: what is sent with, no person may read."""
+    check = panels.check_regular if is_changing else panels.check
     with transaction(caller.pool) as conn:
-        panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
+        check(conn, user_id=caller.user_id, patient_id=patient_id)
     return Owner(patient_id=patient_id)
 
 
@@ -206,7 +214,11 @@ def _remove(caller: Caller, owner: Owner, contact_id: int) -> Response:
 
 
 def _try(caller: Caller, owner: Owner, contact_id: int) -> TestOut:
-    return TestOut.of(contact_book.try_contact(caller.house, _deed(caller), owner, contact_id))
+    return TestOut.of(
+        contact_book.try_contact(
+            caller.house, _deed(caller), owner, contact_id, allow_private=caller.clinic.allow_private
+        )
+    )
 
 
 def _deed(caller: Caller) -> Deed:

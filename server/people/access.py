@@ -53,7 +53,10 @@ _SAID: Final[Mapping[Roles, str]] = {
         POST /api/v1/own/{token}/symptoms
         POST /api/v1/own/{token}/answers
         GET /me/{token}
+        GET /push-worker.js
         POST /me/{token}/symptoms
+        POST /me/{token}/browser
+        POST /me/{token}/browser/stop
         POST /me/{token}/taken
         POST /me/{token}/consent
         POST /me/{token}/record

@@ -39,6 +39,8 @@ class Clinic:
     house: House | None = None
     public_url: str | None = None
     """How people reach us, without a slash at its end; where it is not said, as the request says it."""
+    allow_private: bool = False
+    """Whether what is sent to an address that somebody gave may go to one in the house's own network."""
     clinical_years: int = CLINICAL_YEARS
     """How long the law has a record kept after its last entry."""
 

@@ -6,7 +6,8 @@ Whoever holds the link sees the page, so it ends, only its hash is kept, and a n
 from datetime import datetime, timedelta
 
 from server.people.tokens import draw_token, hash_token
-from server.store import audit, people
+from server.store import audit, contacts, people
+from server.store.contacts import Owner
 from server.store.postgres import Connection
 
 
@@ -29,7 +30,9 @@ def find_patient(conn: Connection, token: str, *, now: datetime) -> int | None:
 
 
 def revoke_patient_links(conn: Connection, patient_id: int, *, now: datetime, by: str = "server:web") -> int:
-    """Ends every link of the patient; how many were in force."""
+    """Ends every link of the patient; how many were in force. No browser that was told goes on being sent new ones."""
     ended = people.revoke_patient_links(conn, patient_id=patient_id, now=now)
-    audit.note(conn, actor=by, act="patient_link.revoke", at=now, patient_id=patient_id, detail={"links": ended})
+    browsers = contacts.forget_browsers(conn, Owner(patient_id=patient_id))
+    detail = {"links": ended, "browsers": browsers}
+    audit.note(conn, actor=by, act="patient_link.revoke", at=now, patient_id=patient_id, detail=detail)
     return ended

@@ -18,8 +18,9 @@ from server.people.accounts import Language, Role
 from server.people.errors import DecisionConflictError, NotOnPanelError
 from server.people.sessions import IDLE_FOR, SignedIn
 from server.people.tokens import draw_token, hash_token
-from server.store import audit, panels, people, sign_in
+from server.store import audit, contacts, panels, people, sign_in
 from server.store import users as store
+from server.store.contacts import Owner
 from server.store.postgres import Connection, Pool, transaction
 from server.store.sign_in import Passkey, Tie
 from server.store.users import Account, Invitee, OpenSession, Wanted
@@ -109,7 +110,7 @@ def add(conn: Connection, by: Keeper, new: New) -> Invited:
 
 
 def reset(conn: Connection, by: Keeper, user_id: int) -> Invited:
-    """The account begins anew: its password, passkeys, house identity and sessions end, and a new link is made.
+    """The account begins anew: its password, passkeys, house identity, sessions and browsers end, and a new link is made.
 
     Raises `NotOnPanelError`, `DecisionConflictError` (closed, or one's own).
     """
@@ -122,7 +123,8 @@ def reset(conn: Connection, by: Keeper, user_id: int) -> Invited:
     removed = store.remove_passkeys(conn, user_id, now=by.now)
     untied = sign_in.end_identities(conn, user_id)
     sign_in.forget_expected(conn, user_id, now=by.now)
-    _note(conn, by, "account.reset", user_id, sessions=ended, passkeys=removed, identities=untied)
+    told = contacts.forget_browsers(conn, Owner(user_id=user_id))
+    _note(conn, by, "account.reset", user_id, sessions=ended, passkeys=removed, identities=untied, browsers=told)
     return _invite(conn, by, user_id)
 
 

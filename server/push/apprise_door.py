@@ -62,7 +62,7 @@ def send(parcel: Parcel, *, timeout_s: float) -> Attempt:
         service.out_id = parcel.key
     sender = Apprise(asset=service.asset)
     sender.add(service)
-    result = next(iter(sender.notify(body=parcel.words.body, title=parcel.words.title, timeout=timeout_s)))
+    result = next(iter(sender.notify(body=parcel.words.whole, title=parcel.words.title, timeout=timeout_s)))
     assert isinstance(result, NotifyResult), type(result)
     is_late = result.status == AppriseResultStatus.TIMEOUT
     return Attempt(

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
 from server.people.errors import NotOnPanelError
-from server.push import outside_texts, services
+from server.push import browsers, outside_texts, services
 from server.store import audit
 from server.store import contacts as store
 from server.store.contacts import Attempt, Contact, Owner, Place
@@ -55,11 +55,16 @@ def add_channel(conn: Connection, deed: Deed, *, name: str, url: str) -> int:
     if not 0 < len(name) <= NAME_MAX or any(ord(each) < 0x20 for each in name):
         raise MalformedError("channel_name", f"a channel has a name of 1 to {NAME_MAX} characters, which people read")
     service, kind = services.service_of(url)
-    wants_address = services.PLACE in url
-    if kind in ("email", "sms") and not wants_address:
-        raise MalformedError("channel_url", f"write {services.PLACE} where the address of a person goes")
-    sample = {"email": "a@clinic.example", "sms": "+8613800000000", "chat": "somebody"}[kind]
-    apprise_door.check(services.filled(url, sample if wants_address else None))
+    if kind == "webpush":
+        if any(each.kind == kind for each in store.list_channels(conn)):
+            raise MalformedError("channel_url", "browsers are told by one channel; remove that one first")
+        wants_address, url = True, browsers.with_new_key(url)
+    else:
+        wants_address = services.PLACE in url
+        if kind in ("email", "sms") and not wants_address:
+            raise MalformedError("channel_url", f"write {services.PLACE} where the address of a person goes")
+        sample = {"email": "a@clinic.example", "sms": "+8613800000000", "chat": "somebody"}[kind]
+        apprise_door.check(services.filled(url, sample if wants_address else None))
     channel_id = store.add_channel(
         conn, kind=kind, service=service, name=name, url=url, wants_address=wants_address, by=deed.actor, now=deed.now
     )
@@ -116,6 +121,21 @@ def remove_contact(conn: Connection, deed: Deed, owner: Owner, contact_id: int) 
     _note(conn, deed, "contact.remove", _subject(owner, contact_id), owner)
 
 
+def forget_gone(conn: Connection, deed: Deed, place: Place) -> None:
+    """The other side has said that this place is no more: nothing is sent there again, and whose it was is on record."""
+    if store.remove_contact(conn, place.owner, place.contact_id):
+        _note(conn, deed, "contact.gone", _subject(place.owner, place.contact_id), place.owner)
+
+
+def browser_marks(conn: Connection, owner: Owner) -> dict[int, str]:
+    """By its number, how each of the owner's browsers finds out that it is meant."""
+    return {
+        each.contact_id: browsers.read_subscription(each.address).mark
+        for each in store.list_contacts(conn, owner)
+        if each.kind == "webpush" and each.address is not None
+    }
+
+
 def list_contacts(conn: Connection, owner: Owner) -> Sequence[Contact]:
     return store.list_contacts(conn, owner)
 
@@ -156,14 +176,14 @@ def place_of_channel(conn: Connection, deed: Deed, channel_id: int, address: str
     )
 
 
-def send_test(place: Place, deed: Deed) -> Attempt:
+def send_test(place: Place, deed: Deed, *, allow_private: bool) -> Attempt:
     """Send it now, outside any transaction; what it came to."""
     from server.push.outside import DEADLINE_S, try_all
 
     audience: outside_texts.Audience = "clinic" if place.owner.patient_id is None else "patient"
     words = outside_texts.say("test", audience, place.language)
     key = uuid5(NAMESPACE_URL, f"test/{place.channel_id}/{place.contact_id}/{deed.now.isoformat()}")
-    (attempt,) = try_all([(place, words, str(key))], DEADLINE_S)
+    (attempt,) = try_all([(place, words, str(key))], DEADLINE_S, allow_private=allow_private)
     return attempt
 
 
@@ -180,18 +200,26 @@ def note_test(conn: Connection, deed: Deed, place: Place, attempt: Attempt) -> N
     )
 
 
-def try_contact(house: Pool, deed: Deed, owner: Owner, contact_id: int) -> Attempt:
-    """Send a test message to the owner's contact now. Raises as `place_to_test`."""
+def try_contact(house: Pool, deed: Deed, owner: Owner, contact_id: int, *, allow_private: bool) -> Attempt:
+    """Send a test message to the owner's contact now; one that is gone is forgotten. Raises as `place_to_test`."""
     place = in_transaction(house, lambda conn: place_to_test(conn, deed, owner, contact_id))
-    attempt = send_test(place, deed)
-    in_transaction(house, lambda conn: note_test(conn, deed, place, attempt))
+    attempt = send_test(place, deed, allow_private=allow_private)
+
+    def note(conn: Connection) -> None:
+        note_test(conn, deed, place, attempt)
+        if attempt.answer == browsers.GONE:
+            forget_gone(conn, deed, place)
+
+    in_transaction(house, note)
     return attempt
 
 
-def try_channel(house: Pool, deed: Deed, channel_id: int, *, address: str, language: str) -> Attempt:
+def try_channel(
+    house: Pool, deed: Deed, channel_id: int, *, address: str, language: str, allow_private: bool
+) -> Attempt:
     """Send a test message by the channel now. Raises as `place_to_test`."""
     place = in_transaction(house, lambda conn: place_of_channel(conn, deed, channel_id, address, language))
-    attempt = send_test(place, deed)
+    attempt = send_test(place, deed, allow_private=allow_private)
     in_transaction(house, lambda conn: note_test(conn, deed, place, attempt))
     return attempt
 

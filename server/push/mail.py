@@ -68,7 +68,7 @@ def _mail(server: MailServer, to: list[str], words: Words, key: str) -> EmailMes
     mail["Message-ID"] = message_id(key, server.sender)
     mail["Date"] = format_datetime(clock.now())
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation notice answers it
-    mail.set_content(words.body)
+    mail.set_content(words.whole)
     return mail
 
 

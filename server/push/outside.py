@@ -14,8 +14,9 @@ from typing import Final
 import structlog
 
 from server.people import links
-from server.push import outside_texts
+from server.push import browsers, contact_book, outside_texts
 from server.push.channels import Failed, Outcome, Sent, Unreachable
+from server.push.contact_book import Deed
 from server.push.outside_texts import Topic, Words
 from server.push.services import filled
 from server.store import contacts as store
@@ -36,16 +37,26 @@ LINK_RENEWED: Final = timedelta(days=7)
 class OutsideChannel:
     """E-mail, text messages, chats or browsers: those that whoever runs the clinic has set up.
 
-    `public_url`: how people reach us, for links; without it messages carry none.
+    `public_url`: how people reach us, for links; without it messages carry none. `allow_private`: a browser's push service may
+    stand in the house's own network.
     """
 
     at_once = 1
 
-    def __init__(self, pool: Pool, kind: Kind, *, public_url: str | None, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        kind: Kind,
+        *,
+        public_url: str | None,
+        allow_private: bool = False,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         self.name = kind
         self._pool = pool
         self._kind = kind
         self._public_url = public_url
+        self._allow_private = allow_private
         self._deadline_s = deadline_s
 
     def send(self, message: Leased) -> Outcome:
@@ -54,13 +65,14 @@ class OutsideChannel:
         places = in_transaction(self._pool, lambda conn: self._prepare(conn, message))
         if not places:
             return Unreachable(error=f"no {self._kind} address")
-        attempts = try_all([(place, words, str(message.push_id)) for place, words in places], self._deadline_s)
-        in_transaction(
-            self._pool,
-            lambda conn: store.note_attempts(conn, [message.push_id], message.patient_id, attempts, at=message.now),
-        )
+        parcels = [(place, words, str(message.push_id)) for place, words in places]
+        attempts = try_all(parcels, self._deadline_s, allow_private=self._allow_private)
+        gone = [place for (place, _), attempt in zip(places, attempts, strict=True) if attempt.answer == browsers.GONE]
+        in_transaction(self._pool, lambda conn: self._note(conn, message, attempts, gone))
         if any(each.status == "sent" for each in attempts):
             return Sent()
+        if len(gone) == len(places):
+            return Unreachable(error="the browser takes nothing from us any more")
         return Failed(error="; ".join(sorted({each.answer or each.status for each in attempts})))
 
     def _prepare(self, conn: Connection, message: Leased) -> Sequence[tuple[Place, Words]]:
@@ -79,6 +91,11 @@ class OutsideChannel:
             )
             for place in places
         ]
+
+    def _note(self, conn: Connection, message: Leased, attempts: Sequence[Attempt], gone: Sequence[Place]) -> None:
+        store.note_attempts(conn, [message.push_id], message.patient_id, attempts, at=message.now)
+        for place in gone:
+            contact_book.forget_gone(conn, Deed(actor="server:push", now=message.now), place)
 
     def _link(self, conn: Connection, place: Place, topic: Topic, message: Leased) -> str | None:
         if self._public_url is None:
@@ -102,12 +119,12 @@ def token_for(conn: Connection, place: Place, *, now: datetime) -> str:
     return token
 
 
-def try_all(parcels: Sequence[tuple[Place, Words, str]], deadline_s: float) -> list[Attempt]:
+def try_all(parcels: Sequence[tuple[Place, Words, str]], deadline_s: float, *, allow_private: bool) -> list[Attempt]:
     """Each in a thread of its own, which is left to itself when the deadline has passed."""
     answers: queue.SimpleQueue[tuple[int, Attempt]] = queue.SimpleQueue()
 
     def work(number: int, place: Place, words: Words, key: str) -> None:
-        answers.put((number, _try(place, words, key, deadline_s)))
+        answers.put((number, _try(place, words, key, deadline_s, allow_private=allow_private)))
 
     for number, parcel in enumerate(parcels):
         threading.Thread(target=work, args=(number, *parcel), daemon=True).start()
@@ -127,10 +144,14 @@ def try_all(parcels: Sequence[tuple[Place, Words, str]], deadline_s: float) -> l
     ]
 
 
-def _try(place: Place, words: Words, key: str, deadline_s: float) -> Attempt:
-    from server.push.apprise_door import Parcel, send  # seconds of imports, for the first message and not for the start
+def _try(place: Place, words: Words, key: str, deadline_s: float, *, allow_private: bool) -> Attempt:
+    # Seconds of imports, for the first message and not for the start.
+    from server.push import web_push
+    from server.push.apprise_door import Parcel, send
 
     try:
+        if place.kind == "webpush":
+            return web_push.send(place, words, key=key, allow_private=allow_private)
         parcel = Parcel(
             channel_id=place.channel_id,
             url=filled(place.url, place.address),

@@ -19,8 +19,17 @@ TOPICS: Final[tuple[Topic, ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
+    """`link`: where it says what it is about. `is_urgent`: somebody is to look at it now."""
+
     title: str
     body: str
+    link: str | None = None
+    is_urgent: bool = False
+
+    @property
+    def whole(self) -> str:
+        """What is said below the title, the link in a line of its own."""
+        return self.body if self.link is None else f"{self.body}\n{self.link}"
 
 
 _PATIENT: Final[Mapping[str, Mapping[str, Words]]] = {
@@ -88,6 +97,8 @@ _CLINIC: Final[Mapping[str, Mapping[str, Words]]] = {
     },
 }
 
+_URGENT: Final = ("critical", "escalation", "breach")
+
 _OTHERS: Final = {"zh": "本消息同时代表其他事项。", "en": "This message stands for other items, too."}
 
 _TOPIC_OF: Final[Mapping[str, Topic]] = {
@@ -119,4 +130,4 @@ def say(topic: Topic, audience: Audience, language: str, *, link: str | None = N
     more = _OTHERS["en" if language == "en" else "zh"] if has_others else ""
     gap = " " if language == "en" else ""
     body = gap.join(filter(None, (words.body, more)))
-    return Words(title=words.title, body=body if link is None else f"{body}\n{link}")
+    return Words(title=words.title, body=body, link=link, is_urgent=topic in _URGENT)

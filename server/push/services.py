@@ -4,18 +4,20 @@ A scheme that is not here is refused: among Apprise's are ones that write to thi
 nobody has asked what leaves the house by them.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
+from server.push import browsers
+from server.push.browsers import read_subscription
 from vitals.errors import MalformedError
 
 PLACE: Final = "{to}"
 """Where in a channel's URL the address of a person goes."""
 
 SERVICES: Final[Mapping[str, str]] = {
+    browsers.SCHEME: "webpush",
     **dict.fromkeys(("mailto", "mailtos"), "email"),
     **dict.fromkeys(
         (
@@ -92,7 +94,7 @@ def service_of(url: str) -> tuple[str, str]:
 def checked_address(kind: str, address: str) -> str:
     """A person's address for a kind of channel, as it is kept. Raises `MalformedError`, which does not repeat it."""
     if kind == "webpush":
-        return _subscription(address)
+        return read_subscription(address).as_text()
     said = address.strip()
     if kind == "sms":
         said = re.sub(r"[ ()-]", "", said)
@@ -109,8 +111,10 @@ def filled(url: str, address: str | None) -> str:
 
 def masked(kind: str, address: str | None) -> str:
     """So much of an address that its owner knows it again."""
-    if address is None or kind == "webpush":
+    if address is None:
         return ""
+    if kind == "webpush":
+        return read_subscription(address).host
     if kind == "email":
         name, _, host = address.partition("@")
         return f"{name[:1]}…@{host}"
@@ -122,17 +126,3 @@ _WANTED: Final = {
     "sms": "give a telephone number of 6 to 15 digits, such as +8613800000000",
     "chat": "give the name or number that the service knows the person by: letters, digits and . _ @ # : + -",
 }
-
-
-def _subscription(said: str) -> str:
-    """A browser's subscription (W3C Push API), as its own JSON."""
-    try:
-        found = json.loads(said)
-        keys = found["keys"]
-        kept = {"endpoint": found["endpoint"], "keys": {"p256dh": keys["p256dh"], "auth": keys["auth"]}}
-        texts = [kept["endpoint"], *kept["keys"].values()]
-    except (ValueError, KeyError, TypeError) as e:
-        raise MalformedError("contact_address", "this is no subscription of a browser") from e
-    if not all(isinstance(each, str) and 0 < len(each) <= 1000 for each in texts):
-        raise MalformedError("contact_address", "this is no subscription of a browser")
-    return json.dumps(kept)

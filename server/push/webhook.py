@@ -1,7 +1,7 @@
 """Calls the clinic's own system by Standard Webhooks: signed, known again by its id, and without any health data.
 
 What it says is an alert's number and a patient's number, the rule and the priority; whoever may know more asks the API. The only
-server module that imports httpx2 and standardwebhooks.
+server module that imports standardwebhooks.
 """
 
 import json
@@ -10,19 +10,19 @@ import ssl
 import threading
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import httpx2
 from standardwebhooks.webhooks import Webhook as Signer
 
-from server.push.addresses import Resolve, Target, look_up, system_resolve
+from server.push import calls
+from server.push.addresses import Resolve, system_resolve
+from server.push.calls import Answer, NoAnswerError, NotCallableError
 from server.push.channels import Failed, Gone, Outcome, Sent, Unreachable
 from server.push.texts import Step
 from server.store.pushes import Leased
-from vitals.errors import MalformedError, UnavailableError
 
-TIMEOUT_S: Final = 5.0
-"""For connecting, and for each part of the answer's head."""
+if TYPE_CHECKING:
+    import httpx2
 
 DEADLINE_S: Final = 15.0
 """For everything together, the looking up of the name included: half a lease, whatever the other side does."""
@@ -60,60 +60,38 @@ class WebhookChannel:
     ) -> None:
         self._allow_private = allow_private
         self._resolve = resolve
-        self._tls = httpx2.create_ssl_context(trust_env=False) if tls is None else tls
+        self._tls = calls.system_tls() if tls is None else tls
         self._deadline_s = deadline_s
 
     def send(self, message: Leased) -> Outcome:
         """Call in a thread of its own, which is left to itself when the deadline has passed: no name server and no receiver
         that drips its answer byte by byte can outlast the lease."""
         answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        with self._client() as client:
+        with calls.open_client(self._tls) as client:
             threading.Thread(target=lambda: answers.put(self._call(client, message)), daemon=True).start()
             try:
                 return answers.get(timeout=self._deadline_s)
             except queue.Empty:
                 return Failed(error="no answer in time")
 
-    def _client(self) -> httpx2.Client:
-        return httpx2.Client(
-            timeout=httpx2.Timeout(TIMEOUT_S),
-            verify=self._tls,
-            follow_redirects=False,
-            trust_env=False,
-            headers={"user-agent": "homevigil"},
-        )
-
-    def _call(self, client: httpx2.Client, message: Leased) -> Outcome:
+    def _call(self, client: "httpx2.Client", message: Leased) -> Outcome:
         if message.url is None or message.secret is None:
             return Unreachable(error="the webhook is switched off")
-        try:
-            target = look_up(message.url, allow_private=self._allow_private, resolve=self._resolve)
-            return self._call_first(client, target, message)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as e:
-            return Failed(error=type(e).__name__)
-        except RuntimeError as e:  # the client was closed because the deadline has passed; nobody listens any more
-            return Failed(error=str(e) if isinstance(e, UnavailableError) else type(e).__name__)
-        except MalformedError as e:
-            return Unreachable(error=str(e)[:200])
-
-    def _call_first(self, client: httpx2.Client, target: Target, message: Leased) -> Outcome:
-        """Call the first of the addresses that answers; the certificate is checked against the name."""
         body = body_of(message)
-        headers = {"host": target.host_header, **_headers(message, body)}
-        *others, last = target.addresses
-        for address in others:
-            try:
-                return self._post(client, target, address, body, headers, message.now)
-            except (httpx2.ConnectError, httpx2.ConnectTimeout):
-                continue
-        return self._post(client, target, last, body, headers, message.now)
-
-    def _post(
-        self, client: httpx2.Client, target: Target, address: str, body: str, headers: dict[str, str], now: datetime
-    ) -> Outcome:
-        name = {"sni_hostname": target.host}
-        with client.stream("POST", target.by(address), content=body, headers=headers, extensions=name) as answer:
-            return _outcome(answer, now)
+        try:
+            answer = calls.post(
+                client,
+                message.url,
+                body=body,
+                headers=_headers(message, body),
+                allow_private=self._allow_private,
+                resolve=self._resolve,
+            )
+        except NoAnswerError as e:
+            return Failed(error=str(e))
+        except NotCallableError as e:
+            return Unreachable(error=str(e))
+        return _outcome(answer, message.now)
 
 
 def body_of(message: Leased) -> str:
@@ -140,12 +118,12 @@ def _headers(message: Leased, body: str) -> dict[str, str]:
     }
 
 
-def _outcome(answer: httpx2.Response, now: datetime) -> Outcome:
+def _outcome(answer: Answer, now: datetime) -> Outcome:
     if answer.is_success:
         return Sent()
-    if answer.status_code == GONE:
+    if answer.status == GONE:
         return Gone(error="410: the receiver is gone; the webhook is switched off")
-    return Failed(error=f"HTTP {answer.status_code}", after_s=_retry_after_s(answer.headers.get("retry-after"), now))
+    return Failed(error=f"HTTP {answer.status}", after_s=_retry_after_s(answer.retry_after, now))
 
 
 def _retry_after_s(word: str | None, now: datetime) -> float | None:

@@ -118,6 +118,13 @@ def find_channel(conn: Connection, channel_id: int) -> tuple[Kind, str, bool] | 
     return None if row is None else (row[1], row[3], row[4])
 
 
+def browser_channel(conn: Connection) -> tuple[int, str] | None:
+    """`(channel_id, url)` of the channel by which browsers are told, if there is one; its key is in the URL."""
+    found = next((each.channel_id for each in list_channels(conn) if each.kind == "webpush"), None)
+    url = None if found is None else url_of(conn, found)
+    return None if found is None or url is None else (found, url)
+
+
 def add_channel(
     conn: Connection, *, kind: str, service: str, name: str, url: str, wants_address: bool, by: str, now: datetime
 ) -> int:
@@ -190,6 +197,13 @@ def remove_contact(conn: Connection, owner: Owner, contact_id: int) -> bool:
     is_there = conn.execute(_SQL["remove_contact"], _owner(owner) | {"contact_id": contact_id}).rowcount > 0
     conn.execute(_SQL["cancel_without_way"])
     return is_there
+
+
+def forget_browsers(conn: Connection, owner: Owner) -> int:
+    """Tell no browser of the owner any more; how many there were."""
+    there = conn.execute(_SQL["forget_browsers"], _owner(owner)).rowcount
+    conn.execute(_SQL["cancel_without_way"])
+    return there
 
 
 def kinds_of(conn: Connection, patient_id: int, recipient: str, *, priority: str, is_next: bool) -> Sequence[Kind]:

@@ -99,7 +99,14 @@ def change(
         if what == "remove":
             in_transaction(caller.house, lambda conn: contact_book.remove_channel(conn, deed, channel_id))
             return _page(caller, request, told=REMOVED)
-        attempt = contact_book.try_channel(caller.house, deed, channel_id, address=to.strip(), language=words.language)
+        attempt = contact_book.try_channel(
+            caller.house,
+            deed,
+            channel_id,
+            address=to.strip(),
+            language=words.language,
+            allow_private=caller.clinic.allow_private,
+        )
     except MalformedError as e:
         return _page(caller, request, complaint=WRONG.get(e.reason, TOO_MANY))
     except NotOnPanelError:

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from server.people import panels
 from server.people.door import Caller, SignedIn, check_form
 from server.people.errors import NotOnPanelError
-from server.push import contact_book
+from server.push import browsers, contact_book
 from server.push.contact_book import PRIORITIES, Deed, Wanted
 from server.push.services import masked
 from server.store import consents, worklist
@@ -92,14 +92,14 @@ def add_patients(
     csrf_token: Token = "",
 ) -> Response:
     wanted = Wanted(channel_id=channel_id, address=address.strip(), lowest=lowest)
-    return _add(caller, request, _patient(caller, patient_id), wanted, csrf_token)
+    return _add(caller, request, _patient(caller, patient_id, is_changing=True), wanted, csrf_token)
 
 
 @router.post("/p/{patient_id}/contacts/{contact_id}/{what}")
 def change_patients(
     caller: SignedIn, request: Request, patient_id: Number, contact_id: Number, what: What, csrf_token: Token = ""
 ) -> Response:
-    return _change(caller, request, _patient(caller, patient_id), contact_id, what, csrf_token)
+    return _change(caller, request, _patient(caller, patient_id, is_changing=True), contact_id, what, csrf_token)
 
 
 def came(attempt: Attempt, say: Callable[[str], str]) -> str:
@@ -125,7 +125,9 @@ def _change(caller: Caller, request: Request, owner: Owner, contact_id: int, wha
         if what == "remove":
             in_transaction(caller.house, lambda conn: contact_book.remove_contact(conn, deed, owner, contact_id))
             return _page(caller, request, owner, told=REMOVED)
-        attempt = contact_book.try_contact(caller.house, deed, owner, contact_id)
+        attempt = contact_book.try_contact(
+            caller.house, deed, owner, contact_id, allow_private=caller.clinic.allow_private
+        )
     except MalformedError:
         return _page(caller, request, owner, complaint=TOO_MANY)
     said = came(attempt, words_of(request, caller).say)
@@ -136,7 +138,9 @@ def _page(caller: Caller, request: Request, owner: Owner, *, told: str = "", com
     words = words_of(request, caller)
     with transaction(caller.house) as conn:
         had = store.list_contacts(conn, owner)
-        offered = [each for each in store.list_channels(conn) if owner.patient_id is None or each.wants_address]
+        ways = [each for each in store.list_channels(conn) if owner.patient_id is None or each.wants_address]
+        browser_way = store.browser_channel(conn) if owner.patient_id is None else None
+        marks = contact_book.browser_marks(conn, owner)
         is_agreed = owner.patient_id is None or consents.allows(conn, owner.patient_id, Purpose.CHANNELS)
     with transaction(caller.pool) as conn:
         unread = worklist.count_unread(conn, user_id=caller.user_id)
@@ -151,7 +155,9 @@ def _page(caller: Caller, request: Request, owner: Owner, *, told: str = "", com
         owner=owner,
         address=address,
         contacts=[(each, masked(each.kind, each.address)) for each in had],
-        channels=offered,
+        marks=marks,
+        channels=[each for each in ways if each.kind != "webpush"],
+        browser_way=browser_way and (browser_way[0], browsers.public_key(browser_way[1])),
         is_agreed=is_agreed,
         order=PRIORITIES,
         FROM=FROM,
@@ -160,10 +166,11 @@ def _page(caller: Caller, request: Request, owner: Owner, *, told: str = "", com
     )
 
 
-def _patient(caller: Caller, patient_id: int) -> Owner:
-    """Raises `NotOnPanelError`. What follows is the house's work: what is sent with, no person may read."""
+def _patient(caller: Caller, patient_id: int, *, is_changing: bool = False) -> Owner:
+    """Raises as `panels.check`, or `check_regular`. What follows is the house's work: what is sent with, no person may read."""
+    check = panels.check_regular if is_changing else panels.check
     with transaction(caller.pool) as conn:
-        panels.check(conn, user_id=caller.user_id, patient_id=patient_id)
+        check(conn, user_id=caller.user_id, patient_id=patient_id)
     return Owner(patient_id=patient_id)
 
 

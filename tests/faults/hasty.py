@@ -12,9 +12,9 @@ BACKOFF_S = 0.4
 
 
 def main() -> None:
-    from server.push import dispatch, webhook
+    from server.push import calls, dispatch
 
-    webhook.TIMEOUT_S = CALL_S
+    calls.TIMEOUT_S = CALL_S
     dispatch.LEASE_S = LEASE_S
     dispatch.BACKOFF_S_FIRST = BACKOFF_S
     runpy.run_module("server", run_name="__main__", alter_sys=True)

@@ -14,6 +14,8 @@ from waiting_readings import home_of
 
 from server.asgi import ROUTERS, create_app
 from server.people import links
+from server.push import contact_book
+from server.push.contact_book import Deed
 from server.store.postgres import transaction
 from server.trust.claim_key import ClaimKey
 from server.trust.office import ClaimOffice
@@ -39,6 +41,7 @@ NO_PAGES = frozenset(
         "/worklist/news",
         "/fleet/news",
         "/me/{token}/app.webmanifest",
+        "/push-worker.js",
         "/report/{about}/{patient_id}/pdf",
         "/p/{patient_id}/privacy/record",  # files
     }
@@ -152,6 +155,9 @@ def _fill(clinic: Clinic, doctor_id: int) -> list[str]:
     aside = {"quarantine_ids": [put_by["n"]], "reason": "trial"}
     clinic.client("doctor").post("/api/v1/quarantine/set-aside", json=aside).raise_for_status()
     with transaction(clinic.pool) as conn:
+        deed = Deed(actor="cli:it", now=now)
+        contact_book.add_channel(conn, deed, name="Browsers", url="webpush://it@clinic.example")
+        contact_book.add_channel(conn, deed, name="Post", url="mailto://robot:pw@clinic.example?to={to}")
         tokens = [
             links.issue_patient_link(conn, each, now=now, valid_for=timedelta(days=1))
             for each in (patient_id, critical_id, calm_id)

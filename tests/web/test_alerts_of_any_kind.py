@@ -1,13 +1,13 @@
 """Alerts of weight, oxygen and glucose where people see them: the row with its own chart, the evidence, both languages."""
 
 import re
-from collections.abc import Callable
 from dataclasses import fields
 from datetime import timedelta
 
 import pytest
-from fix_clinic import PASSWORD, Clinic, local_at
-from playwright.sync_api import BrowserContext, Page, expect
+from fix_chromium import SignIn
+from fix_clinic import Clinic, local_at
+from playwright.sync_api import BrowserContext, expect
 
 from server import clock
 from server.people.rule_texts import Condition, texts_of
@@ -64,7 +64,7 @@ def alarmed(clinic: Clinic, doctor_id: int, kind: str) -> int:
 @pytest.mark.chromium
 @pytest.mark.parametrize("kind", ROWS)
 def test_a_row_shows_what_its_alert_is_about(
-    clinic: Clinic, doctor_id: int, context: BrowserContext, kind: str, sign_in: Callable[..., Page]
+    clinic: Clinic, doctor_id: int, context: BrowserContext, kind: str, sign_in: SignIn
 ) -> None:
     english, chinese, says = ROWS[kind]
     patient_id = alarmed(clinic, doctor_id, kind)
@@ -85,7 +85,7 @@ def test_a_row_shows_what_its_alert_is_about(
 
 @pytest.mark.chromium
 def test_a_row_draws_every_sign_that_its_alert_is_about(
-    clinic: Clinic, doctor_id: int, context: BrowserContext, sign_in: Callable[..., Page]
+    clinic: Clinic, doctor_id: int, context: BrowserContext, sign_in: SignIn
 ) -> None:
     patient_id = clinic.add_patient("Patient of two signs", doctor_id)
     clinic.rows(
@@ -127,20 +127,6 @@ def test_a_row_draws_every_sign_that_its_alert_is_about(
     expect(section).to_contain_text("Judges this patient")
     expect(section.locator("input[name=number]")).to_have_count(0)
     expect(section.locator("select[name=watch]")).to_have_count(1)
-
-
-@pytest.fixture
-def sign_in(clinic: Clinic, context: BrowserContext) -> Callable[..., Page]:
-    def go() -> Page:
-        page = context.new_page()
-        page.goto(f"{clinic.url}/login?lang=en")
-        page.get_by_label("Login").fill("doctor")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.locator("main button.primary").click()
-        page.wait_for_url(f"{clinic.url}/")
-        return page
-
-    return go
 
 
 def value(kind: str, **values: float) -> PanelValue:

@@ -1,10 +1,10 @@
 """The pages in a real browser: signing in, deciding from a row, news that moves nothing, and nobody else's host."""
 
 import re
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from fix_chromium import SignIn
 from fix_clinic import PASSWORD, Clinic
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -12,25 +12,6 @@ from server.people import links
 from server.store.postgres import transaction
 
 pytestmark = pytest.mark.chromium
-
-SignIn = Callable[..., Page]
-
-
-@pytest.fixture
-def sign_in(clinic: Clinic, context: BrowserContext) -> SignIn:
-    """A page that is signed in, on the worklist. Anything that the page complains of fails the test."""
-
-    def go(login: str = "doctor", language: str = "en", page: Page | None = None) -> Page:
-        page = page or context.new_page()
-        page.on("pageerror", lambda error: pytest.fail(f"script error: {error}"))
-        page.goto(f"{clinic.url}/login?lang={language}")
-        page.get_by_label("Login" if language == "en" else "登录名").fill(login)
-        page.get_by_label("Password" if language == "en" else "密码").fill(PASSWORD)
-        page.locator("main button.primary").click()
-        page.wait_for_url(f"{clinic.url}/")
-        return page
-
-    return go
 
 
 @pytest.mark.parametrize(

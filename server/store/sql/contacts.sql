@@ -43,6 +43,11 @@ delete from contact
 where contact_id = %(contact_id)s and patient_id is not distinct from %(patient_id)s and user_id is not distinct from %(user_id)s
 returning contact_id;
 
+-- name: forget_browsers
+delete from contact c using channel h
+where h.channel_id = c.channel_id and h.kind = 'webpush'
+  and c.patient_id is not distinct from %(patient_id)s and c.user_id is not distinct from %(user_id)s;
+
 -- name: cancel_without_way
 -- What waited for a way that is gone, and for which there is no other of its kind.
 update push s set state = 'cancelled', why = 'unwanted', cancelled_at = clock_timestamp()
