@@ -13,8 +13,11 @@ from typing import Final
 from apprise import Apprise, AppriseAsset, NotifyBase
 from apprise.plugins.email.base import NotifyEmail
 from apprise.result import AppriseResultStatus, NotifyResult
+from apprise.utils.pem import ApprisePEMController
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from server.push import aliyun_sms, mail
+from server.push.browsers import Subscription
 from server.push.mail import MailServer
 from server.push.outside_texts import Words
 from server.store.contacts import Attempt
@@ -72,6 +75,12 @@ def send(parcel: Parcel, *, timeout_s: float) -> Attempt:
         elapsed_ms=round(result.elapsed * 1000),
         answer="" if result or is_late else _answer(result),
     )
+
+
+def seal(said: str, to: Subscription) -> bytes:
+    """For one browser alone to read, by RFC 8291."""
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), to.public)
+    return bytes(ApprisePEMController(path="").encrypt_webpush(said, public_key=public, auth_secret=to.auth))
 
 
 def _service(url: str, salt: bytes) -> NotifyBase | None:

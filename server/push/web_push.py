@@ -12,12 +12,9 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from apprise.utils.pem import ApprisePEMController
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from server import clock
 from server.people import jose
-from server.push import calls
+from server.push import apprise_door, calls
 from server.push.addresses import system_resolve
 from server.push.browsers import GONE, Subscription, base64url, contact_of, private_key, public_key, read_subscription
 from server.push.calls import NoAnswerError, NotCallableError
@@ -84,7 +81,7 @@ def _post(
             answer = calls.post(
                 client,
                 to.endpoint,
-                body=_seal(to, payload(words, key)),
+                body=apprise_door.seal(payload(words, key), to),
                 headers=headers,
                 allow_private=allow_private,
                 resolve=system_resolve,
@@ -96,8 +93,3 @@ def _post(
     if answer.is_success:
         return "sent", ""
     return "failed", GONE if answer.status in GONE_STATUSES else f"HTTP {answer.status}"
-
-
-def _seal(to: Subscription, said: str) -> bytes:
-    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), to.public)
-    return bytes(ApprisePEMController(path="").encrypt_webpush(said, public_key=public, auth_secret=to.auth))
