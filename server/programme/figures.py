@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,7 @@ class _People:
         ends = np.searchsorted(readings.patient_id, ids, side="right").tolist()
         self.rows = {int(i): slice(b, e) for i, b, e in zip(ids.tolist(), begins, ends, strict=True)}
         self._enrolled = np.array([day.toordinal() for day in ground.enrolled_on.values()], np.int64)
+        self._zones = [spans[-1].zone if (spans := ground.zones.get(each)) else "UTC" for each in ground.enrolled_on]
         self._dates, days = _days(readings, self.rows, ground.zones, now)
         is_pressure = readings.kind == MEASURED_KINDS.index("blood_pressure")
         is_pressure &= ~np.isnan(readings.systolic_mmhg + readings.diastolic_mmhg)
@@ -112,9 +114,9 @@ class _People:
 
     def control(self, end: datetime) -> Control:
         enrolled = known = by_fallback = home = document = 0
-        last_entry = end.date() - timedelta(days=ENROLLED_DAYS)
-        for patient_id, enrolled_on in self._ground.enrolled_on.items():
-            if enrolled_on > last_entry:
+        is_long_enrolled = self._enrolled <= self._today(end) - ENROLLED_DAYS
+        for patient_id, is_counted in zip(self._ground.enrolled_on, is_long_enrolled.tolist(), strict=True):
+            if not is_counted:
                 continue
             enrolled += 1
             mean = _block_mean(*self.pressures(patient_id, end - timedelta(days=LOOKED_BACK_DAYS), end))
@@ -146,8 +148,12 @@ class _People:
 
     def patient_days(self, begin: datetime, end: datetime) -> int:
         """Days of enrolment in the time."""
-        first, last = begin.date().toordinal(), end.date().toordinal()
-        return int(np.maximum(0, last - np.maximum(first, self._enrolled)).sum())
+        return int(np.maximum(0, self._today(end) - np.maximum(self._today(begin), self._enrolled)).sum())
+
+    def _today(self, at: datetime) -> Int64s:
+        """Which day it is then for each patient, by the clocks where the patient lives now; as ordinals."""
+        days = {zone: at.astimezone(ZoneInfo(zone)).toordinal() for zone in set(self._zones)}
+        return np.array([days[zone] for zone in self._zones], np.int64)
 
     def days_of_data(self, end: datetime) -> DaysOfData:
         less = more = none = 0

@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.programme.figures import is_rounded
+from server.programme.report import figures_of
+from server.store.postgres import transaction
 
 
 @pytest.fixture
@@ -47,6 +49,14 @@ def test_control_is_of_those_of_whom_there_is_a_mean_and_the_missing_are_said(
     assert cells["control_document"]["part"] == 3
     assert (cells["control_missing"]["part"], cells["control_missing"]["whole"]) == (1, 4)
     assert set(found["definitions"]["control"]) == {"en", "zh"}
+
+
+@pytest.mark.parametrize("hour", [0, 3, 8, 16, 23])
+def test_a_day_is_the_patients_own_at_any_hour(clinic: Clinic, ward: dict[str, int], hour: int) -> None:
+    clinic.rows("update patient set enrolled_on = %s returning 1", local_today() - timedelta(days=90))
+    with transaction(clinic.pool) as conn:
+        found = figures_of(conn, user_id=None, days=90, now=local_at(0, hour, 30))
+    assert (found.control.enrolled, found.alerts.patient_days) == (4, 4 * 90)
 
 
 def test_who_is_new_is_not_asked_for_control(clinic: Clinic, ward: dict[str, int]) -> None:
@@ -135,7 +145,7 @@ def test_who_is_silent_and_what_is_silent_are_told_apart(clinic: Clinic, doctor_
         silent_id,
     )
     clinic.rows("update patient set created_at = now() - interval '60 days' returning 1")
-    clinic.add_pressure(silent_id, local_at(12, 7), 128, 80)
+    clinic.add_pressure(silent_id, clinic.clock() - timedelta(days=12), 128, 80)
     found = clinic.client("doctor").get("/api/v1/silent-patients").json()["patients"]
     assert [(each["patient"]["name"], each["cause"], each["is_lost"]) for each in found] == [
         ("no meter", "meter", False),

@@ -4,7 +4,7 @@ import re
 
 import httpx2
 import pytest
-from fix_clinic import Clinic, words_of
+from fix_clinic import Clinic, local_today, words_of
 
 from server import clock
 from server.audit.anchoring import make_anchor
@@ -62,7 +62,7 @@ def test_the_audit_is_narrowed_and_turned_page_by_page(clinic: Clinic, doctor_id
     assert first + second == sorted({*first, *second}, reverse=True)
     assert "Older entries" in looked(auditor, "area=rule")
     assert "Older entries" not in looked(auditor, f"area=rule&before={first[-1]}")
-    today = clock.now().date().isoformat()
+    today = local_today().isoformat()
     assert entries(auditor, f"area=rule&since={today}") == []
     assert len(entries(auditor, "area=session")) == 1
     assert entries(auditor, "area=rule&who=999") == []
